@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reads one trace file (preload/trace_format.h). The file is hostile: it is read
+ * with pread into bounded buffers, never mapped; every count and offset is
+ * checked before it is used; whatever is damaged is stepped over and named, and
+ * the rest is delivered. A trace that is still being written reads cleanly.
+ *
+ * Nothing is printed and nothing is kept: records are handed one at a time to a
+ * callback, so memory does not grow with the file. Functions return 0 or -errno.
+ * A reader is used by one thread at a time.
+ */
+#ifndef PINW_REPORTS_READER_H
+#define PINW_REPORTS_READER_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "preload/trace_format.h"
+
+struct pinw_reader;
+
+/* What pinw_reader_open() returns beyond the errors of open(2): */
+#define PINW_READ_NOT_REGULAR (-ENOTBLK) /* directory, FIFO, device, ... */
+#define PINW_READ_EMPTY (-ENODATA) /* shorter than a header, or its magic was never written */
+#define PINW_READ_NOT_A_TRACE (-EBADMSG) /* other magic */
+#define PINW_READ_VERSION (-EPROTONOSUPPORT) /* another format version */
+#define PINW_READ_GEOMETRY (-EUCLEAN) /* sizes in the header that cannot be */
+
+/* Opens a trace: a regular file with a header this program can use. Does not block on
+ * a FIFO or a terminal. The header's checksum may be wrong: then it is a problem
+ * like any other and the rest is still read. `ret_reader` is the caller's. */
+int pinw_reader_open(const char *path, struct pinw_reader **ret_reader);
+
+/* The same for an open file; takes `fd` over, also when it fails. */
+int pinw_reader_open_fd(int fd, struct pinw_reader **ret_reader);
+
+/* Accepts NULL. */
+void pinw_reader_free(struct pinw_reader *r);
+
+/* Why pinw_reader_open() failed, as a phrase ("not a regular file"). Never NULL. */
+const char *pinw_reader_strerror(int error);
+
+const struct pinw_trace_header *pinw_reader_header(const struct pinw_reader *r);
+
+/* The live page as it is in the file now (reread by each call). All zero when the file ends before it. */
+const struct pinw_trace_live *pinw_reader_live(struct pinw_reader *r);
+
+/* Damage. Only the first PINW_PROBLEMS_MAX are kept, all are counted. */
+#define PINW_PROBLEMS_MAX 32u
+
+struct pinw_problem {
+	const char *what; /* static text, a phrase: "record check wrong" */
+	uint64_t offset; /* in the file */
+};
+
+/* Copies up to `max` problems met so far; returns how many were met in all. */
+uint64_t pinw_reader_problems(const struct pinw_reader *r, struct pinw_problem *ret_problems, size_t max);
+
+/* What the walks so far met; damaged records are in the problems. */
+struct pinw_reader_tally {
+	uint64_t records; /* delivered */
+	uint64_t unknown; /* of a type this program does not know, or a kind of segment it does not know */
+	uint64_t in_flight_cells; /* handed out by the writer and never committed */
+};
+
+struct pinw_reader_tally pinw_reader_tally(const struct pinw_reader *r);
+
+/* One committed, checked record. Pointers are valid until the callback returns. */
+struct pinw_read_record {
+	uint8_t type; /* enum pinw_record: never NONE or CONT, never an unknown one */
+	uint64_t offset; /* of its first cell */
+	union {
+		const void *payload;
+		const struct pinw_event *event; /* any type below PINW_REC_MODULE */
+		const struct pinw_rec_create *create;
+		const struct pinw_rec_start *start;
+		const struct pinw_rec_exit *exit;
+		const struct pinw_rec_join *join; /* also DETACH */
+		const struct pinw_rec_name *name;
+		const struct pinw_rec_adopt *adopt;
+		const struct pinw_rec_affinity *affinity;
+		const struct pinw_rec_external *external;
+		const struct pinw_rec_exec *exec;
+		const struct pinw_rec_note *note;
+		const struct pinw_rec_module *module;
+		const struct pinw_rec_site *site;
+	};
+	const uint64_t *masks; /* `mask_count` masks of header.mask_words words, in the record's order */
+	unsigned mask_count;
+	const char *text; /* MODULE, EXEC: the path, `text_len` bytes, not NUL terminated */
+	size_t text_len;
+	const struct pinw_rec_frame *frames; /* SITE: site->frames of them */
+};
+
+typedef void (*pinw_record_fn)(void *arg, const struct pinw_read_record *record);
+
+/* Slots that are not free; `mask` has header.mask_words words. */
+typedef void (*pinw_slot_fn)(void *arg, const struct pinw_slot *slot, const uint64_t *mask);
+
+/* Delivers every event, then every slot, then every metadata record: so that, in a trace still being
+ * written, what an event names is there when it is looked up. Either callback may be NULL.
+ * Events come in file order, which is nearly but not strictly that of time.
+ * Returns 0 also when the file is damaged; -EIO or another error of pread(2) ends the walk early and is a problem too. */
+int pinw_reader_walk(struct pinw_reader *r, pinw_record_fn on_record, pinw_slot_fn on_slot, void *arg);
+
+#endif
