@@ -5,6 +5,7 @@ prefix ?= /usr/local
 bindir ?= $(prefix)/bin
 libdir ?= $(prefix)/lib
 mandir ?= $(prefix)/share/man
+docdir ?= $(prefix)/share/doc/pinwarden
 DESTDIR ?=
 
 CC ?= gcc
@@ -33,6 +34,9 @@ UNIT_SRC := $(POLICY_SRC)
 TEST_SRC := \
   tests/test_mask.c
 
+# Tests that run programs as children, bare and audited.
+E2E_SRC :=
+
 REPORTS_LIBS := -ldw -lelf -liberty
 TARGETS_C := $(wildcard tests/targets/*.c)
 TARGETS_CXX := $(wildcard tests/targets/*.cpp)
@@ -51,4 +55,138 @@ help:
 	@echo 'make lint       clang-tidy and cppcheck;   make format   clang-format'
 	@echo 'make clean'
 
-.PHONY: all help check demo faults bench install lint format clean
+.PHONY: all help check demo faults bench install lint format clean tests
+.DELETE_ON_ERROR:
+
+# ---- flags per product ----------------------------------------------------------
+
+# WERROR=1 (continuous integration): a warning is an error.
+STRICT := $(if $(WERROR),-Werror)
+
+# The shim lives in other people's processes: no sanitizer, no stack protector (16 KiB stacks,
+# vfork children), TLS that needs no allocation, nothing exported but the interposed names,
+# nothing needed but libc (make check reads the result with readelf).
+PRELOAD_CFLAGS := -fPIC -fvisibility=hidden -fexceptions -fno-stack-protector -ftls-model=initial-exec
+PRELOAD_LDFLAGS := -shared -static-libgcc -Wl,--version-script=preload/pinwarden.map -Wl,-soname,libpinwarden.so \
+  -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,-z,noexecstack -Wl,--exclude-libs,ALL -Wl,--as-needed
+CLI_CFLAGS := $(SANFLAGS)
+TEST_CFLAGS := $(SANFLAGS)
+TEST_LIBS := -lcriterion
+TARGET_CFLAGS := -O2 -g -pthread -fno-optimize-sibling-calls $(WARN) $(STRICT) -D_GNU_SOURCE -I. -MMD -MP
+
+PRELOAD_OBJ := $(call obj,preload,$(PRELOAD_SRC) $(POLICY_SRC) $(PRELOAD_ASM))
+CLI_OBJ := $(call obj,cli,$(REPORTS_SRC) $(POLICY_SRC))
+UNIT_OBJ := $(call obj,test,$(TEST_SRC) $(UNIT_SRC))
+E2E_OBJ := $(call obj,test,$(E2E_SRC))
+
+# Changed flags rebuild what they concern, as changed sources do.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS) $(BASE) $(STRICT) $(SANFLAGS)' | cmp -s - $@ || \
+	  echo '$(CC) $(CFLAGS) $(BASE) $(STRICT) $(SANFLAGS)' >$@
+FORCE:
+
+# A missing header is said with the package that has it, before the compiler stumbles.
+$(B)/headers: | $(B)/flags
+	@CC='$(CC)' tests/install-packages --headers && touch $@
+
+$(B)/preload/%.c.o: %.c $(B)/flags | $(B)/headers
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(BASE) $(STRICT) $(PRELOAD_CFLAGS) -c -o $@ $<
+
+$(B)/preload/%.S.o: %.S $(B)/flags | $(B)/headers
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(BASE) $(STRICT) $(PRELOAD_CFLAGS) -c -o $@ $<
+
+$(B)/cli/%.c.o: %.c $(B)/flags | $(B)/headers
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(BASE) $(STRICT) $(CLI_CFLAGS) -c -o $@ $<
+
+$(B)/test/%.c.o: %.c $(B)/flags | $(B)/headers
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(BASE) $(STRICT) $(TEST_CFLAGS) -c -o $@ $<
+
+$(B)/test/%.S.o: %.S $(B)/flags | $(B)/headers
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(BASE) $(STRICT) $(TEST_CFLAGS) -c -o $@ $<
+
+$(B)/libpinwarden.so: $(PRELOAD_OBJ) preload/pinwarden.map Makefile
+	$(CC) $(CFLAGS) $(PRELOAD_LDFLAGS) -o $@ $(PRELOAD_OBJ)
+
+$(B)/pinwarden: $(CLI_OBJ) Makefile
+	$(CC) $(CFLAGS) $(CLI_CFLAGS) -o $@ $(CLI_OBJ) $(REPORTS_LIBS)
+
+# ---- tests -----------------------------------------------------------------------
+
+$(B)/test/unit: $(UNIT_OBJ) Makefile
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -o $@ $(UNIT_OBJ) $(TEST_LIBS) $(REPORTS_LIBS)
+
+$(B)/test/e2e: $(E2E_OBJ) Makefile
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -o $@ $(E2E_OBJ) $(TEST_LIBS)
+
+# Programs the tests run as children: tests/targets/NAME.c, and libNAME.c as a shared library.
+TARGETS_LIB := $(filter tests/targets/lib%,$(TARGETS_C))
+TARGETS := $(patsubst tests/targets/%.c,$(B)/targets/%,$(filter-out $(TARGETS_LIB),$(TARGETS_C))) \
+  $(patsubst tests/targets/%.cpp,$(B)/targets/%,$(TARGETS_CXX)) \
+  $(patsubst tests/targets/%.c,$(B)/targets/%.so,$(TARGETS_LIB)) \
+  $(B)/targets/static $(B)/targets/static_pie
+
+$(B)/targets/common.o: tests/targets/common/common.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -c -o $@ $<
+
+$(B)/targets/%: tests/targets/%.c $(B)/targets/common.o
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -o $@ $< $(B)/targets/common.o $(TARGET_LIBS)
+
+$(B)/targets/%: tests/targets/%.cpp $(B)/targets/common.o
+	$(CXX) $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(TARGET_CFLAGS)) -MF $@.d -o $@ $< $(B)/targets/common.o
+
+$(B)/targets/lib%.so: tests/targets/lib%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fPIC -shared -Wl,-soname,$(@F) -o $@ $<
+
+# A dependency whose constructor acts before the shim's, and programs no preload reaches.
+$(B)/targets/early_call: $(B)/targets/libearly.so
+$(B)/targets/early_call: TARGET_LIBS := -L$(B)/targets -learly -Wl,-rpath,'$$ORIGIN'
+
+$(B)/targets/static: tests/targets/create_join.c $(B)/targets/common.o
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -static -o $@ $< $(B)/targets/common.o
+
+$(B)/targets/static_pie: tests/targets/create_join.c $(B)/targets/common.o
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fPIE -static-pie -o $@ $< $(B)/targets/common.o
+
+# What `make check` runs, built and nothing more.
+tests: all $(B)/test/unit $(B)/test/e2e $(TARGETS)
+
+check:
+	tests/install-packages build check
+	$(MAKE) tests
+	tests/run $(B)
+
+# ---- what people type --------------------------------------------------------------
+
+demo:
+	tests/install-packages build demo
+	$(MAKE) all
+	examples/demo $(B)
+
+lint:
+	tests/install-packages build check lint
+	tests/lint $(filter %.c,$(sort $(POLICY_SRC) $(PRELOAD_SRC) $(REPORTS_SRC) $(TEST_SRC) $(E2E_SRC)))
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cpp')
+
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 \
+	  $(DESTDIR)$(docdir)
+	install -m 755 $(B)/pinwarden $(DESTDIR)$(bindir)/
+	install -m 644 $(B)/libpinwarden.so $(DESTDIR)$(libdir)/
+	install -m 644 LICENSE $(DESTDIR)$(docdir)/
+	$(if $(wildcard reports/man/*.1),install -m 644 $(wildcard reports/man/*.1) $(DESTDIR)$(mandir)/man1/)
+	$(if $(wildcard reports/man/*.5),install -m 644 $(wildcard reports/man/*.5) $(DESTDIR)$(mandir)/man5/)
+
+clean:
+	rm -rf build build-address build-undefined
+
+-include $(wildcard $(PRELOAD_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(E2E_OBJ:.o=.d) $(B)/targets/*.d)
