@@ -72,7 +72,8 @@ struct pinw_thread {
 	uint32_t creator; /* thread id, 0 unknown */
 	uint32_t create_site;
 	uint32_t joined_by; /* thread id, 0 = not joined or not known by whom */
-	uint32_t mask; /* index for pinw_process_mask(), 0 unknown */
+	uint32_t inherited_site; /* the creator's pin it started with, when `inherited` */
+	uint32_t mask; /* for pinw_process_mask(), 0 unknown */
 	uint32_t pins_opened;
 	uint32_t affinity_calls; /* successful ones with this thread as target */
 	uint32_t flags; /* PINW_THREAD_* */
@@ -80,6 +81,7 @@ struct pinw_thread {
 	bool joined;
 	bool slot; /* its live slot is in the file: state, pin and name are exact */
 	bool exited; /* ended before its process */
+	bool inherited; /* started on a mask that its creator's pin gave it */
 	char name[PINW_NAME_BYTES]; /* NUL padded */
 };
 
@@ -157,11 +159,18 @@ struct pinw_exec_call {
 #define PINW_EXECS_MAX 16u /* kept; further ones are only counted */
 #define PINW_NOTES_MAX 32u
 
-/* Live threads over the run, for `growth` (growth.h). */
+/* Live threads over the run (growth.c says when they grow). */
 struct pinw_growth {
+	bool judged; /* false: the run was too short, or not all events are there */
 	bool found;
-	uint64_t rise; /* threads: least alive in the last window minus least alive in the first */
-	unsigned windows; /* windows compared, 0 when the run was too short or events are missing */
+	uint64_t first; /* least alive in the first window after the warm-up */
+	uint64_t last; /* least alive in the last window */
+	uint64_t since_ns; /* end of the warm-up */
+};
+
+struct pinw_file_row {
+	uint64_t device;
+	uint64_t inode;
 };
 
 /* One trace: one image of one process. */
@@ -177,20 +186,26 @@ struct pinw_process {
 	enum pinw_how how;
 	uint32_t end_status; /* exit status or signal */
 	uint64_t duration_ns; /* to the end; to the last thing recorded when violent; to now when running */
+	bool
+	    elsewhere; /* recorded on another machine or before a reboot: /proc here cannot tell whether it runs */
 
 	/* Tree, set by pinw_model_finish(). */
 	struct pinw_process *parent; /* NULL: not among these traces */
 	struct pinw_process *children; /* in order of start */
 	struct pinw_process *sibling;
 	bool by_exec; /* parent is the earlier image of this same process */
+	uint32_t tree_depth; /* 0 for a root */
+	uint32_t order; /* in which it was added */
 
 	struct pinw_table threads; /* struct pinw_thread, by id */
 	struct pinw_table sites; /* struct pinw_site, by id */
 	struct pinw_table modules; /* struct pinw_module, by id */
-	struct pinw_table pin_sites; /* struct pinw_pin_site, most opened first */
+	struct pinw_table pin_sites; /* struct pinw_pin_site, by site and origin */
+	struct pinw_pin_site *sorted_pin_sites; /* the same, most opened first: pin_sites.count of them */
 	struct pinw_rec_frame *frames;
 	size_t frame_count;
-	struct pinw_table masks; /* uint64_t[header.mask_words] each, interned; index 0 is not a mask */
+	size_t frame_room;
+	struct pinw_table masks; /* uint64_t[header.mask_words] each, interned; see pinw_process_mask() */
 	struct pinw_leak *leaks; /* by kind, then most frequent first */
 	size_t leak_count;
 	uint64_t leaks_of[PINW_LEAK_KINDS];
@@ -201,27 +216,33 @@ struct pinw_process {
 	size_t exec_kept;
 	uint64_t exec_count;
 	uint64_t last_event_ns;
+	uint64_t inherited_open; /* part of the pins open at the end, on threads whose slot is in the file */
 
-	/* Census: the kernel's threads against ours. */
-	bool census; /* taken at all */
+	/* The kernel's threads against ours: the shim's last census, or for a running process one taken now. */
+	uint64_t read_ns; /* CLOCK_MONOTONIC when the trace had been read */
+	bool alive; /* /proc still had the process when its trace was read */
+	bool census; /* one was taken */
 	uint32_t kernel_threads;
 	uint32_t seen_threads;
 };
 
 struct pinw_model {
-	struct pinw_process **processes; /* roots and their descendants in tree order, then unreadable ones */
+	struct pinw_process *
+	    *processes; /* once finished: in tree order, parents first; then unreadable ones */
 	size_t process_count;
 	bool damaged; /* some trace was unreadable or had a problem */
+	struct pinw_table files; /* inodes read so far: a trace named twice counts once */
 };
 
 /* Returns 0 or -ENOMEM. */
 int pinw_model_new(struct pinw_model **ret_model);
 void pinw_model_free(struct pinw_model *m);
 
-/* Reads one trace. An unreadable one is added too, with `error` set. Returns 0 or -ENOMEM. */
+/* Reads one trace. An unreadable one is added too, with `error` set; one that was added before, by whatever
+ * path, is not added again. Returns 0 or -ENOMEM. */
 int pinw_model_add(struct pinw_model *m, const char *path);
 
-/* Adds every *.pwt directly inside a directory, in name order. Returns how many were added, or -errno. */
+/* Adds every *.pwt directly inside a directory, in name order. Returns how many there are, or -errno. */
 int pinw_model_add_directory(struct pinw_model *m, const char *path);
 
 /* Links processes, classifies ends (asking /proc for those without one), derives leaks. Call once,
@@ -232,7 +253,7 @@ int pinw_model_finish(struct pinw_model *m);
 const struct pinw_thread *pinw_process_thread(const struct pinw_process *p, uint32_t id);
 const struct pinw_site *pinw_process_site(const struct pinw_process *p, uint32_t id);
 const struct pinw_module *pinw_process_module(const struct pinw_process *p, uint32_t id);
-const uint64_t *pinw_process_mask(const struct pinw_process *p, uint32_t index);
+const uint64_t *pinw_process_mask(const struct pinw_process *p, uint32_t mask);
 
 /* Successful thread starts nobody joined or detached, the living included. */
 uint64_t pinw_process_unjoined(const struct pinw_process *p);

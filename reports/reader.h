@@ -41,6 +41,13 @@ void pinw_reader_free(struct pinw_reader *r);
 /* Why pinw_reader_open() failed, as a phrase ("not a regular file"). Never NULL. */
 const char *pinw_reader_strerror(int error);
 
+/* Device and inode of the file, to tell whether two paths are one trace. */
+void pinw_reader_file(const struct pinw_reader *r, uint64_t *ret_device, uint64_t *ret_inode);
+
+/* What header.check has to be. */
+uint32_t pinw_reader_header_check(const struct pinw_trace_header *h);
+
+/* Its lengths are true: exe_len, cmdline_len and version_len fit their fields, mask_words is in range. */
 const struct pinw_trace_header *pinw_reader_header(const struct pinw_reader *r);
 
 /* The live page as it is in the file now (reread by each call). All zero when the file ends before it. */

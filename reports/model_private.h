@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shared by the files that build the model and by nothing else.
+ *
+ * model.c   traces in, processes out; who ended how; accessors
+ * replay.c  the records of one trace → threads, sites, pins
+ * replay_rows.c  the rows these are booked in
+ * settle.c  live slots, and what follows from how the process ended
+ * census.c  the kernel's threads against ours
+ * tree.c    which process is whose child, and which image came after which
+ * leaks.c   leaks out of threads
+ * growth.c  do live threads rise steadily
+ */
+#ifndef PINW_REPORTS_MODEL_PRIVATE_H
+#define PINW_REPORTS_MODEL_PRIVATE_H
+
+#include <sys/types.h>
+
+#include "reports/model.h"
+
+/* Records come nearly in the order of time, and any of them may be missing: dropped, damaged or in flight.
+ * So each is booked for what it says, and nothing is taken for granted that another one would have said. */
+struct pinw_replay {
+	struct pinw_process *p;
+	bool out_of_memory;
+	bool main_renamed;
+	struct pinw_thread *last_thread; /* found last: events come in runs of one thread */
+};
+
+/* Fills the process from its trace. Returns 0, -ENOMEM, or -errno of reading; what came before an error is kept. */
+int pinw_replay(struct pinw_process *p, struct pinw_reader *r);
+
+/* A live slot, booked over what the records said. `arg` is the struct pinw_replay. */
+void pinw_replay_slot(void *arg, const struct pinw_slot *slot, const uint64_t *mask);
+
+/* Rows: found or made. NULL (mask: 0) for id 0, which means "unknown", and when out of memory, which is remembered. */
+struct pinw_thread *pinw_replay_thread(struct pinw_replay *c, uint32_t id);
+struct pinw_site *pinw_replay_site(struct pinw_replay *c, uint32_t id, uint32_t use);
+struct pinw_pin_site *pinw_replay_pin_site(struct pinw_replay *c, uint32_t site, uint8_t origin);
+uint32_t pinw_replay_mask(struct pinw_replay *c, const uint64_t *mask);
+
+/* Pins. `pin.since_ns` is the time of the change; a depth of 0 counts as 1 in an open pin. */
+void pinw_replay_open_pin(struct pinw_replay *c, struct pinw_thread *t, struct pinw_pin pin);
+void pinw_replay_release_pin(struct pinw_replay *c, struct pinw_thread *t, uint64_t now);
+void pinw_replay_effect(struct pinw_replay *c, struct pinw_thread *t, unsigned effect, struct pinw_pin pin);
+void pinw_replay_book_hold(struct pinw_pin_site *s, uint64_t held_ns);
+
+/* now - then, 0 when then is later. */
+uint64_t pinw_since(uint64_t now, uint64_t then);
+
+/* Once how and duration are known: how the remaining threads ended, hold times, what is open. */
+void pinw_settle(struct pinw_process *p);
+
+/* Links parents, children and images, and puts the processes in tree order. */
+int pinw_tree_build(struct pinw_model *m);
+
+/* Which threads the kernel lists, asked around the reading of a trace without a recorded end. `begin` also tells
+ * whether the process is alive; `end` frees what `begin` took and fills the process's census. */
+struct pinw_census {
+	pid_t pid;
+	uint32_t *tids;
+	size_t count;
+};
+
+void pinw_census_begin(struct pinw_census *c, struct pinw_process *p);
+void pinw_census_end(struct pinw_census *c, struct pinw_process *p);
+
+/* Needs settled threads. */
+void pinw_growth_judge(struct pinw_process *p);
+
+/* Needs settled threads and growth. Returns 0 or -ENOMEM. */
+int pinw_leaks_derive(struct pinw_process *p);
+
+#endif
