@@ -18,11 +18,11 @@ struct pinw_symbols;
 
 /* One function an address belongs to. Strings are owned by the symbols object. */
 struct pinw_symbol_frame {
-	const char *function;     /* demangled; NULL when unknown */
+	const char *function; /* demangled; NULL when unknown */
 	uint64_t function_offset; /* address - start of the function it is compiled into; 0 when unknown */
-	const char *file;         /* source file as the compiler recorded it; NULL when unknown */
-	unsigned line;            /* 0 when unknown */
-	bool inlined;             /* this function was inlined into the next frame's */
+	const char *file; /* source file as the compiler recorded it; NULL when unknown */
+	unsigned line; /* 0 when unknown */
+	bool inlined; /* this function was inlined into the next frame's */
 };
 
 /* Returns 0 or -ENOMEM. The caller frees with pinw_symbols_free, which accepts NULL. */
@@ -36,7 +36,7 @@ void pinw_symbols_free(struct pinw_symbols *s);
  * "[vdso]" included), -ESTALE (another build id than the one asked for), -ENODATA (no symbol
  * covers the address, or not an ELF file) or -ENOMEM. */
 int pinw_symbols_lookup(struct pinw_symbols *s, const char *module_path, const uint8_t *build_id,
-			size_t build_id_len, uint64_t module_address, struct pinw_symbol_frame *ret_frames,
-			size_t max, size_t *ret_count);
+                        size_t build_id_len, uint64_t module_address, struct pinw_symbol_frame *ret_frames,
+                        size_t max, size_t *ret_count);
 
 #endif
