@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+#
+# Sourced before every case by tests/programs/run. A case is a short workload on a packaged program; what it
+# prints and its status must not depend on time, pids or the order of threads.
+#
+#   run CMD...          the program in the foreground
+#   serve CMD...        the program in the background: its own pid in $server
+#   await_port PORT     until it listens on loopback
+#   stop [SIGNAL]       ends the server (TERM), returns its status
+#   $dir                an empty directory of the case's own
+#
+# MODE says how programs are started: bare, audit (under `pinwarden run`) or truth (under strace, the shim
+# preloaded by hand). Traces go to $TRACES, strace's logs to $LOGS.
+
+server= wrapper= logs=0
+
+# The command line that goes before a program's, in the array `prefix`.
+set_prefix() {
+  case $MODE in
+    bare) prefix=() ;;
+    audit) prefix=("$PINW_BUILD/pinwarden" run -q -o "$TRACES/" --) ;;
+    truth)
+      logs=$((logs + 1))
+      prefix=(strace -f -q -v -s 0 -e signal=none -e "trace=$CALLS" -o "$LOGS/$logs"
+        -E "LD_PRELOAD=$PINW_BUILD/libpinwarden.so" -E "PINWARDEN_OUTPUT=$TRACES/%e.%p.pwt")
+      ;;
+  esac
+}
+
+run() {
+  set_prefix
+  "${prefix[@]}" "$@"
+}
+
+# The wrapper's child that has become another program (strace first forks copies of itself, to probe the kernel).
+child_of() {
+  local child program
+  for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+    program=$(readlink "/proc/$child/exe") || continue
+    [ "$program" != "$(readlink "/proc/$1/exe")" ] && echo "$child" && return
+  done
+  return 1
+}
+
+serve() {
+  set_prefix
+  "${prefix[@]}" "$@" &
+  wrapper=$!
+  server=$wrapper
+  [ "$MODE" = bare ] && return
+  for _ in {1..500}; do
+    server=$(child_of "$wrapper") && return
+    kill -0 "$wrapper" 2>/dev/null || break
+    sleep 0.02
+  done
+  echo "the server did not start"
+}
+
+# Looks into the kernel's tables: a probing connection would be work for the server.
+await_port() {
+  local listens
+  listens=$(printf ':%04X [0-9A-F]*:0000 0A' "$1")
+  for _ in {1..500}; do
+    grep -q "$listens" /proc/net/tcp /proc/net/tcp6 && return
+    kill -0 "$wrapper" 2>/dev/null || break
+    sleep 0.02
+  done
+  echo "nothing listens on port $1"
+}
+
+stop() {
+  local pid=$server
+  # `pinwarden run` passes signals on; strace is told nothing.
+  [ "$MODE" = audit ] && pid=$wrapper
+  kill "-${1:-TERM}" "$pid"
+  wait "$wrapper"
+}
+
+leave() {
+  status=$?
+  trap - EXIT
+  [ -n "$server" ] && kill -KILL "$server" "$wrapper" 2>/dev/null
+  exit "$status"
+}
+trap leave EXIT
