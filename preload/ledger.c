@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/ledger.h"
+
+#include "policy/mask.h"
+#include "preload/arch.h"
+
+#define SLOT_SPINS 2000u
+
+enum pinw_effect pinw_pin_change(uint32_t depth, const uint64_t *before, const uint64_t *after,
+				 const uint64_t *baseline, unsigned words)
+{
+	bool pin = pinw_mask_is_pin(after, baseline, words);
+
+	if (!depth)
+		return pin ? PINW_EFFECT_OPEN : PINW_EFFECT_NONE;
+	if (!pin)
+		return PINW_EFFECT_RELEASE;
+	if (pinw_mask_equal(before, after, words))
+		return PINW_EFFECT_NONE;
+	return pinw_mask_subset(after, before, words) ? PINW_EFFECT_NARROW : PINW_EFFECT_MOVE;
+}
+
+/* ---- one slot, one writer at a time ------------------------------------------------ */
+
+/* Bounded: the holder may be the very code that a signal handler interrupted. */
+static bool slot_hold(struct pinw_slot *slot)
+{
+	for (unsigned i = 0; i < SLOT_SPINS; i++) {
+		uint32_t free = 0;
+
+		if (__atomic_compare_exchange_n(&slot->busy, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return true;
+		pinw_pause();
+	}
+	return false;
+}
+
+static void slot_let_go(struct pinw_slot *slot)
+{
+	__atomic_store_n(&slot->busy, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- pins ---------------------------------------------------------------------------- */
+
+static void count_opened(uint32_t origin)
+{
+	pinw_count(pins_opened, 1);
+	pinw_count(pins_open, 1);
+	if (origin == PINW_ORIGIN_BORN)
+		pinw_count(pins_born, 1);
+	else if (origin == PINW_ORIGIN_EXTERNAL)
+		pinw_count(pins_external, 1);
+	else if (origin == PINW_ORIGIN_INHERITED) {
+		pinw_count(pins_inherited, 1);
+		pinw_count(leaks_inherited, 1);
+	}
+}
+
+static void open_pin(struct pinw_slot *slot, struct pinw_pinner by, uint64_t now_ns)
+{
+	slot->pin_origin = by.origin;
+	slot->pin_site = by.site;
+	slot->pin_by = by.by;
+	slot->pin_since_ns = now_ns;
+	slot->pins_opened++;
+	__atomic_store_n(&slot->pin_depth, 1, __ATOMIC_RELEASE);
+	count_opened(by.origin);
+}
+
+static void apply(struct pinw_slot *slot, enum pinw_effect effect, struct pinw_pinner by, uint64_t now_ns)
+{
+	switch (effect) {
+	case PINW_EFFECT_OPEN:
+		open_pin(slot, by, now_ns);
+		break;
+	case PINW_EFFECT_NARROW:
+		slot->pin_depth++;
+		break;
+	case PINW_EFFECT_RELEASE:
+		slot->pin_depth = 0;
+		slot->pin_origin = PINW_ORIGIN_NONE;
+		pinw_count(pins_released, 1);
+		pinw_uncount(pins_open, 1);
+		break;
+	default:
+		break;
+	}
+}
+
+struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, const uint64_t *after, struct pinw_pinner by,
+				    uint64_t now_ns, uint64_t *ret_before)
+{
+	struct pinw_slot *slot = thread->slot;
+	unsigned words = pinw_shim.mask_words;
+	struct pinw_booking booking = {.effect = PINW_EFFECT_NONE};
+
+	if (!slot_hold(slot)) {
+		pinw_mask_copy(ret_before, thread->mask, words);
+		booking.contended = true;
+		booking.depth = slot->pin_depth;
+		return booking;
+	}
+	pinw_mask_copy(ret_before, thread->mask, words);
+	booking.effect = pinw_pin_change(slot->pin_depth, ret_before, after, pinw_shim.baseline, words);
+	apply(slot, booking.effect, by, now_ns);
+	pinw_mask_copy(thread->mask, after, words);
+	booking.depth = slot->pin_depth;
+	slot_let_go(slot);
+	return booking;
+}
+
+void pinw_ledger_birth(struct pinw_thread *thread, uint64_t now_ns)
+{
+	struct pinw_pinner by = {thread->birth_origin, thread->birth_site, thread->birth_by};
+
+	if (__atomic_exchange_n(&thread->birth, 1, __ATOMIC_ACQ_REL))
+		return;
+	if (thread->birth_origin != PINW_ORIGIN_NONE &&
+	    pinw_mask_is_pin(thread->mask, pinw_shim.baseline, pinw_shim.mask_words) && slot_hold(thread->slot)) {
+		open_pin(thread->slot, by, now_ns);
+		slot_let_go(thread->slot);
+	}
+}
+
+/* ---- threads -------------------------------------------------------------------------- */
+
+uint64_t pinw_ledger_live(void)
+{
+	return pinw_count(threads_live, 1) + 1;
+}
+
+void pinw_ledger_peak(uint64_t live)
+{
+	uint64_t *peak = &pinw_shim.live->counters.threads_peak;
+	uint64_t seen = __atomic_load_n(peak, __ATOMIC_RELAXED);
+
+	while (seen < live &&
+	       !__atomic_compare_exchange_n(peak, &seen, live, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+void pinw_ledger_end(struct pinw_thread *thread)
+{
+	pinw_count(threads_exited, 1);
+	pinw_uncount(threads_live, 1);
+	if (!thread->slot->pin_depth)
+		return;
+	pinw_uncount(pins_open, 1);
+	pinw_count(pins_lost, 1);
+	if (thread->slot->pin_origin != PINW_ORIGIN_INHERITED)
+		pinw_count(leaks_exit_while_pinned, 1);
+}
+
+void pinw_ledger_histogram(struct pinw_histogram *histogram, uint64_t ns)
+{
+	unsigned bucket = ns ? 63u - (unsigned)__builtin_clzll(ns) : 0;
+
+	if (bucket >= PINW_HIST_BUCKETS)
+		bucket = PINW_HIST_BUCKETS - 1;
+	__atomic_fetch_add(&histogram->count, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&histogram->sum_ns, ns, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&histogram->bucket[bucket], 1, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The life of threads: start, end, adoption, census. What the kernel says at
+ * these moments is the truth the ledger is held against.
+ */
+#ifndef PINW_LIFE_H
+#define PINW_LIFE_H
+
+#include <stdint.h>
+
+#include "preload/shim.h"
+
+/* What the trampoline is to call. */
+struct pinw_start {
+	void *routine;
+	void *arg;
+};
+
+/* Called by pinw_trampoline in the new thread, first. `cfa` bounds its stack. */
+struct pinw_start pinw_thread_begin(struct pinw_thread *thread, uintptr_t cfa);
+
+/* Called by pinw_trampoline when the start routine returned; gives back `result`. */
+void *pinw_thread_return(void *result);
+
+/* Personality routine of pinw_trampoline's frame (Itanium C++ ABI: Exception Handling, 1.6.1). */
+int pinw_trampoline_personality(int version, int actions, uint64_t exception_class, void *exception, void *context);
+
+/* Writes *thread->out before anybody can rely on it: called by the creator and by the new thread, whoever is first does
+ * it, neither goes on before it is done. */
+void pinw_life_hand_over(struct pinw_thread *thread);
+
+/* Books the end of the calling thread, once. */
+void pinw_life_end(enum pinw_exit how);
+
+/* The main thread of a new image. With `inherit`, a fork child: the thread that forked, as it was. */
+struct pinw_thread_copy {
+	uintptr_t stack_hi, stack_lo;
+	char name[PINW_NAME_BYTES];
+	uint32_t pin_depth, pin_site;
+	uint64_t mask[PINW_MASK_WORDS_MAX];
+};
+void pinw_life_main(const struct pinw_thread_copy *inherit);
+
+/* Adopts the calling thread, which nobody saw created. NULL without memory. */
+struct pinw_thread *pinw_life_adopt_self(void);
+
+/* Adopts a thread of this process by its tid: it becomes known, its calls will find it. NULL without memory. */
+struct pinw_thread *pinw_life_adopt_tid(uint32_t tid, uint32_t flags);
+
+/* Compares the ledger with every task the kernel lists: adopts the unknown, books masks that changed from
+ * outside, ends adopted threads that are gone. */
+void pinw_life_census(void);
+
+/* Once, by init: how ends of adopted threads are noticed. */
+void pinw_life_init(void);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/lock.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "preload/arch.h"
+#include "preload/clock.h"
+#include "preload/shim.h"
+
+static bool try_take(struct pinw_lock *lock)
+{
+	uint32_t free = 0;
+
+	return __atomic_compare_exchange_n(&lock->held, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static bool is_sealed(void)
+{
+	return __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED);
+}
+
+int pinw_lock_take(struct pinw_lock *lock, uint64_t wait_ns, struct pinw_lock_state *ret_state)
+{
+	uint64_t all = ~UINT64_C(0), before = 0, start;
+
+	ret_state->masked = false;
+	if (is_sealed())
+		return try_take(lock) ? 0 : -EBUSY;
+	pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+	if (!try_take(lock)) {
+		start = pinw_clock_mono();
+		while (!try_take(lock)) {
+			if (pinw_clock_mono() - start > wait_ns) {
+				pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof(before));
+				return -EBUSY;
+			}
+			pinw_sys0(SYS_sched_yield);
+		}
+	}
+	ret_state->sigmask = before;
+	ret_state->masked = true;
+	return 0;
+}
+
+void pinw_lock_give(struct pinw_lock *lock, const struct pinw_lock_state *state)
+{
+	__atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
+	if (state->masked)
+		pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &state->sigmask, 0, sizeof(state->sigmask));
+}
+
+bool pinw_lock_reset(struct pinw_lock *lock)
+{
+	return __atomic_exchange_n(&lock->held, 0, __ATOMIC_RELAXED) != 0;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/module.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <string.h>
+
+#include "preload/arch.h"
+#include "preload/proc.h"
+#include "preload/shim.h"
+#include "preload/trace.h"
+
+#define MODULES_MAX 2048u
+#define BUILD_ID_MAX 32u
+#define PATHS_BYTES (256u << 10)
+
+struct module {
+	uintptr_t start, end, base;
+	struct link_map *map;
+	uint32_t checked_gen; /* pinw_module_gen when last compared with the loader's view */
+	uint32_t image_gen;   /* image whose trace holds its record */
+	uint16_t path_len;
+	uint16_t build_id_len;
+	const char *path;
+	uint8_t build_id[BUILD_ID_MAX];
+};
+
+uint32_t pinw_module_gen = 1;
+
+static struct {
+	uint32_t count; /* ids are index + 1 */
+	struct module table[MODULES_MAX];
+	char paths[PATHS_BYTES]; /* .bss: only what is used costs memory */
+	size_t paths_used;
+	char exe[PINW_PATH_MAX];
+} modules;
+
+void pinw_module_init(const char *exe, uint32_t exe_len)
+{
+	pinw_put_bytes(modules.exe, sizeof(modules.exe), 0, exe, exe_len);
+}
+
+/* ---- what the loader and the object say ------------------------------------------- */
+
+/* Looks for the GNU build id in one note segment. */
+static void scan_notes(const char *p, const char *end, struct module *m)
+{
+	while (end - p >= (long)sizeof(ElfW(Nhdr))) {
+		const ElfW(Nhdr) *note = (const void *)p;
+		const char *name = p + sizeof(*note);
+		size_t name_len = (note->n_namesz + 3u) & ~3u, desc_len = (note->n_descsz + 3u) & ~3u;
+
+		if (name_len > (size_t)(end - name) || desc_len > (size_t)(end - name) - name_len)
+			return;
+		if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(name, "GNU", 4) == 0) {
+			m->build_id_len = note->n_descsz < BUILD_ID_MAX ? (uint16_t)note->n_descsz : BUILD_ID_MAX;
+			memcpy(m->build_id, name + name_len, m->build_id_len);
+			return;
+		}
+		p = name + name_len + desc_len;
+	}
+}
+
+/* Reads the build id from the object's own mapped headers. */
+static void read_build_id(struct module *m)
+{
+	const ElfW(Ehdr) *ehdr = (const void *)m->start;
+
+	m->build_id_len = 0;
+	if (memcmp(ehdr->e_ident, ELFMAG, SELFMAG) != 0 || ehdr->e_phentsize != sizeof(ElfW(Phdr)) ||
+	    ehdr->e_phoff > m->end - m->start || ehdr->e_phnum > 64)
+		return;
+	const ElfW(Phdr) *phdr = (const void *)(m->start + ehdr->e_phoff);
+	for (unsigned i = 0; i < ehdr->e_phnum && !m->build_id_len; i++) {
+		uintptr_t at = m->base + phdr[i].p_vaddr;
+
+		if (phdr[i].p_type == PT_NOTE && at >= m->start && at + phdr[i].p_memsz <= m->end)
+			scan_notes((const char *)at, (const char *)at + phdr[i].p_memsz, m);
+	}
+}
+
+/* The object's path, made absolute. */
+static size_t read_path(const struct module *m, char *buf, size_t size)
+{
+	const char *name = m->map->l_name;
+	size_t n = 0;
+
+	if (!name || !*name)
+		return pinw_put(buf, size, 0, modules.exe);
+	if (strncmp(name, "linux-vdso", 10) == 0)
+		return pinw_put(buf, size, 0, "[vdso]");
+	if (name[0] != '/') {
+		long r = pinw_sys2(SYS_getcwd, buf, size);
+		n = r > 1 && buf[0] == '/' ? pinw_put(buf, size, (size_t)r - 1, "/") : 0;
+	}
+	return pinw_put(buf, size, n, name);
+}
+
+/* ---- the table ---------------------------------------------------------------------- */
+
+static void emit(uint32_t id, struct module *m)
+{
+	struct pinw_rec_module record = {
+	    .id = id,
+	    .path_len = m->path_len,
+	    .build_id_len = m->build_id_len,
+	    .base = m->base,
+	    .start = m->start,
+	    .end = m->end,
+	};
+
+	memcpy(record.build_id, m->build_id, sizeof(record.build_id));
+	pinw_trace_meta(PINW_REC_MODULE, &record, sizeof(record), m->path, m->path_len);
+	m->image_gen = pinw_shim.image_gen;
+}
+
+/* Does the entry still describe what the loader has mapped there? */
+static bool is_current(struct module *m, const struct module *seen, uint32_t gen)
+{
+	static char path[PINW_PATH_MAX]; /* off the stack: it may be small */
+	struct module now = *seen;
+
+	if (m->map != seen->map || m->base != seen->base || m->end != seen->end)
+		return false;
+	if (m->checked_gen == gen)
+		return true;
+	read_build_id(&now);
+	size_t len = read_path(&now, path, sizeof(path));
+	if (now.build_id_len != m->build_id_len || memcmp(now.build_id, m->build_id, m->build_id_len) != 0 ||
+	    len != m->path_len || memcmp(path, m->path, len) != 0)
+		return false;
+	m->checked_gen = gen;
+	return true;
+}
+
+static uint32_t add(const struct module *seen, uint32_t gen)
+{
+	size_t room = sizeof(modules.paths) - modules.paths_used;
+
+	if (modules.count == MODULES_MAX || room < PINW_PATH_MAX)
+		return 0;
+	struct module *m = &modules.table[modules.count];
+	char *path = modules.paths + modules.paths_used;
+	*m = *seen;
+	m->checked_gen = gen;
+	read_build_id(m);
+	m->path_len = (uint16_t)read_path(m, path, PINW_PATH_MAX);
+	m->path = path;
+	modules.paths_used += m->path_len + 1u;
+	return ++modules.count;
+}
+
+/* Newest first: an older module at the same place is gone. */
+static uint32_t find(const struct module *seen, uint32_t gen)
+{
+	for (uint32_t i = modules.count; i--;)
+		if (modules.table[i].start == seen->start)
+			return is_current(&modules.table[i], seen, gen) ? i + 1 : 0;
+	return 0;
+}
+
+uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset)
+{
+	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
+	struct dl_find_object object;
+
+	*ret_offset = pc;
+	if (_dl_find_object((void *)(pc - 1), &object) != 0)
+		return 0;
+	struct module seen = {
+	    .start = (uintptr_t)object.dlfo_map_start,
+	    .end = (uintptr_t)object.dlfo_map_end,
+	    .base = object.dlfo_link_map->l_addr,
+	    .map = object.dlfo_link_map,
+	};
+	uint32_t id = find(&seen, gen);
+	if (!id)
+		id = add(&seen, gen);
+	if (!id)
+		return 0;
+	struct module *m = &modules.table[id - 1];
+	if (m->image_gen != pinw_shim.image_gen)
+		emit(id, m);
+	*ret_offset = pc - m->base;
+	return id;
+}
+
+const char *pinw_module_path(uint32_t id)
+{
+	return id && id <= modules.count ? modules.table[id - 1].path : NULL;
+}

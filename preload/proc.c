@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "policy/mask.h"
+#include "preload/arch.h"
+#include "preload/shim.h"
+
+#define PF_EXITING_ 0x4u /* include/linux/sched.h; field 9 of /proc/PID/stat, proc(5) */
+
+/* ---- text ------------------------------------------------------------------------ */
+
+size_t pinw_put_bytes(char *buf, size_t size, size_t at, const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len && at + 1 < size; i++)
+		buf[at++] = bytes[i];
+	buf[at] = '\0';
+	return at;
+}
+
+size_t pinw_put(char *buf, size_t size, size_t at, const char *text)
+{
+	return pinw_put_bytes(buf, size, at, text, strlen(text));
+}
+
+static size_t put_base(char *buf, size_t size, size_t at, uint64_t value, unsigned base)
+{
+	char digits[24];
+	size_t n = sizeof(digits);
+
+	do
+		digits[--n] = "0123456789abcdef"[value % base];
+	while (value /= base);
+	return pinw_put_bytes(buf, size, at, digits + n, sizeof(digits) - n);
+}
+
+size_t pinw_put_number(char *buf, size_t size, size_t at, uint64_t value)
+{
+	return put_base(buf, size, at, value, 10);
+}
+
+size_t pinw_put_hex(char *buf, size_t size, size_t at, uint64_t value)
+{
+	return put_base(buf, size, pinw_put(buf, size, at, "0x"), value, 16);
+}
+
+uint64_t pinw_get_number(const char **text)
+{
+	uint64_t value = 0;
+
+	while (**text >= '0' && **text <= '9')
+		value = value * 10 + (uint64_t)(*(*text)++ - '0');
+	return value;
+}
+
+/* ---- files ----------------------------------------------------------------------- */
+
+long pinw_proc_read(const char *path, char *buf, size_t len)
+{
+	size_t at = 0;
+	long fd = pinw_sys3(SYS_open, path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+
+	if (fd < 0)
+		return fd;
+	while (at + 1 < len) {
+		long n = pinw_sys3(SYS_read, fd, buf + at, len - 1 - at);
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		at += (size_t)n;
+	}
+	buf[at] = '\0';
+	pinw_sys1(SYS_close, fd);
+	return (long)at;
+}
+
+long pinw_proc_readlink(const char *path, char *buf, size_t len)
+{
+	return pinw_sys3(SYS_readlink, path, buf, len);
+}
+
+/* Steps over n fields of a stat line, from just behind the command's closing parenthesis. */
+static const char *skip_fields(const char *p, unsigned n)
+{
+	while (n-- && *p) {
+		while (*p == ' ')
+			p++;
+		while (*p && *p != ' ')
+			p++;
+	}
+	while (*p == ' ')
+		p++;
+	return p;
+}
+
+/* The text behind "pid (comm)" of a stat file; comm may hold anything but ends at the last parenthesis. */
+static const char *read_stat(const char *path, char *buf, size_t len)
+{
+	if (pinw_proc_read(path, buf, len) <= 0)
+		return NULL;
+	const char *close = strrchr(buf, ')');
+	return close ? close + 1 : NULL;
+}
+
+int pinw_proc_stat(uint32_t pid, uint32_t *ret_ppid, uint64_t *ret_start_ticks)
+{
+	char path[32], buf[512];
+	size_t n = pinw_put(path, sizeof(path), 0, "/proc/");
+
+	n = pinw_put_number(path, sizeof(path), n, pid);
+	pinw_put(path, sizeof(path), n, "/stat");
+	const char *rest = read_stat(path, buf, sizeof(buf));
+	if (!rest)
+		return -ESRCH;
+	const char *p = skip_fields(rest, 1); /* behind field 3, the state */
+	*ret_ppid = (uint32_t)pinw_get_number(&p);
+	p = skip_fields(rest, 19); /* behind field 21 */
+	*ret_start_ticks = pinw_get_number(&p);
+	return 0;
+}
+
+bool pinw_proc_is_exiting(uint32_t tid)
+{
+	char path[48], buf[512];
+	size_t n = pinw_put(path, sizeof(path), 0, "/proc/self/task/");
+
+	n = pinw_put_number(path, sizeof(path), n, tid);
+	pinw_put(path, sizeof(path), n, "/stat");
+	const char *rest = read_stat(path, buf, sizeof(buf));
+	if (!rest)
+		return true;
+	const char *p = skip_fields(rest, 6); /* behind field 8 */
+	return pinw_get_number(&p) & PF_EXITING_;
+}
+
+/* ---- CPUs ------------------------------------------------------------------------ */
+
+int pinw_proc_affinity(uint32_t tid, uint64_t *ret_mask, unsigned words)
+{
+	long r = pinw_sys3(SYS_sched_getaffinity, tid, (size_t)words * 8, ret_mask);
+
+	if (r < 0)
+		return (int)r;
+	for (unsigned i = (unsigned)r / 8; i < words; i++)
+		ret_mask[i] = 0;
+	return 0;
+}
+
+/* Reads a CPU list file of sysfs. */
+static int read_cpu_list(const char *path, uint64_t *ret_mask, unsigned words)
+{
+	char buf[256];
+	long n = pinw_proc_read(path, buf, sizeof(buf));
+
+	if (n <= 0)
+		return n < 0 ? (int)n : -ENODATA;
+	if (buf[n - 1] == '\n')
+		buf[n - 1] = '\0';
+	return pinw_mask_parse(buf, ret_mask, words, NULL);
+}
+
+/* Far fewer than the kernel was built for: a CPU that is not possible can never be in a mask. */
+unsigned pinw_proc_mask_words(void)
+{
+	uint64_t mask[PINW_MASK_WORDS_MAX];
+	unsigned words = PINW_MASK_WORDS_MAX;
+
+	if (read_cpu_list("/sys/devices/system/cpu/possible", mask, words) < 0) {
+		long r = pinw_sys3(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+		return r < 8 ? 1 : (unsigned)r / 8;
+	}
+	while (words > 1 && !mask[words - 1])
+		words--;
+	return words;
+}
+
+unsigned pinw_proc_cpus_online(void)
+{
+	uint64_t mask[PINW_MASK_WORDS_MAX];
+
+	return read_cpu_list("/sys/devices/system/cpu/online", mask, PINW_MASK_WORDS_MAX) == 0
+		   ? pinw_mask_width(mask, PINW_MASK_WORDS_MAX)
+		   : 0;
+}
+
+/* ---- tasks ----------------------------------------------------------------------- */
+
+uint32_t pinw_proc_tid(void)
+{
+	return (uint32_t)pinw_sys0(SYS_gettid);
+}
+
+uint32_t pinw_proc_pid(void)
+{
+	return (uint32_t)pinw_sys0(SYS_getpid);
+}
+
+bool pinw_proc_is_our_task(uint32_t pid, uint32_t tid)
+{
+	long r = pinw_sys3(SYS_tgkill, pid, tid, 0);
+
+	return r == 0 || r == -EPERM;
+}
+
+struct linux_dirent64 {
+	uint64_t d_ino;
+	int64_t d_off;
+	uint16_t d_reclen;
+	uint8_t d_type;
+	char d_name[];
+};
+
+long pinw_proc_each_task(void (*fn)(uint32_t tid, void *arg), void *arg)
+{
+	/* Off the stack: the last thread may have a small one. */
+	static union {
+		char bytes[8192];
+		uint64_t align;
+	} buf;
+	long count = 0, n;
+	long fd = pinw_sys3(SYS_open, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return fd;
+	while ((n = pinw_sys3(SYS_getdents64, fd, buf.bytes, sizeof(buf.bytes))) > 0) {
+		for (long at = 0; at < n;) {
+			struct linux_dirent64 *d = (struct linux_dirent64 *)(buf.bytes + at);
+			const char *name = d->d_name;
+			uint32_t tid = (uint32_t)pinw_get_number(&name);
+
+			if (tid) {
+				fn(tid, arg);
+				count++;
+			}
+			at += d->d_reclen;
+		}
+	}
+	pinw_sys1(SYS_close, fd);
+	return n < 0 ? n : count;
+}
+
+/* ---- stderr ---------------------------------------------------------------------- */
+
+static struct {
+	uint64_t dev, ino;
+	bool known;
+} stderr_file;
+
+void pinw_proc_stderr_init(void)
+{
+	struct stat st;
+
+	stderr_file.known = pinw_sys2(SYS_fstat, 2, &st) == 0;
+	if (stderr_file.known) {
+		stderr_file.dev = st.st_dev;
+		stderr_file.ino = st.st_ino;
+	}
+}
+
+/* A write to a pipe without a reader raises SIGPIPE in the writing thread: held back, and taken off the
+ * pending set again unless one was pending before. */
+long pinw_proc_write(int fd, const char *text, size_t len)
+{
+	uint64_t sigpipe = UINT64_C(1) << (SIGPIPE - 1), before = 0, pending = 0;
+	struct {
+		int64_t sec, nsec;
+	} now = {0, 0};
+
+	pinw_sys4(SYS_rt_sigprocmask, SIG_BLOCK, &sigpipe, &before, sizeof(sigpipe));
+	pinw_sys2(SYS_rt_sigpending, &pending, sizeof(pending));
+	long r = pinw_sys3(SYS_write, fd, text, len);
+	if (r == -EPIPE && !(pending & sigpipe))
+		pinw_sys4(SYS_rt_sigtimedwait, &sigpipe, 0, &now, sizeof(sigpipe));
+	pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof(before));
+	return r;
+}
+
+void pinw_proc_stderr(const char *text, size_t len)
+{
+	struct stat st;
+
+	if (stderr_file.known && pinw_sys2(SYS_fstat, 2, &st) == 0 && st.st_dev == stderr_file.dev &&
+	    st.st_ino == stderr_file.ino)
+		pinw_proc_write(2, text, len);
+}
+
+/* ---- memory ----------------------------------------------------------------------- */
+
+size_t pinw_proc_peek(void *to, const void *from, size_t len)
+{
+	struct iovec local = {to, len}, remote = {(void *)from, len};
+	long n = pinw_sys6(SYS_process_vm_readv, pinw_shim.pid, (long)&local, 1, (long)&remote, 1, 0);
+
+	return n > 0 ? (size_t)n : 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/process.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "preload/arch.h"
+#include "preload/clock.h"
+#include "preload/life.h"
+#include "preload/log.h"
+#include "preload/proc.h"
+#include "preload/registry.h"
+#include "preload/trace.h"
+
+/* ---- the end of an image --------------------------------------------------------------- */
+
+static void log_open_pin(struct pinw_thread *thread, void *arg)
+{
+	const struct pinw_slot *slot = thread->slot;
+
+	if (slot->state == PINW_SLOT_RUNNING && slot->pin_depth && slot->pin_origin != PINW_ORIGIN_INHERITED)
+		pinw_log_leak("pinned-at-end", slot, *(uint64_t *)arg);
+	else if (slot->state == PINW_SLOT_EXITED && !(slot->flags & PINW_THREAD_MAIN))
+		pinw_log_leak("unjoined", slot, *(uint64_t *)arg);
+}
+
+void pinw_image_end(enum pinw_end how, uint32_t status)
+{
+	struct pinw_trace_live *live = pinw_shim.live;
+	uint64_t now = pinw_now();
+	static uint32_t gen_logged;
+
+	if (!pinw_is_own_process())
+		return;
+	pinw_life_census();
+	if (how == PINW_END_EXIT && __atomic_exchange_n(&gen_logged, pinw_shim.image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen)
+		pinw_registry_each(log_open_pin, &now);
+	live->end_status = status;
+	live->end_ns = now;
+	__atomic_store_n(&live->end_how, how, __ATOMIC_RELEASE);
+}
+
+void pinw_image_resume(void)
+{
+	__atomic_store_n(&pinw_shim.live->end_how, PINW_END_NONE, __ATOMIC_RELEASE);
+}
+
+/* ---- borrowed memory -------------------------------------------------------------------- */
+
+void pinw_vfork_child(void)
+{
+	pinw_tls.in_vfork = 1;
+}
+
+void pinw_vfork_parent(long result)
+{
+	pinw_tls.in_vfork = 0;
+	if (result < 0)
+		errno = (int)-result;
+}
+
+void pinw_clone_watch(int flags)
+{
+	if (pinw_enter())
+		pinw_count(raw_clones, 1);
+	/* Shared memory without a TLS of its own: its calls would look like ours. */
+	if (flags & CLONE_VM)
+		__atomic_store_n(&pinw_shim.shared_vm, true, __ATOMIC_RELAXED);
+}
+
+static void seal(void)
+{
+	struct pinw_thread *self = pinw_enter();
+
+	if (self && !__atomic_exchange_n(&pinw_shim.sealed, true, __ATOMIC_RELAXED))
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_SECCOMP, 0);
+}
+
+void pinw_syscall_watch(long nr, long a, long b, long c, long d)
+{
+	uint64_t flags;
+
+	(void)b, (void)c, (void)d;
+	switch (nr) {
+	case SYS_clone:
+		pinw_clone_watch((int)a);
+		break;
+	case SYS_clone3:
+		if (pinw_proc_peek(&flags, (const void *)a, sizeof(flags)) == sizeof(flags)) /* struct clone_args starts with them */
+			pinw_clone_watch((int)flags);
+		break;
+	case SYS_fork:
+		pinw_clone_watch(0);
+		break;
+	case SYS_vfork:
+		pinw_clone_watch(CLONE_VM);
+		break;
+	case SYS_seccomp:
+		seal();
+		break;
+	case SYS_prctl:
+		if (a == PR_SET_SECCOMP)
+			seal();
+		break;
+	case SYS_exit_group:
+		if (pinw_enter())
+			pinw_image_end(PINW_END_EXIT, (uint32_t)a & 0xff);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- exec --------------------------------------------------------------------------------- */
+
+bool pinw_env_unfollowed(char *const envp[])
+{
+	for (; envp && *envp; envp++)
+		if (strncmp(*envp, "LD_PRELOAD=", 11) == 0)
+			return strstr(*envp, "libpinwarden.so") == NULL;
+	return true;
+}

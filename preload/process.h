@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The life of process images: start, fork child, exec, end.
+ */
+#ifndef PINW_PROCESS_H
+#define PINW_PROCESS_H
+
+#include <stdint.h>
+
+#include "preload/shim.h"
+
+/* Books the end of this image: a census, then how. Does nothing in a borrowed memory (vfork child). */
+void pinw_image_end(enum pinw_end how, uint32_t status);
+
+/* An exec that failed: the image goes on. */
+void pinw_image_resume(void);
+
+/* Bodies of the marks that pinw_entry_vfork sets around a vfork child. `result` is the kernel's. */
+void pinw_vfork_child(void);
+void pinw_vfork_parent(long result);
+
+/* Told before syscall() and clone() make calls that change who we are. */
+void pinw_syscall_watch(long nr, long a, long b, long c, long d);
+void pinw_clone_watch(int flags);
+
+/* Was the preload dropped from this environment? */
+bool pinw_env_unfollowed(char *const envp[]);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/registry.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "preload/arch.h"
+#include "preload/lock.h"
+#include "preload/trace.h"
+
+#define CHUNKS_MAX 16u /* 63 + 128 + 256 ... about 4 million threads */
+#define CHUNK_FIRST_GROWN 128u
+#define HINTS 65536u /* power of two */
+#define PROBES 8u    /* neighbours tried before a hint is overwritten or a search goes through all */
+#define GROW_WAIT_NS 1000000000u
+
+/* `count` threads and their slots. Published by registry.capacity. */
+struct chunk {
+	uint32_t first, count;
+	struct pinw_thread *threads;
+	char *slots;
+	bool filed; /* the slots are in the file */
+};
+
+static struct {
+	struct chunk chunks[CHUNKS_MAX];
+	uint32_t chunks_used;
+	uint32_t capacity; /* atomic */
+	uint32_t used;     /* atomic: indices handed out at least once */
+	uint64_t free;     /* atomic: tag << 32 | index + 1 */
+	struct pinw_lock lock;
+	uint32_t by_handle[HINTS]; /* atomic: index + 1, only a hint */
+	uint32_t by_tid[HINTS];
+} registry;
+
+static struct pinw_thread *at(uint32_t index)
+{
+	struct chunk *chunk = registry.chunks;
+
+	while (index >= chunk->first + chunk->count)
+		chunk++;
+	return &chunk->threads[index - chunk->first];
+}
+
+/* ---- room ------------------------------------------------------------------------- */
+
+static void *map_private(size_t bytes)
+{
+	long p = pinw_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p < 0 && p > -4096 ? NULL : (void *)p;
+}
+
+/* Adds room for `count` threads. Slots that do not fit in the file live in private memory: the ledger stays right,
+ * only nobody can read them there. */
+static bool add_chunk(uint32_t count, void *slots, bool filed)
+{
+	struct chunk *chunk = &registry.chunks[registry.chunks_used];
+	struct pinw_thread *threads = map_private(count * sizeof(*threads));
+
+	if (!slots)
+		slots = map_private(count * pinw_slot_bytes());
+	if (!threads || !slots)
+		return false;
+	*chunk = (struct chunk){
+	    .first = registry.capacity, .count = count, .threads = threads, .slots = slots, .filed = filed};
+	for (uint32_t i = 0; i < count; i++) {
+		threads[i].index = chunk->first + i;
+		threads[i].slot = (struct pinw_slot *)(chunk->slots + i * pinw_slot_bytes());
+		threads[i].mask = (uint64_t *)(threads[i].slot + 1);
+	}
+	registry.chunks_used++;
+	__atomic_store_n(&registry.capacity, chunk->first + count, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* Doubles the room unless somebody did meanwhile. */
+static bool grow(uint32_t full)
+{
+	struct pinw_lock_state state;
+	bool ok = true;
+
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) || pinw_lock_take(&registry.lock, GROW_WAIT_NS, &state) < 0)
+		return false;
+	if (registry.capacity == full) {
+		uint32_t count = CHUNK_FIRST_GROWN << (registry.chunks_used - 1);
+		void *slots = NULL;
+
+		ok = registry.chunks_used < CHUNKS_MAX;
+		if (ok) {
+			bool filed = pinw_trace_grow_slots(full, count, &slots) == 0;
+			ok = add_chunk(count, slots, filed);
+		}
+	}
+	pinw_lock_give(&registry.lock, &state);
+	return ok;
+}
+
+void pinw_registry_init(void)
+{
+	uint32_t count;
+	void *slots = pinw_trace_first_slots(&count);
+	bool was_used = registry.used != 0;
+
+	for (uint32_t i = 0; i < registry.chunks_used; i++) {
+		struct chunk *chunk = &registry.chunks[i];
+
+		pinw_sys2(SYS_munmap, chunk->threads, chunk->count * sizeof(*chunk->threads));
+		if (!chunk->filed)
+			pinw_sys2(SYS_munmap, chunk->slots, chunk->count * pinw_slot_bytes());
+	}
+	pinw_lock_reset(&registry.lock);
+	registry.chunks_used = registry.capacity = registry.used = 0;
+	registry.free = 0;
+	memset(registry.by_handle, 0, was_used ? sizeof(registry.by_handle) : 0);
+	memset(registry.by_tid, 0, was_used ? sizeof(registry.by_tid) : 0);
+	add_chunk(count, slots, true);
+}
+
+/* ---- taking and giving --------------------------------------------------------------- */
+
+static struct pinw_thread *pop_free(void)
+{
+	uint64_t head = __atomic_load_n(&registry.free, __ATOMIC_ACQUIRE);
+
+	while ((uint32_t)head) {
+		struct pinw_thread *thread = at((uint32_t)head - 1);
+		uint64_t next = ((head >> 32) + 1) << 32 | __atomic_load_n(&thread->next_free, __ATOMIC_RELAXED);
+
+		if (__atomic_compare_exchange_n(&registry.free, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			return thread;
+	}
+	return NULL;
+}
+
+static struct pinw_thread *pop_fresh(void)
+{
+	uint32_t used = __atomic_load_n(&registry.used, __ATOMIC_RELAXED);
+
+	for (;;) {
+		uint32_t capacity = __atomic_load_n(&registry.capacity, __ATOMIC_ACQUIRE);
+
+		if (used >= capacity) {
+			if (!grow(capacity))
+				return NULL;
+			used = __atomic_load_n(&registry.used, __ATOMIC_RELAXED);
+			continue;
+		}
+		if (__atomic_compare_exchange_n(&registry.used, &used, used + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			return at(used);
+	}
+}
+
+static bool is_filed(const struct pinw_thread *thread)
+{
+	const struct chunk *chunk = registry.chunks;
+
+	while (thread->index >= chunk->first + chunk->count)
+		chunk++;
+	return chunk->filed;
+}
+
+struct pinw_thread *pinw_registry_take(void)
+{
+	struct pinw_thread *thread = pop_free();
+
+	if (!thread)
+		thread = pop_fresh();
+	if (!thread)
+		return NULL;
+	struct pinw_slot *slot = thread->slot;
+	memset(slot, 0, sizeof(*slot));
+	thread->life = thread->birth = thread->out_state = 0;
+	thread->stack_hi = thread->stack_lo = 0;
+	thread->handle = 0;
+	thread->out = NULL;
+	thread->changing = thread->census = 0;
+	thread->birth_origin = thread->birth_site = thread->birth_by = 0;
+	slot->thread = __atomic_fetch_add(&pinw_shim.live->next_thread, 1, __ATOMIC_RELAXED);
+	if (!is_filed(thread))
+		pinw_count(slots_unfiled, 1);
+	__atomic_store_n(&slot->state, PINW_SLOT_CREATED, __ATOMIC_RELEASE);
+	return thread;
+}
+
+void pinw_registry_give(struct pinw_thread *thread)
+{
+	uint64_t head = __atomic_load_n(&registry.free, __ATOMIC_RELAXED), next;
+
+	__atomic_store_n(&thread->slot->state, PINW_SLOT_FREE, __ATOMIC_RELEASE);
+	do {
+		__atomic_store_n(&thread->next_free, (uint32_t)head, __ATOMIC_RELAXED);
+		next = ((head >> 32) + 1) << 32 | (thread->index + 1);
+	} while (!__atomic_compare_exchange_n(&registry.free, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+}
+
+void pinw_registry_let_go(struct pinw_thread *thread, uint32_t life_bit)
+{
+	uint32_t before = __atomic_fetch_or(&thread->life, life_bit, __ATOMIC_ACQ_REL);
+
+	if (!(before & life_bit) && (before | life_bit) == PINW_LIFE_OVER)
+		pinw_registry_give(thread);
+}
+
+/* ---- finding -------------------------------------------------------------------------- */
+
+static unsigned handle_slot(pthread_t handle)
+{
+	return (unsigned)((handle >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 48);
+}
+
+_Static_assert(HINTS == 1u << (64 - 48), "the hint is the hash's top bits");
+
+static bool is_free(const struct pinw_thread *thread)
+{
+	return __atomic_load_n(&thread->slot->state, __ATOMIC_ACQUIRE) == PINW_SLOT_FREE;
+}
+
+/* Leaves a hint in the first place near `start` that is empty or speaks of a freed thread. */
+static void put_hint(uint32_t *hints, unsigned start, uint32_t index)
+{
+	uint32_t *place = &hints[start & (HINTS - 1)];
+
+	for (unsigned i = 0; i < PROBES; i++) {
+		uint32_t *try = &hints[(start + i) & (HINTS - 1)];
+		uint32_t hint = __atomic_load_n(try, __ATOMIC_RELAXED);
+
+		if (!hint || hint == index + 1 || is_free(at(hint - 1))) {
+			place = try;
+			break;
+		}
+	}
+	__atomic_store_n(place, index + 1, __ATOMIC_RELEASE);
+}
+
+void pinw_registry_set_handle(struct pinw_thread *thread, pthread_t handle)
+{
+	thread->handle = handle;
+	thread->slot->pthread = (uint64_t)handle;
+	put_hint(registry.by_handle, handle_slot(handle), thread->index);
+}
+
+void pinw_registry_set_tid(struct pinw_thread *thread, uint32_t tid)
+{
+	__atomic_store_n(&thread->slot->tid, tid, __ATOMIC_RELEASE);
+	put_hint(registry.by_tid, tid, thread->index);
+}
+
+static bool has_handle(const struct pinw_thread *thread, uint64_t handle)
+{
+	return !is_free(thread) && thread->handle == handle;
+}
+
+static bool has_tid(const struct pinw_thread *thread, uint64_t tid)
+{
+	uint32_t state = __atomic_load_n(&thread->slot->state, __ATOMIC_ACQUIRE);
+
+	return (state == PINW_SLOT_RUNNING || state == PINW_SLOT_CREATED) &&
+	       __atomic_load_n(&thread->slot->tid, __ATOMIC_RELAXED) == tid;
+}
+
+static struct pinw_thread *find(const uint32_t *hints, unsigned start, uint64_t key,
+				bool (*has)(const struct pinw_thread *, uint64_t))
+{
+	uint32_t used = __atomic_load_n(&registry.used, __ATOMIC_ACQUIRE);
+	bool full = true;
+
+	for (unsigned i = 0; i < PROBES; i++) {
+		uint32_t hint = __atomic_load_n(&hints[(start + i) & (HINTS - 1)], __ATOMIC_ACQUIRE);
+
+		if (hint && hint <= used && has(at(hint - 1), key))
+			return at(hint - 1);
+		full = full && hint;
+	}
+	/* A hint is only ever lost where all places were taken. */
+	for (uint32_t i = 0; full && i < used; i++)
+		if (has(at(i), key))
+			return at(i);
+	return NULL;
+}
+
+struct pinw_thread *pinw_registry_by_handle(pthread_t handle)
+{
+	return find(registry.by_handle, handle_slot(handle), handle, has_handle);
+}
+
+struct pinw_thread *pinw_registry_by_tid(uint32_t tid)
+{
+	return find(registry.by_tid, tid, tid, has_tid);
+}
+
+void pinw_registry_each(void (*fn)(struct pinw_thread *, void *), void *arg)
+{
+	uint32_t used = __atomic_load_n(&registry.used, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; i < used; i++) {
+		struct pinw_thread *thread = at(i);
+
+		if (__atomic_load_n(&thread->slot->state, __ATOMIC_ACQUIRE) != PINW_SLOT_FREE)
+			fn(thread, arg);
+	}
+}

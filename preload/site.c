@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/site.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "preload/arch.h"
+#include "preload/lock.h"
+#include "preload/module.h"
+#include "preload/trace.h"
+#include "preload/unwind.h"
+
+#define LOCK_WAIT_NS 50000000u /* then the event goes without a site: never a deadlock */
+#define MEMO_BUCKETS 2048u
+#define SITE_BUCKETS 4096u
+#define CHAIN_MAX 512u /* memos from one call site; further stacks are walked every time */
+#define ARENA_CHUNK (64u << 10)
+#define ARENA_MAX (64u << 20)
+
+struct site {
+	struct site *next; /* of the same bucket, atomic */
+	uint64_t hash;
+	uint32_t id;
+	uint32_t image_gen; /* atomic: image whose trace holds its record */
+	uint16_t count;
+	uint16_t flags;
+	uintptr_t *pcs;
+	struct pinw_rec_frame frames[];
+};
+
+/* How to recognise a site on the stack of a wrapper called from `ra`. Immutable but for gen once published. */
+struct memo {
+	struct memo *next; /* of the same bucket, atomic */
+	struct site *site;
+	uintptr_t ra;
+	uintptr_t depth;     /* from the wrapper's CFA to the end of the thread's stack */
+	uint32_t module_gen; /* atomic */
+	uint32_t count;
+	struct {
+		uintptr_t pc;
+		uintptr_t offset; /* from the wrapper's CFA */
+	} words[];
+};
+
+static struct {
+	struct pinw_lock lock;
+	struct pinw_lock_state fork_state;
+	const void *fork_owner; /* whose fork() holds the lock: the address of its TLS */
+	struct memo *memos[MEMO_BUCKETS]; /* atomic */
+	struct site *sites[SITE_BUCKETS]; /* atomic */
+	uint32_t next_id;
+	char *arena;
+	size_t arena_left, arena_total;
+	struct pinw_walk walk;
+} table;
+
+static unsigned memo_bucket(uintptr_t ra)
+{
+	return (unsigned)(ra * UINT64_C(0x9e3779b97f4a7c15) >> 53);
+}
+
+_Static_assert(MEMO_BUCKETS == 1u << (64 - 53), "the bucket is the hash's top bits");
+
+/* ---- fast path -------------------------------------------------------------------- */
+
+/* The same depth means that every word compared lies on the stack, and that what lies beyond its
+ * end (the C library's start routine) is the same too. */
+static bool matches(const struct memo *memo, uintptr_t cfa, uintptr_t stack_hi)
+{
+	if (memo->depth != stack_hi - cfa)
+		return false;
+	for (uint32_t i = 0; i < memo->count; i++)
+		if (*(const uintptr_t *)(cfa + memo->words[i].offset) != memo->words[i].pc)
+			return false;
+	return true;
+}
+
+static bool on_known_stack(const struct pinw_thread *self, uintptr_t cfa)
+{
+	return cfa > self->stack_lo && cfa < self->stack_hi;
+}
+
+static struct memo *find_memo(const struct pinw_thread *self, struct pinw_where where, unsigned *ret_same)
+{
+	struct memo *memo = __atomic_load_n(&table.memos[memo_bucket(where.ra)], __ATOMIC_ACQUIRE);
+	unsigned same = 0;
+
+	for (; memo; memo = __atomic_load_n(&memo->next, __ATOMIC_ACQUIRE)) {
+		if (memo->ra != where.ra)
+			continue;
+		if (matches(memo, where.cfa, self->stack_hi))
+			return memo;
+		same++;
+	}
+	*ret_same = same;
+	return NULL;
+}
+
+static uint32_t site_slow(const struct pinw_thread *self, struct pinw_where where);
+
+uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where)
+{
+	unsigned same;
+
+	if (pinw_likely(on_known_stack(self, where.cfa))) {
+		struct memo *memo = find_memo(self, where, &same);
+
+		if (pinw_likely(memo != NULL) &&
+		    pinw_likely(__atomic_load_n(&memo->module_gen, __ATOMIC_RELAXED) ==
+				__atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) &&
+		    pinw_likely(__atomic_load_n(&memo->site->image_gen, __ATOMIC_RELAXED) == pinw_shim.image_gen)) {
+			pinw_count(memo_hits, 1);
+			return memo->site->id;
+		}
+	}
+	return site_slow(self, where);
+}
+
+/* ---- interning, lock held ------------------------------------------------------------ */
+
+/* Memory that is never given back. NULL at the bound. */
+static void *arena_take(size_t bytes)
+{
+	bytes = (bytes + 15) & ~(size_t)15;
+	if (bytes > table.arena_left) {
+		if (table.arena_total + ARENA_CHUNK > ARENA_MAX || __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+			return NULL;
+		long p = pinw_sys6(SYS_mmap, 0, ARENA_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (p < 0 && p > -4096)
+			return NULL;
+		table.arena = (char *)p;
+		table.arena_left = ARENA_CHUNK;
+		table.arena_total += ARENA_CHUNK;
+	}
+	void *taken = table.arena;
+	table.arena += bytes;
+	table.arena_left -= bytes;
+	return taken;
+}
+
+/* Module and offset of each frame of the walk; returns their hash. */
+static uint64_t resolve(const struct pinw_walk *walk, struct pinw_rec_frame *frames)
+{
+	uint64_t hash = walk->flags;
+
+	for (unsigned i = 0; i < walk->count; i++) {
+		uint64_t offset;
+
+		frames[i].module = pinw_module_of(walk->frames[i].pc, &offset);
+		frames[i].offset_low = (uint32_t)offset;
+		frames[i].offset_high = (uint32_t)(offset >> 32);
+		hash = (hash ^ offset ^ (uint64_t)frames[i].module << 48) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 29;
+	}
+	return hash;
+}
+
+static struct site *find_site(uint64_t hash, const struct pinw_walk *walk, const struct pinw_rec_frame *frames)
+{
+	struct site *site = table.sites[hash % SITE_BUCKETS];
+
+	for (; site; site = site->next)
+		if (site->hash == hash && site->count == walk->count && site->flags == walk->flags &&
+		    memcmp(site->frames, frames, walk->count * sizeof(*frames)) == 0)
+			return site;
+	return NULL;
+}
+
+static struct site *add_site(uint64_t hash, const struct pinw_walk *walk, const struct pinw_rec_frame *frames)
+{
+	size_t frames_bytes = walk->count * sizeof(*frames);
+	struct site *site = arena_take(sizeof(*site) + frames_bytes);
+	uintptr_t *pcs = site ? arena_take(walk->count * sizeof(*pcs)) : NULL;
+
+	if (!pcs)
+		return NULL;
+	*site = (struct site){.hash = hash, .count = (uint16_t)walk->count, .flags = walk->flags, .pcs = pcs};
+	site->id = ++table.next_id;
+	memcpy(site->frames, frames, frames_bytes);
+	for (unsigned i = 0; i < walk->count; i++)
+		pcs[i] = walk->frames[i].pc;
+	site->next = table.sites[hash % SITE_BUCKETS];
+	__atomic_store_n(&table.sites[hash % SITE_BUCKETS], site, __ATOMIC_RELEASE);
+	return site;
+}
+
+static void emit(struct site *site)
+{
+	struct pinw_rec_site record = {.id = site->id, .frames = site->count, .flags = site->flags};
+
+	pinw_count(sites, 1);
+	if (pinw_trace_meta(PINW_REC_SITE, &record, sizeof(record), site->frames,
+			    site->count * sizeof(site->frames[0])) < 0)
+		pinw_count(sites_dropped, 1);
+	__atomic_store_n(&site->image_gen, pinw_shim.image_gen, __ATOMIC_RELEASE);
+}
+
+/* The words to compare: one a frame, those on the known stack. Fills `memo` unless NULL. Returns their
+ * number, or -1 for a stack that cannot be recognised by its words. */
+static int memo_words(const struct pinw_thread *self, const struct pinw_walk *walk, struct memo *memo)
+{
+	uintptr_t last = walk->cfa - 8;
+	int n = 0;
+
+	for (unsigned i = 1; i < walk->count; i++) {
+		uintptr_t at = walk->frames[i].at;
+
+		if (at && at + 8 > self->stack_hi)
+			break;
+		if (at <= last)
+			return -1;
+		last = at;
+		if (memo) {
+			memo->words[n].pc = walk->frames[i].pc;
+			memo->words[n].offset = at - walk->cfa;
+		}
+		n++;
+	}
+	return n;
+}
+
+/* Remembers how to recognise the site next time. */
+static void add_memo(const struct pinw_thread *self, struct pinw_where where, struct site *site, uint32_t gen)
+{
+	unsigned same = 0;
+	int words = on_known_stack(self, where.cfa) ? memo_words(self, &table.walk, NULL) : -1;
+
+	if (words < 0)
+		return;
+	struct memo *known = find_memo(self, where, &same);
+	if (known && known->site == site) {
+		__atomic_store_n(&known->module_gen, gen, __ATOMIC_RELEASE);
+		return;
+	}
+	if (same >= CHAIN_MAX)
+		return;
+	struct memo *memo = arena_take(sizeof(*memo) + (size_t)words * sizeof(memo->words[0]));
+	if (!memo)
+		return;
+	*memo = (struct memo){
+	    .site = site,
+	    .ra = where.ra,
+	    .depth = self->stack_hi - where.cfa,
+	    .module_gen = gen,
+	    .count = (uint32_t)words,
+	};
+	memo_words(self, &table.walk, memo);
+	struct memo **bucket = &table.memos[memo_bucket(where.ra)];
+	memo->next = *bucket;
+	__atomic_store_n(bucket, memo, __ATOMIC_RELEASE);
+}
+
+static uint32_t site_locked(const struct pinw_thread *self, struct pinw_where where)
+{
+	static struct pinw_rec_frame frames[PINW_FRAMES_MAX]; /* off the stack: it may be small */
+	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
+
+	table.walk.cfa = where.cfa;
+	table.walk.ra = where.ra;
+	table.walk.stack_hi = on_known_stack(self, where.cfa) ? self->stack_hi : 0;
+	pinw_unwind(&table.walk, __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED));
+	pinw_count(unwinds, 1);
+	uint64_t hash = resolve(&table.walk, frames);
+	struct site *site = find_site(hash, &table.walk, frames);
+	if (!site)
+		site = add_site(hash, &table.walk, frames);
+	if (!site)
+		return 0;
+	if (site->image_gen != pinw_shim.image_gen)
+		emit(site);
+	add_memo(self, where, site, gen);
+	return site->id;
+}
+
+static uint32_t __attribute__((noinline)) site_slow(const struct pinw_thread *self, struct pinw_where where)
+{
+	struct pinw_lock_state state;
+	uint32_t id = 0;
+
+	if (pinw_lock_take(&table.lock, LOCK_WAIT_NS, &state) == 0) {
+		id = site_locked(self, where);
+		pinw_lock_give(&table.lock, &state);
+	}
+	if (!id)
+		pinw_count(sites_dropped, 1);
+	return id;
+}
+
+/* ---- fork, log -------------------------------------------------------------------------- */
+
+void pinw_site_fork_prepare(void)
+{
+	struct pinw_lock_state state;
+
+	if (pinw_lock_take(&table.lock, LOCK_WAIT_NS, &state) < 0)
+		return;
+	table.fork_state = state;
+	table.fork_owner = &pinw_tls;
+}
+
+void pinw_site_fork_done(void)
+{
+	if (table.fork_owner != &pinw_tls)
+		return;
+	struct pinw_lock_state state = table.fork_state;
+	table.fork_owner = NULL;
+	pinw_lock_give(&table.lock, &state);
+}
+
+void pinw_site_child(void)
+{
+	/* Our own fork() holds the lock; a raw fork may have caught another thread inside libunwind. */
+	if (table.fork_owner == &pinw_tls)
+		return;
+	table.fork_owner = NULL;
+	if (pinw_lock_reset(&table.lock))
+		pinw_unwind_poison();
+}
+
+unsigned pinw_site_frames(uint32_t id, const uintptr_t **ret_pcs, uint16_t *ret_flags)
+{
+	for (unsigned b = 0; b < SITE_BUCKETS; b++) {
+		struct site *site = __atomic_load_n(&table.sites[b], __ATOMIC_ACQUIRE);
+
+		for (; site; site = __atomic_load_n(&site->next, __ATOMIC_ACQUIRE))
+			if (site->id == id) {
+				*ret_pcs = site->pcs;
+				*ret_flags = site->flags;
+				return site->count;
+			}
+	}
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Walks the calling thread's stack in full: the only file that knows libunwind.
+ *
+ * libunwind is opened with dlopen(RTLD_LOCAL) by the constructor and never linked:
+ * as a DT_NEEDED its _Unwind_* symbols would take over the host's exception handling.
+ * It is entered only with the site lock held (so with signals blocked), on a private
+ * stack, and only for addresses that have unwind information: where there is none it would
+ * probe memory through a pipe it keeps. From there frame pointers go on, read through
+ * the kernel when they leave the known stack, and CFI is tried again at each new frame.
+ */
+#ifndef PINW_UNWIND_H
+#define PINW_UNWIND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "preload/trace_format.h"
+
+struct pinw_frame {
+	uintptr_t pc; /* return address */
+	uintptr_t at; /* address of the stack word that holds it; 0 when not known */
+};
+
+struct pinw_walk {
+	/* in */
+	uintptr_t cfa;      /* of the wrapper: the caller's stack pointer after the call */
+	uintptr_t ra;       /* the wrapper's return address */
+	uintptr_t stack_hi; /* end of the known stack, 0 unknown */
+	/* out: innermost first, frame 0 is `ra`; the shim's own frames left out */
+	unsigned count;
+	uint16_t flags; /* PINW_SITE_* */
+	struct pinw_frame frames[PINW_FRAMES_MAX];
+};
+
+/* Opens libunwind. Returns 0 or -ENOENT: then frame pointers alone are used. Constructor only. */
+int pinw_unwind_open(void);
+
+/* Fills the out half of `walk`. Needs the site lock, except when `fp_only`. The wrapper must keep its
+ * frame pointer at cfa - 16. */
+void pinw_unwind(struct pinw_walk *walk, bool fp_only);
+
+/* libunwind may have been interrupted by a fork in another thread: never enter it again in this process. */
+void pinw_unwind_poison(void);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sched_setaffinity, pthread_setaffinity_np, syscall(SYS_sched_setaffinity) and the
+ * attributes that threads are born pinned by. Each makes the real call first, then
+ * books what it did; a failed call changes nothing. All of them stay
+ * async-signal-safe where they were, and none is a cancellation point.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "policy/mask.h"
+#include "preload/arch.h"
+#include "preload/clock.h"
+#include "preload/ledger.h"
+#include "preload/life.h"
+#include "preload/proc.h"
+#include "preload/process.h"
+#include "preload/real.h"
+#include "preload/registry.h"
+#include "preload/site.h"
+#include "preload/trace.h"
+#include "preload/wrap.h"
+
+/* One affinity call under way. */
+struct change {
+	struct pinw_thread *self;
+	struct pinw_thread *target; /* NULL: another process, or nobody */
+	uint32_t tid;               /* whom the kernel is told */
+	uint8_t relation;           /* enum pinw_relation */
+	uint8_t call;               /* enum pinw_call */
+	bool in_vfork;              /* made by something that borrows our memory */
+	uint64_t start_ns;
+};
+
+/* ---- whose mask? ------------------------------------------------------------------------ */
+
+/* Does this code run under a tid of its own, in our memory? */
+static bool is_borrower(void)
+{
+	if (pinw_likely(!pinw_tls.in_vfork && !__atomic_load_n(&pinw_shim.shared_vm, __ATOMIC_RELAXED)))
+		return false;
+	return pinw_proc_tid() != pinw_tls.tid;
+}
+
+static void aim_at_tid(struct change *change, uint32_t tid)
+{
+	change->in_vfork = is_borrower();
+	change->tid = tid;
+	if (change->in_vfork && tid == 0) {
+		change->tid = pinw_proc_tid();
+		change->relation = PINW_REL_OTHER_PROCESS;
+		return;
+	}
+	if (tid == 0 || tid == pinw_tls.tid) {
+		change->tid = pinw_tls.tid;
+		change->target = change->self;
+		change->relation = PINW_REL_SELF;
+		return;
+	}
+	change->target = pinw_registry_by_tid(tid);
+	if (!change->target && pinw_proc_is_our_task(pinw_shim.pid, tid))
+		change->target = pinw_life_adopt_tid(tid, 0);
+	change->relation = change->target ? PINW_REL_CROSS : PINW_REL_OTHER_PROCESS;
+}
+
+/* A pthread_t is always a thread of ours; one that nobody saw created is known to the C library alone. */
+static void aim_at_handle(struct change *change, pthread_t handle)
+{
+	clockid_t clock;
+
+	change->in_vfork = is_borrower();
+	change->target = handle == change->self->handle ? change->self : pinw_registry_by_handle(handle);
+	change->relation = change->target == change->self ? PINW_REL_SELF : PINW_REL_CROSS;
+	if (!change->target && pinw_real.pthread_getcpuclockid &&
+	    pinw_real.pthread_getcpuclockid(handle, &clock) == 0)
+		aim_at_tid(change, (uint32_t)~(clock >> 3));
+	else if (change->target)
+		change->tid = change->target->slot->tid;
+}
+
+/* ---- booking ------------------------------------------------------------------------------ */
+
+/* The mask that a successful call left: what was asked for, as far as the kernel allows it. Only a mask that
+ * leaves the baseline has to be read back. */
+static void effective_mask(const struct change *change, const uint64_t *requested, uint64_t *ret_after)
+{
+	unsigned words = pinw_shim.mask_words;
+
+	pinw_mask_copy(ret_after, requested, words);
+	if (pinw_likely(pinw_mask_subset(requested, pinw_shim.baseline, words)))
+		return;
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) || !change->tid ||
+	    pinw_proc_affinity(change->tid, ret_after, words) < 0)
+		for (unsigned i = 0; i < words; i++)
+			ret_after[i] &= pinw_shim.baseline[i];
+}
+
+static void count_call(const struct change *change, int error)
+{
+	if (error)
+		pinw_count(affinity_failed, 1);
+	else if (change->relation == PINW_REL_SELF)
+		pinw_count(affinity_self, 1);
+	else if (change->relation == PINW_REL_CROSS)
+		pinw_count(affinity_cross, 1);
+	else
+		pinw_count(affinity_other_process, 1);
+}
+
+static uint32_t saturate(uint64_t value)
+{
+	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+/* Books a call that returned, and writes its record. `mask` is read only when the kernel could read it. */
+static void book(const struct change *change, size_t cpusetsize, const void *mask, int error, struct pinw_where where)
+{
+	unsigned words = pinw_shim.mask_words;
+	uint64_t masks[3 * words], *before = masks, *after = masks + words, *requested = masks + 2 * words;
+	uint64_t now = pinw_now();
+	uint32_t site = pinw_site(change->self, where);
+	struct pinw_booking booking = {.effect = PINW_EFFECT_NONE};
+
+	memset(masks, 0, sizeof(masks));
+	if (error != EFAULT)
+		pinw_mask_load(requested, words, mask, cpusetsize);
+	if (!error)
+		effective_mask(change, requested, after);
+	if (change->target && !error) {
+		struct pinw_pinner by = {
+		    .origin = change->relation == PINW_REL_SELF ? PINW_ORIGIN_SELF : PINW_ORIGIN_CROSS,
+		    .site = site,
+		    .by = pinw_tls.seq,
+		};
+		pinw_ledger_birth(change->target, now);
+		booking = pinw_ledger_set(change->target, after, by, now, before);
+		change->target->slot->affinity_calls++;
+	} else if (change->target) {
+		pinw_mask_copy(before, change->target->mask, words);
+		pinw_mask_copy(after, before, words);
+	}
+	count_call(change, error);
+	pinw_ledger_histogram(&pinw_shim.live->affinity_ns, now - change->start_ns);
+	if (pinw_tls.ended)
+		pinw_count(late_events, 1);
+	bool differs = !pinw_mask_equal(requested, after, words);
+	struct pinw_rec_affinity record = {
+	    .e = {.time_ns = change->start_ns, .thread = pinw_tls.seq, .site = site},
+	    .target = change->target ? change->target->slot->thread : 0,
+	    .target_tid = change->tid,
+	    .error = (uint16_t)error,
+	    .call = change->call,
+	    .relation = change->relation,
+	    .effect = (uint8_t)booking.effect,
+	    .flags = (uint8_t)((differs ? PINW_AFF_REQUESTED : 0) | (change->in_vfork ? PINW_AFF_VFORK : 0) |
+			       (booking.contended ? PINW_AFF_CONTENDED : 0)),
+	    .depth = (uint16_t)booking.depth,
+	    .cost_ns = saturate(now - change->start_ns),
+	    .cpusetsize = saturate(cpusetsize),
+	};
+	pinw_trace_event(PINW_REC_AFFINITY, &record, sizeof(record), masks, (differs ? 24u : 16u) * words);
+}
+
+/* From here to book(), a difference between kernel and ledger is ours. */
+static void begin(struct change *change)
+{
+	if (change->target)
+		__atomic_fetch_add(&change->target->changing, 1, __ATOMIC_ACQ_REL);
+	change->start_ns = pinw_now();
+}
+
+static void finish(struct change *change, size_t cpusetsize, const void *mask, int error, struct pinw_where where)
+{
+	book(change, cpusetsize, mask, error, where);
+	if (change->target)
+		__atomic_fetch_sub(&change->target->changing, 1, __ATOMIC_ACQ_REL);
+}
+
+/* ---- sched_setaffinity ---------------------------------------------------------------------- */
+
+static int set_by_tid(pid_t pid, size_t cpusetsize, const cpu_set_t *mask, struct pinw_where where)
+{
+	struct change change = {.self = pinw_enter(), .call = PINW_CALL_SETAFFINITY};
+
+	if (!pinw_real.sched_setaffinity)
+		return pinw_missing();
+	if (!change.self)
+		return pinw_real.sched_setaffinity(pid, cpusetsize, mask);
+	aim_at_tid(&change, (uint32_t)pid);
+	begin(&change);
+	int r = pinw_real.sched_setaffinity(pid, cpusetsize, mask);
+	int saved = errno;
+	finish(&change, cpusetsize, mask, r < 0 ? saved : 0, where);
+	errno = saved;
+	return r;
+}
+
+PINW_WRAPPER("sched_setaffinity@@GLIBC_2.3.4")
+int sched_setaffinity_234(pid_t pid, size_t cpusetsize, const cpu_set_t *mask)
+{
+	return set_by_tid(pid, cpusetsize, mask, PINW_WHERE());
+}
+
+/* The first version had no size: 128 bytes are meant (glibc 2.3.3, sysdeps/unix/sysv/linux/sched_setaffinity.c). */
+PINW_WRAPPER("sched_setaffinity@GLIBC_2.3.3")
+int sched_setaffinity_233(pid_t pid, const cpu_set_t *mask)
+{
+	return set_by_tid(pid, 128, mask, PINW_WHERE());
+}
+
+/* Reached from pinw_entry_syscall by a jump: this frame's caller is syscall()'s caller. */
+long pinw_syscall_setaffinity(long nr, long pid, unsigned long cpusetsize, const void *mask)
+{
+	struct pinw_where where = PINW_WHERE();
+	struct change change = {.self = pinw_enter(), .call = PINW_CALL_SYSCALL};
+
+	if (!change.self)
+		return pinw_real_syscall(nr, pid, cpusetsize, mask);
+	aim_at_tid(&change, (uint32_t)pid);
+	begin(&change);
+	long r = pinw_real_syscall(nr, pid, cpusetsize, mask);
+	int saved = errno;
+	/* The raw call takes an unsigned int (kernel/sched/core.c). */
+	finish(&change, (unsigned)cpusetsize, mask, r < 0 ? saved : 0, where);
+	errno = saved;
+	return r;
+}
+
+/* ---- pthread_setaffinity_np -------------------------------------------------------------------- */
+
+static int set_by_handle(pthread_t thread, size_t cpusetsize, const cpu_set_t *mask, struct pinw_where where)
+{
+	struct change change = {.self = pinw_enter(), .call = PINW_CALL_PTHREAD_SETAFFINITY};
+
+	if (!pinw_real.pthread_setaffinity_np)
+		return ENOSYS;
+	if (!change.self)
+		return pinw_real.pthread_setaffinity_np(thread, cpusetsize, mask);
+	aim_at_handle(&change, thread);
+	begin(&change);
+	int r = pinw_real.pthread_setaffinity_np(thread, cpusetsize, mask);
+	finish(&change, cpusetsize, mask, r, where);
+	return r;
+}
+
+PINW_WRAPPER("pthread_setaffinity_np@@GLIBC_2.34")
+int pthread_setaffinity_np_234(pthread_t thread, size_t cpusetsize, const cpu_set_t *mask)
+{
+	return set_by_handle(thread, cpusetsize, mask, PINW_WHERE());
+}
+PINW_ALSO(pthread_setaffinity_np_234, v234, "pthread_setaffinity_np@GLIBC_2.3.4");
+
+PINW_WRAPPER("pthread_setaffinity_np@GLIBC_2.3.3")
+int pthread_setaffinity_np_233(pthread_t thread, const cpu_set_t *mask)
+{
+	return set_by_handle(thread, 128, mask, PINW_WHERE());
+}

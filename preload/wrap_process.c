@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What makes and ends process images: _Fork, the exec family, _exit, quick_exit; and
+ * dlclose, which takes code away under remembered stacks. fork() itself needs no
+ * wrapper (pthread_atfork), nor do posix_spawn, system and popen (their children run no
+ * code of ours before exec). exec and _exit stay async-signal-safe.
+ */
+#include <errno.h>
+#include <link.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "preload/arch.h"
+#include "preload/clock.h"
+#include "preload/module.h"
+#include "preload/proc.h"
+#include "preload/process.h"
+#include "preload/real.h"
+#include "preload/site.h"
+#include "preload/trace.h"
+#include "preload/wrap.h"
+
+/* ---- fork ----------------------------------------------------------------------------------- */
+
+PINW_WRAPPER("_Fork@@GLIBC_2.34")
+pid_t Fork_234(void)
+{
+	struct pinw_thread *self = pinw_enter();
+
+	if (!pinw_real._Fork)
+		return pinw_missing();
+	pid_t pid = pinw_real._Fork();
+	if (pid == 0 && self)
+		pinw_child_init();
+	return pid;
+}
+
+/* ---- exec ----------------------------------------------------------------------------------- */
+
+static void record_exec(const struct pinw_thread *self, const char *path, uint16_t flags, int error,
+			struct pinw_where where)
+{
+	char copy[PINW_PATH_MAX];
+	size_t len = strnlen(copy, pinw_proc_peek(copy, path, sizeof(copy))); /* exec answers a bad pointer with EFAULT */
+	struct pinw_rec_exec record = {
+	    .e = {.time_ns = pinw_now(), .thread = pinw_tls.seq, .site = pinw_site(self, where)},
+	    .flags = flags,
+	    .error = (uint16_t)error,
+	    .path_len = (uint32_t)len,
+	};
+
+	pinw_trace_event(PINW_REC_EXEC, &record, sizeof(record), copy, len);
+}
+
+/* Before an exec: the image is about to end. NULL: nothing to book (off, or a vfork child). */
+static struct pinw_thread *before_exec(const char *path, char *const envp[], struct pinw_where where)
+{
+	struct pinw_thread *self = pinw_enter();
+
+	if (!self || !pinw_is_own_process())
+		return NULL;
+	bool unfollowed = pinw_env_unfollowed(envp);
+	if (unfollowed)
+		pinw_count(exec_unfollowed, 1);
+	record_exec(self, path, unfollowed ? PINW_EXEC_UNFOLLOWED : 0, 0, where);
+	pinw_image_end(PINW_END_EXEC, 0);
+	return self;
+}
+
+/* exec came back: it failed, the image goes on. Keeps errno. */
+static int after_exec(const struct pinw_thread *self, const char *path, char *const envp[], struct pinw_where where)
+{
+	int saved = errno;
+
+	if (self) {
+		pinw_image_resume();
+		if (pinw_env_unfollowed(envp))
+			pinw_uncount(exec_unfollowed, 1);
+		record_exec(self, path, PINW_EXEC_FAILED, saved, where);
+	}
+	errno = saved;
+	return -1;
+}
+
+static int exec_path(const char *path, char *const argv[], char *const envp[], struct pinw_where where)
+{
+	struct pinw_thread *self = before_exec(path, envp, where);
+
+	if (!pinw_real.execve)
+		return pinw_missing();
+	pinw_real.execve(path, argv, envp);
+	return after_exec(self, path, envp, where);
+}
+
+static int exec_search(const char *file, char *const argv[], char *const envp[], struct pinw_where where)
+{
+	struct pinw_thread *self = before_exec(file, envp, where);
+
+	if (!pinw_real.execvpe)
+		return pinw_missing();
+	pinw_real.execvpe(file, argv, envp);
+	return after_exec(self, file, envp, where);
+}
+
+PINW_WRAPPER("execve@@GLIBC_2.2.5")
+int execve_225(const char *path, char *const argv[], char *const envp[])
+{
+	return exec_path(path, argv, envp, PINW_WHERE());
+}
+
+PINW_WRAPPER("execv@@GLIBC_2.2.5")
+int execv_225(const char *path, char *const argv[])
+{
+	return exec_path(path, argv, environ, PINW_WHERE());
+}
+
+PINW_WRAPPER("execvp@@GLIBC_2.2.5")
+int execvp_225(const char *file, char *const argv[])
+{
+	return exec_search(file, argv, environ, PINW_WHERE());
+}
+
+PINW_WRAPPER("execvpe@@GLIBC_2.11")
+int execvpe_211(const char *file, char *const argv[], char *const envp[])
+{
+	return exec_search(file, argv, envp, PINW_WHERE());
+}
+
+PINW_WRAPPER("fexecve@@GLIBC_2.2.5")
+int fexecve_225(int fd, char *const argv[], char *const envp[])
+{
+	struct pinw_where where = PINW_WHERE();
+	struct pinw_thread *self = before_exec("(descriptor)", envp, where);
+
+	if (!pinw_real.fexecve)
+		return pinw_missing();
+	pinw_real.fexecve(fd, argv, envp);
+	return after_exec(self, "(descriptor)", envp, where);
+}
+
+PINW_WRAPPER("execveat@@GLIBC_2.34")
+int execveat_234(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	struct pinw_where where = PINW_WHERE();
+	struct pinw_thread *self = before_exec(path, envp, where);
+
+	if (!pinw_real.execveat)
+		return pinw_missing();
+	pinw_real.execveat(dir, path, argv, envp, flags);
+	return after_exec(self, path, envp, where);
+}
+
+/* The list forms build a vector on the stack, as the C library does. */
+static size_t count_list(va_list args)
+{
+	size_t n = 1;
+
+	while (va_arg(args, const char *))
+		n++;
+	return n;
+}
+
+static void fill_list(char **argv, const char *arg0, va_list args)
+{
+	argv[0] = (char *)arg0;
+	for (size_t i = 1; argv[i - 1]; i++)
+		argv[i] = va_arg(args, char *);
+}
+
+/* Declares argv[] from a list of arguments; `args` is left behind its NULL. */
+#define VECTOR_FROM_LIST(argv, arg0, args)                                                                    \
+	va_list count_args;                                                                                   \
+	va_start(args, arg0);                                                                                 \
+	va_copy(count_args, args);                                                                            \
+	char *argv[(arg0 ? count_list(count_args) : 0) + 1];                                                  \
+	va_end(count_args);                                                                                   \
+	fill_list(argv, arg0, args)
+
+PINW_WRAPPER("execl@@GLIBC_2.2.5")
+int execl_225(const char *path, const char *arg0, ...)
+{
+	va_list args;
+
+	VECTOR_FROM_LIST(argv, arg0, args);
+	va_end(args);
+	return exec_path(path, argv, environ, PINW_WHERE());
+}
+
+PINW_WRAPPER("execlp@@GLIBC_2.2.5")
+int execlp_225(const char *file, const char *arg0, ...)
+{
+	va_list args;
+
+	VECTOR_FROM_LIST(argv, arg0, args);
+	va_end(args);
+	return exec_search(file, argv, environ, PINW_WHERE());
+}
+
+PINW_WRAPPER("execle@@GLIBC_2.2.5")
+int execle_225(const char *path, const char *arg0, ...)
+{
+	va_list args;
+
+	VECTOR_FROM_LIST(argv, arg0, args);
+	char *const *envp = va_arg(args, char *const *);
+	va_end(args);
+	return exec_path(path, argv, envp, PINW_WHERE());
+}
+
+/* ---- exit ------------------------------------------------------------------------------------ */
+
+PINW_WRAPPER("_exit@@GLIBC_2.2.5")
+void exit_225(int status)
+{
+	if (pinw_enter())
+		pinw_image_end(PINW_END_EXIT, (uint32_t)status & 0xff);
+	if (pinw_real._exit)
+		pinw_real._exit(status);
+	for (;;)
+		pinw_sys1(SYS_exit_group, status);
+}
+
+PINW_WRAPPER("_Exit@@GLIBC_2.2.5")
+void Exit_225(int status)
+{
+	exit_225(status);
+}
+
+PINW_WRAPPER("quick_exit@@GLIBC_2.24")
+void quick_exit_224(int status)
+{
+	if (pinw_enter())
+		pinw_image_end(PINW_END_EXIT, (uint32_t)status & 0xff);
+	if (pinw_real.quick_exit)
+		pinw_real.quick_exit(status);
+	for (;;)
+		pinw_sys1(SYS_exit_group, status);
+}
+PINW_ALSO(quick_exit_224, v210, "quick_exit@GLIBC_2.10");
+
+/* ---- dlclose ----------------------------------------------------------------------------------- */
+
+static int read_unloads(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	*(unsigned long long *)arg = info->dlpi_subs;
+	return 1;
+}
+
+PINW_WRAPPER("dlclose@@GLIBC_2.34")
+int dlclose_234(void *handle)
+{
+	static unsigned long long unloads_seen;
+	unsigned long long unloads = 0;
+
+	(void)pinw_enter();
+	if (!pinw_real.dlclose)
+		return pinw_missing();
+	int r = pinw_real.dlclose(handle);
+	dl_iterate_phdr(read_unloads, &unloads);
+	if (__atomic_exchange_n(&unloads_seen, unloads, __ATOMIC_RELAXED) != unloads)
+		__atomic_fetch_add(&pinw_module_gen, 1, __ATOMIC_RELEASE);
+	return r;
+}
+PINW_ALSO(dlclose_234, v225, "dlclose@GLIBC_2.2.5");
