@@ -35,7 +35,13 @@ TEST_SRC := \
   tests/test_mask.c
 
 # Tests that run programs as children, bare and audited.
-E2E_SRC :=
+E2E_SRC := \
+  tests/e2e.c \
+  tests/e2e_threads.c \
+  tests/e2e_pins.c \
+  tests/e2e_children.c \
+  tests/e2e_durable.c \
+  tests/e2e_command.c
 
 REPORTS_LIBS := -ldw -lelf -liberty
 TARGETS_C := $(wildcard tests/targets/*.c)
