@@ -385,7 +385,8 @@ static const char *reason(const struct pinw_target *t)
 static void explain_not_found(const struct pinw_target *t, const char *name, char *buf, size_t len)
 {
 	if (strchr(name, '/') || !*name)
-		snprintf(buf, len, "%s: %s", *name ? name : "the empty name", strerror(t->error));
+		snprintf(buf, len, "%s: %s; check the path", *name ? name : "the empty name",
+		         strerror(t->error));
 	else if (t->error == EACCES)
 		snprintf(buf, len, "%s: found in PATH but not executable; chmod +x it or give another path",
 		         name);
@@ -407,7 +408,8 @@ static void explain_refusal(const struct pinw_target *t, const char *what, char 
 		snprintf(buf, len, "%s is a directory; name a program", what);
 		break;
 	case PINW_TARGET_NOT_EXECUTABLE:
-		snprintf(buf, len, "%s cannot be executed: %s", what, strerror(t->error));
+		snprintf(buf, len, "%s cannot be executed: %s%s", what, strerror(t->error),
+		         t->error == EACCES ? "; chmod +x it, or name the program that reads it" : "");
 		break;
 	case PINW_TARGET_NOT_A_PROGRAM:
 		snprintf(buf, len, "%s cannot be executed: it is %s", what, detail);

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The program `pinwarden`: finds the command and hands over.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "reports/commands.h"
+#include "reports/say.h"
+
+static const struct command {
+	const char *name;
+	const char *arguments;
+	const char *what;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+    {"run", "[OPTION...] -- PROGRAM [ARGUMENT...]", "run a program and record its threads and pins",
+     pinw_cmd_run},
+    {"report", "TRACE...", "show what was recorded", pinw_cmd_report},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define WORD_MAX 24u
+
+static void help(FILE *out)
+{
+	fputs("Pinwarden audits which threads a program pins to CPUs, and which pins it leaks.\n\nusage:\n",
+	      out);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "  pinwarden %s %s\n        %s\n", commands[i].name, commands[i].arguments,
+		        commands[i].what);
+	fputs("  pinwarden help [COMMAND]\n  pinwarden --version\n"
+	      "\nStart with: pinwarden run -- PROGRAM      More: man pinwarden\n",
+	      out);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static unsigned least(unsigned a, unsigned b, unsigned c)
+{
+	unsigned m = a < b ? a : b;
+
+	return m < c ? m : c;
+}
+
+/* Letters to change, insert, drop or swap with the next to make one word of the other. Both have at most WORD_MAX letters. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned d[WORD_MAX + 1][WORD_MAX + 1];
+	size_t n = strlen(a), m = strlen(b);
+
+	for (size_t i = 0; i <= n; i++)
+		d[i][0] = (unsigned)i;
+	for (size_t j = 0; j <= m; j++)
+		d[0][j] = (unsigned)j;
+	for (size_t i = 1; i <= n; i++) {
+		for (size_t j = 1; j <= m; j++) {
+			d[i][j] =
+			    least(d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    d[i - 2][j - 2] + 1 < d[i][j])
+				d[i][j] = d[i - 2][j - 2] + 1;
+		}
+	}
+	return d[n][m];
+}
+
+static const char *similar_command(const char *word)
+{
+	if (strlen(word) > WORD_MAX)
+		return NULL;
+	for (size_t i = 0; i < COMMANDS; i++) {
+		const char *name = commands[i].name;
+		size_t n = strlen(word);
+
+		if (distance(word, name) <= strlen(name) / 3 || (n >= 2 && strncmp(word, name, n) == 0))
+			return name;
+	}
+	return NULL;
+}
+
+static int unknown_command(const char *word)
+{
+	const char *similar = similar_command(word);
+
+	if (word[0] == '-')
+		pinw_say("unknown option %s; see: pinwarden help", word);
+	else if (similar)
+		pinw_say("unknown command %s; did you mean: pinwarden %s", word, similar);
+	else
+		pinw_say("unknown command %s; to audit a program of that name: pinwarden run -- %s; else "
+		         "see: pinwarden help",
+		         word, word);
+	return PINW_EXIT_USAGE;
+}
+
+static int cmd_help(const char *topic)
+{
+	static char report[] = "report", option[] = "--help";
+	char *argv[] = {report, option, NULL};
+
+	if (!topic)
+		help(stdout);
+	else if (strcmp(topic, "run") == 0)
+		pinw_cmd_run_help(stdout);
+	else if (strcmp(topic, "report") == 0)
+		return pinw_cmd_report(2, argv);
+	else if (strcmp(topic, "help") == 0)
+		help(stdout);
+	else
+		return unknown_command(topic);
+	return 0;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b)
+{
+	return strcmp(word, a) == 0 || strcmp(word, b) == 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2) {
+		help(stderr);
+		return PINW_EXIT_USAGE;
+	}
+	if (is_one_of(argv[1], "--help", "-h"))
+		return cmd_help(NULL);
+	if (strcmp(argv[1], "help") == 0)
+		return cmd_help(argv[2]);
+	if (is_one_of(argv[1], "--version", "-V")) {
+		puts("pinwarden " PINW_VERSION);
+		return 0;
+	}
+	command = find_command(argv[1]);
+	return command ? command->run(argc - 1, argv + 1) : unknown_command(argv[1]);
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "reports/summary.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reports/model.h"
+#include "reports/notes.h"
+#include "reports/say.h"
+
+/* So many traces are named one by one. */
+#define NAMED_MAX 3u
+
+struct figures {
+	uint64_t created, adopted, peak, alive;
+	uint64_t opened, released, open;
+	uint64_t leaks, leaks_of[PINW_LEAK_KINDS];
+	uint64_t dropped;
+	uint64_t kernel, seen; /* threads, where a census was taken */
+	size_t processes, without_census, running, unreadable;
+};
+
+/* ---- figures ---------------------------------------------------------------------------------- */
+
+static void add_process(struct figures *f, const struct pinw_process *p)
+{
+	const struct pinw_counters *n = &p->live.counters;
+
+	if (p->error) {
+		f->unreadable++;
+		return;
+	}
+	f->processes += p->how != PINW_HOW_EXEC; /* else the next image is the same process */
+	f->created += n->threads_created;
+	f->adopted += n->threads_adopted;
+	if (n->threads_peak > f->peak)
+		f->peak = n->threads_peak;
+	if (p->how != PINW_HOW_EXEC)
+		f->alive += n->threads_live;
+	f->opened += n->pins_opened;
+	f->released += n->pins_released;
+	f->open += pinw_process_open_at_end(p);
+	f->leaks += pinw_process_leaks(p);
+	for (size_t i = 0; i < PINW_LEAK_KINDS; i++)
+		f->leaks_of[i] += p->leaks_of[i];
+	f->dropped += n->events_dropped;
+	if (p->census) {
+		f->kernel += p->kernel_threads;
+		f->seen += p->seen_threads;
+	} else {
+		f->without_census++;
+	}
+	f->running += p->how == PINW_HOW_RUNNING;
+}
+
+/* ---- lines ------------------------------------------------------------------------------------- */
+
+static void say_threads(const struct figures *f)
+{
+	char adopted[48] = "", processes[48] = "";
+
+	if (f->adopted)
+		snprintf(adopted, sizeof(adopted), " (and %" PRIu64 " adopted)", f->adopted);
+	if (f->processes > 1)
+		snprintf(processes, sizeof(processes), ", in %zu processes", f->processes);
+	pinw_say("threads: %" PRIu64 " created%s, peak %" PRIu64 "%s, alive at the end %" PRIu64 "%s",
+	         f->created, adopted, f->peak, f->processes > 1 ? " in one process" : "", f->alive,
+	         processes);
+}
+
+static void say_pins(const struct figures *f)
+{
+	char kinds[256] = "";
+	size_t at = 0;
+
+	for (size_t i = 0; i < PINW_LEAK_KINDS; i++)
+		if (f->leaks_of[i] && at < sizeof(kinds))
+			at += (size_t)snprintf(kinds + at, sizeof(kinds) - at, "%s%" PRIu64 " %s",
+			                       at ? ", " : " (", f->leaks_of[i],
+			                       pinw_leak_kind_name((enum pinw_leak_kind)i));
+	pinw_say("pins: %" PRIu64 " opened, %" PRIu64 " released, %" PRIu64
+	         " open at the end; leaks: %" PRIu64 "%s%s",
+	         f->opened, f->released, f->open, f->leaks, kinds, at ? ")" : "");
+}
+
+static void say_coverage(const struct figures *f, const struct pinw_traces *traces)
+{
+	char counted[96], blind[64] = "", running[64] = "";
+	const char *root = "";
+
+	if (f->without_census == 0 || f->kernel)
+		snprintf(counted, sizeof(counted), "%" PRIu64 " of the kernel's %" PRIu64 " threads seen",
+		         f->seen, f->kernel);
+	else
+		snprintf(counted, sizeof(counted),
+		         "threads were not counted against the kernel's at the end");
+	if (f->without_census && f->kernel)
+		snprintf(blind, sizeof(blind), " (no count in %zu)", f->without_census);
+	if (f->running)
+		snprintf(running, sizeof(running), "; %zu still running", f->running);
+	if (traces->root == traces->count)
+		root = "; the program itself left no trace";
+	else if (traces->root_execs)
+		root = "; what it became by exec left no trace";
+	pinw_say("coverage: %s%s; %s dropped%s%s%s", counted, blind, f->dropped ? "records" : "nothing",
+	         running, root, f->unreadable ? "; some traces are unreadable" : "");
+}
+
+static void describe_end(const struct pinw_process *p, char *buf, size_t len)
+{
+	switch (p->how) {
+	case PINW_HOW_EXIT:
+		snprintf(buf, len, "exited with status %u", p->end_status);
+		break;
+	case PINW_HOW_SIGNAL:
+		snprintf(buf, len, "killed by signal %u (%s)", p->end_status, strsignal((int)p->end_status));
+		break;
+	case PINW_HOW_EXEC:
+		snprintf(buf, len, "replaced by exec");
+		break;
+	case PINW_HOW_RUNNING:
+		snprintf(buf, len, "still running");
+		break;
+	default:
+		snprintf(buf, len, "ended without a word");
+	}
+}
+
+struct note_context {
+	uint32_t pid;
+};
+
+static void say_note(void *arg, const char *text)
+{
+	const struct note_context *c = arg;
+
+	pinw_say("process %u: %s", c->pid, text);
+}
+
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void say_process(const struct pinw_process *p)
+{
+	const struct pinw_counters *n = &p->live.counters;
+	struct note_context context = {.pid = p->header.self.pid};
+	char end[96];
+
+	if (p->error) {
+		pinw_say("%s: %s", p->path, pinw_reader_strerror(p->error));
+		return;
+	}
+	describe_end(p, end, sizeof(end));
+	pinw_say("process %u, %.*s: %s; %" PRIu64 " thread%s created, %" PRIu64 " pin%s, %" PRIu64
+	         " leak%s; %s",
+	         p->header.self.pid, (int)p->header.exe_len, p->header.exe, end, n->threads_created,
+	         plural(n->threads_created), n->pins_opened, plural(n->pins_opened), pinw_process_leaks(p),
+	         plural(pinw_process_leaks(p)), p->path);
+	pinw_notes_each(p, say_note, &context);
+}
+
+/* ---- the next command ---------------------------------------------------------------------------- */
+
+static bool all_end_in_pwt(const struct pinw_traces *t)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		size_t n = strlen(t->paths[i]);
+		if (n < 4 || strcmp(t->paths[i] + n - 4, ".pwt") != 0)
+			return false;
+	}
+	return true;
+}
+
+/* As the user would write it: without the directory when standing in it. */
+static const char *short_path(const char *path, const char *directory, const char *cwd)
+{
+	return strcmp(directory, cwd) == 0 ? strrchr(path, '/') + 1 : path;
+}
+
+static void put_quoted(FILE *out, const char *word)
+{
+	char *buf = malloc(4 * strlen(word) + 8);
+
+	if (!buf)
+		return;
+	pinw_say_quote(word, buf, 4 * strlen(word) + 8);
+	fprintf(out, " %s%s", *word == '-' ? "./" : "", buf);
+	free(buf);
+}
+
+/* All names share a beginning, which a shell completes. */
+static void put_common_prefix(FILE *out, const struct pinw_traces *t, const char *directory, const char *cwd)
+{
+	const char *first = short_path(t->paths[0], directory, cwd);
+	char prefix[PATH_MAX];
+	size_t n = strlen(first);
+
+	for (size_t i = 1; i < t->count; i++) {
+		const char *other = short_path(t->paths[i], directory, cwd);
+		size_t same = 0;
+
+		while (same < n && other[same] == first[same])
+			same++;
+		n = same;
+	}
+	snprintf(prefix, sizeof(prefix), "%.*s", (int)n, first);
+	if (n)
+		put_quoted(out, prefix);
+	fputs(n ? "*" : " *", out);
+}
+
+char *pinw_summary_command(const struct pinw_traces *t, const char *directory, const char *cwd)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	fputs("pinwarden report", out);
+	if (t->count > 1 && t->foreign == 0 && all_end_in_pwt(t)) {
+		put_quoted(out, strcmp(directory, cwd) == 0 ? "." : directory);
+	} else if (t->count > NAMED_MAX) {
+		put_common_prefix(out, t, directory, cwd);
+	} else {
+		for (size_t i = 0; i < t->count; i++)
+			put_quoted(out, short_path(t->paths[i], directory, cwd));
+	}
+	if (fclose(out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------------- */
+
+static int load(const struct pinw_traces *traces, struct pinw_model **ret_model)
+{
+	struct pinw_model *model = NULL;
+	int r = pinw_model_new(&model);
+
+	for (size_t i = 0; r == 0 && i < traces->count; i++)
+		r = pinw_model_add(model, traces->paths[i]);
+	if (r == 0)
+		r = pinw_model_finish(model);
+	if (r == 0)
+		*ret_model = model;
+	else
+		pinw_model_free(model);
+	return r;
+}
+
+int pinw_summary_print(const struct pinw_traces *traces, const char *directory, const char *cwd, bool verbose)
+{
+	struct pinw_model *model = NULL;
+	struct figures f = {0};
+	char *command;
+	int r = load(traces, &model);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < model->process_count; i++) {
+		if (verbose)
+			say_process(model->processes[i]);
+		add_process(&f, model->processes[i]);
+	}
+	if (f.dropped)
+		pinw_say("%" PRIu64 " records were dropped for want of room: counts are exact, details are "
+		                    "missing; raise --max-size",
+		         f.dropped);
+	say_threads(&f);
+	say_pins(&f);
+	say_coverage(&f, traces);
+	command = pinw_summary_command(traces, directory, cwd);
+	if (command)
+		pinw_say("next: %s", command);
+	r = command ? 0 : -ENOMEM;
+	free(command);
+	pinw_model_free(model);
+	return r;
+}
