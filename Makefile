@@ -26,10 +26,26 @@ PRELOAD_SRC :=
 
 PRELOAD_ASM :=
 
-REPORTS_SRC :=
+REPORTS_SRC := \
+  reports/child_env.c \
+  reports/cmd_run.c \
+  reports/demangle.c \
+  reports/elf_probe.c \
+  reports/find_shim.c \
+  reports/launch.c \
+  reports/main.c \
+  reports/pattern.c \
+  reports/ranges.c \
+  reports/say.c \
+  reports/session.c \
+  reports/summary.c \
+  reports/symbols.c \
+  reports/symbols_worker.c \
+  reports/target.c \
+  reports/witness.c
 
-# Code of the shim that unit tests link without LD_PRELOAD.
-UNIT_SRC := $(POLICY_SRC)
+# Code that unit tests link: of the shim without LD_PRELOAD, of the program all but main().
+UNIT_SRC := $(POLICY_SRC) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
   tests/test_mask.c

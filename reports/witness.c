@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LEAVE_WAIT_TICKS 2000 /* of 0.1 ms */
 #define ANSWER_WAIT_MS 500 /* a witness that was stopped or killed does not answer */
 
 static void testify(int fd)
@@ -92,10 +93,18 @@ void pinw_witness_forget(struct pinw_witness *w)
 
 void pinw_witness_stop(struct pinw_witness *w)
 {
-	if (!w->pid)
+	static const struct timespec tick = {.tv_nsec = 100000};
+	pid_t pid = w->pid;
+
+	if (!pid)
 		return;
-	kill(w->pid, SIGKILL);
-	while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
+	pinw_witness_forget(w); /* it leaves by itself when the socket is closed */
+	for (unsigned i = 0; i < LEAVE_WAIT_TICKS; i++) {
+		if (waitpid(pid, NULL, WNOHANG) != 0)
+			return;
+		nanosleep(&tick, NULL);
+	}
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	pinw_witness_forget(w);
 }
