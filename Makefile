@@ -22,9 +22,29 @@ SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-fr
 POLICY_SRC := \
   policy/mask.c
 
-PRELOAD_SRC :=
+PRELOAD_SRC := \
+  preload/clock.c \
+  preload/elfsym.c \
+  preload/image.c \
+  preload/init.c \
+  preload/ledger.c \
+  preload/life.c \
+  preload/lock.c \
+  preload/log.c \
+  preload/module.c \
+  preload/proc.c \
+  preload/process.c \
+  preload/real.c \
+  preload/registry.c \
+  preload/site.c \
+  preload/trace.c \
+  preload/unwind.c \
+  preload/wrap_affinity.c \
+  preload/wrap_process.c \
+  preload/wrap_thread.c
 
-PRELOAD_ASM :=
+PRELOAD_ASM := \
+  preload/arch_x86_64.S
 
 REPORTS_SRC := \
   reports/child_env.c \
@@ -87,9 +107,9 @@ STRICT := $(if $(WERROR),-Werror)
 
 # The shim lives in other people's processes: no sanitizer, no stack protector (16 KiB stacks,
 # vfork children), TLS that needs no allocation, nothing exported but the interposed names,
-# nothing needed but libc (make check reads the result with readelf).
-PRELOAD_CFLAGS := -fPIC -fvisibility=hidden -fexceptions -fno-stack-protector -ftls-model=initial-exec
-PRELOAD_LDFLAGS := -shared -static-libgcc -Wl,--version-script=preload/pinwarden.map -Wl,-soname,libpinwarden.so \
+# nothing needed but libc (make check reads the result with readelf); frame pointers, which the unwinder starts from.
+PRELOAD_CFLAGS := -fPIC -fvisibility=hidden -fno-omit-frame-pointer -fno-stack-protector -fno-exceptions -ftls-model=initial-exec
+PRELOAD_LDFLAGS := -shared -Wl,--version-script=preload/pinwarden.map -Wl,-soname,libpinwarden.so \
   -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,-z,noexecstack -Wl,--exclude-libs,ALL -Wl,--as-needed
 CLI_CFLAGS := $(SANFLAGS)
 TEST_CFLAGS := $(SANFLAGS)

@@ -37,6 +37,14 @@ static inline void pinw_pause(void)
 	__asm__ volatile("pause");
 }
 
+static inline uintptr_t pinw_stack_pointer(void)
+{
+	uintptr_t sp;
+
+	__asm__ volatile("mov %%rsp, %0" : "=r"(sp));
+	return sp;
+}
+
 /* The start routine given to the real pthread_create and thrd_create. Calls
  * pinw_thread_begin, the program's routine and pinw_thread_return; its
  * personality routine sees pthread_exit and cancellation pass by. */
@@ -45,6 +53,12 @@ void *pinw_trampoline(void *thread);
 /* Runs fn(arg) on the stack that ends at `top` (16-byte aligned), with signals
  * as they are. Unwinders walk through it. */
 void pinw_on_stack(void (*fn)(void *), void *arg, void *top);
+
+/* The registers that a call preserves, as they are in the caller of pinw_get_registers. */
+struct pinw_registers {
+	uint64_t rbx, rbp, r12, r13, r14, r15, rsp, rip;
+};
+void pinw_get_registers(struct pinw_registers *ret);
 
 /* The exported syscall(2), clone(2) and vfork(2) entry points. */
 long pinw_entry_syscall(long nr, ...);

@@ -58,6 +58,27 @@ pinw_on_stack:
 	.cfi_endproc
 	.size	pinw_on_stack, . - pinw_on_stack
 
+/* void pinw_get_registers(struct pinw_registers *ret) */
+	.globl	pinw_get_registers
+	.hidden	pinw_get_registers
+	.type	pinw_get_registers, @function
+	.p2align 4
+pinw_get_registers:
+	.cfi_startproc
+	movq	%rbx, 0(%rdi)
+	movq	%rbp, 8(%rdi)
+	movq	%r12, 16(%rdi)
+	movq	%r13, 24(%rdi)
+	movq	%r14, 32(%rdi)
+	movq	%r15, 40(%rdi)
+	leaq	8(%rsp), %rax
+	movq	%rax, 48(%rdi)
+	movq	(%rsp), %rax
+	movq	%rax, 56(%rdi)
+	ret
+	.cfi_endproc
+	.size	pinw_get_registers, . - pinw_get_registers
+
 /* Saves the six argument registers (and rax) around a C call, 16-byte aligned
  * at entry of a function. Used by the forwards below before their tail jump. */
 	.macro	SAVE_ARGS

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#define UNW_LOCAL_ONLY
 #include "preload/unwind.h"
 
 #include <dlfcn.h>
@@ -21,27 +20,202 @@
 #define NAME2(x) #x
 #define NAME(x) NAME2(x) /* the symbol behind one of libunwind's macros */
 
+/* Exported for tools that find tables themselves, but not declared in libunwind.h. */
+#define dwarf_search_unwind_table UNW_ARCH_OBJ(dwarf_search_unwind_table)
+typedef int search_table_fn(unw_addr_space_t, unw_word_t, unw_dyn_info_t *, unw_proc_info_t *, int, void *);
+
+/* The unwinder's view of the walk under way. */
+struct session {
+	struct pinw_walk *walk;
+	struct pinw_registers start;
+	uintptr_t object_start, object_end; /* of the object whose tables are being read */
+	bool no_info;                       /* the last step met an address without unwind information */
+};
+
 static struct {
 	bool usable;
-	char *stack_top;
+	char *stack, *stack_top;
 	uintptr_t shim_start, shim_end;
-	int (*getcontext)(unw_tdep_context_t *);
-	int (*init_local)(unw_cursor_t *, unw_context_t *);
+	unw_addr_space_t space;
+	unw_addr_space_t (*create_addr_space)(unw_accessors_t *, int);
+	int (*init_remote)(unw_cursor_t *, unw_addr_space_t, void *);
 	int (*step)(unw_cursor_t *);
 	int (*get_reg)(unw_cursor_t *, int, unw_word_t *);
-	int (*get_proc_info)(unw_cursor_t *, unw_proc_info_t *);
 	int (*is_signal_frame)(unw_cursor_t *);
+	search_table_fn *search_table;
 } unwinder;
 
-/* libunwind opens a pipe on first use, to probe memory, and keeps it. We never let it probe, so the pipe is
- * closed again: the target may close or reuse any descriptor number. Constructor only: nobody else is
- * opening files, so the pipe gets the two lowest free numbers. */
+/* ---- memory ---------------------------------------------------------------------- */
+
+/* Reads `len` bytes. The known stack, our own stack and the object's tables are read directly; anything else
+ * (coroutines, goroutines, a stack whose bounds nobody told) through the kernel, which fails instead of faulting. */
+static bool read_memory(const struct pinw_walk *walk, uintptr_t at, void *to, size_t len)
+{
+	if (at >= walk->stack_lo && at < walk->stack_hi && len <= walk->stack_hi - at) {
+		memcpy(to, (const void *)at, len);
+		return true;
+	}
+	return at >= 4096 && !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) &&
+	       pinw_proc_peek(to, (const void *)at, len) == len;
+}
+
+static bool is_inside(uintptr_t at, uintptr_t start, uintptr_t end)
+{
+	return at >= start && at < end && end - at >= sizeof(unw_word_t);
+}
+
+static int access_mem(unw_addr_space_t space, unw_word_t at, unw_word_t *word, int write, void *arg)
+{
+	const struct session *session = arg;
+
+	(void)space;
+	if (write)
+		return -UNW_EINVAL;
+	if (is_inside(at, session->object_start, session->object_end) ||
+	    is_inside(at, (uintptr_t)unwinder.stack, (uintptr_t)unwinder.stack_top)) {
+		memcpy(word, (const void *)at, sizeof(*word));
+		return 0;
+	}
+	return read_memory(session->walk, at, word, sizeof(*word)) ? 0 : -UNW_EINVAL;
+}
+
+static int access_reg(unw_addr_space_t space, unw_regnum_t reg, unw_word_t *value, int write, void *arg)
+{
+	const struct pinw_registers *start = &((const struct session *)arg)->start;
+
+	(void)space;
+	if (write)
+		return -UNW_EREADONLYREG;
+	switch (reg) {
+	case UNW_X86_64_RBX:
+		*value = start->rbx;
+		return 0;
+	case UNW_X86_64_RBP:
+		*value = start->rbp;
+		return 0;
+	case UNW_X86_64_R12:
+		*value = start->r12;
+		return 0;
+	case UNW_X86_64_R13:
+		*value = start->r13;
+		return 0;
+	case UNW_X86_64_R14:
+		*value = start->r14;
+		return 0;
+	case UNW_X86_64_R15:
+		*value = start->r15;
+		return 0;
+	case UNW_X86_64_RSP:
+		*value = start->rsp;
+		return 0;
+	case UNW_X86_64_RIP:
+		*value = start->rip;
+		return 0;
+	default:
+		*value = 0; /* not preserved by calls: nothing a caller's frame is found by */
+		return 0;
+	}
+}
+
+/* ---- unwind tables ----------------------------------------------------------------- */
+
+/* The binary search table of .eh_frame_hdr (LSB 5.0, 10.6.2), in the one encoding that linkers write:
+ * eh_frame_ptr pcrel sdata4, count udata4, table datarel sdata4. */
+struct eh_frame_hdr {
+	uint8_t version, eh_frame_ptr_enc, fde_count_enc, table_enc;
+	int32_t eh_frame_ptr;
+	uint32_t fde_count;
+	struct {
+		int32_t start, fde;
+	} table[];
+};
+
+static int search(struct session *session, unw_word_t pc, unw_proc_info_t *info, int need_unwind_info)
+{
+	struct dl_find_object object;
+
+	if (_dl_find_object((void *)pc, &object) != 0 || !object.dlfo_eh_frame)
+		return -UNW_ENOINFO;
+	const struct eh_frame_hdr *hdr = object.dlfo_eh_frame;
+	if (hdr->version != 1 || hdr->fde_count_enc != 0x03 || hdr->table_enc != 0x3b)
+		return -UNW_ENOINFO;
+	session->object_start = (uintptr_t)object.dlfo_map_start;
+	session->object_end = (uintptr_t)object.dlfo_map_end;
+	unw_dyn_info_t table = {
+	    .start_ip = session->object_start,
+	    .end_ip = session->object_end,
+	    .format = UNW_INFO_FORMAT_REMOTE_TABLE,
+	    .u.rti =
+		{
+		    .segbase = (unw_word_t)hdr,
+		    .table_len = hdr->fde_count, /* in words: an entry is one */
+		    .table_data = (unw_word_t)hdr->table,
+		},
+	};
+	return unwinder.search_table(unwinder.space, pc, &table, info, need_unwind_info, session);
+}
+
+static int find_proc_info(unw_addr_space_t space, unw_word_t pc, unw_proc_info_t *info, int need_unwind_info, void *arg)
+{
+	struct session *session = arg;
+	int r = search(session, pc, info, need_unwind_info);
+
+	(void)space;
+	session->no_info = r < 0;
+	return r < 0 ? -UNW_ENOINFO : 0;
+}
+
+static void put_unwind_info(unw_addr_space_t space, unw_proc_info_t *info, void *arg)
+{
+	(void)space, (void)info, (void)arg;
+}
+
+static int get_dyn_info_list_addr(unw_addr_space_t space, unw_word_t *list, void *arg)
+{
+	(void)space, (void)list, (void)arg;
+	return -UNW_ENOINFO;
+}
+
+static int access_fpreg(unw_addr_space_t space, unw_regnum_t reg, unw_fpreg_t *value, int write, void *arg)
+{
+	(void)space, (void)reg, (void)value, (void)write, (void)arg;
+	return -UNW_EBADREG;
+}
+
+static int resume(unw_addr_space_t space, unw_cursor_t *cursor, void *arg)
+{
+	(void)space, (void)cursor, (void)arg;
+	return -UNW_EINVAL;
+}
+
+static int get_proc_name(unw_addr_space_t space, unw_word_t pc, char *buf, size_t len, unw_word_t *offset, void *arg)
+{
+	(void)space, (void)pc, (void)buf, (void)len, (void)offset, (void)arg;
+	return -UNW_ENOINFO;
+}
+
+static unw_accessors_t accessors = {
+    .find_proc_info = find_proc_info,
+    .put_unwind_info = put_unwind_info,
+    .get_dyn_info_list_addr = get_dyn_info_list_addr,
+    .access_mem = access_mem,
+    .access_reg = access_reg,
+    .access_fpreg = access_fpreg,
+    .resume = resume,
+    .get_proc_name = get_proc_name,
+};
+
+/* ---- open ---------------------------------------------------------------------------- */
+
+/* The library opens the pipe of its local half when first used and keeps it. Our address space never uses it, so
+ * it is closed again: no descriptor of ours stays in the host. Constructor only: nobody else is opening
+ * files, so the pipe gets the two lowest free numbers. */
 static void warm_up(void)
 {
 	long low = pinw_sys3(SYS_open, "/", O_PATH | O_CLOEXEC, 0);
 	long high = pinw_sys3(SYS_open, "/", O_PATH | O_CLOEXEC, 0);
-	unw_proc_info_t info;
-	unw_context_t context;
+	struct pinw_walk walk = {.cfa = 0};
+	struct session session = {.walk = &walk};
 	unw_cursor_t cursor;
 	struct stat a, b;
 
@@ -49,14 +223,25 @@ static void warm_up(void)
 		pinw_sys1(SYS_close, low);
 	if (high >= 0)
 		pinw_sys1(SYS_close, high);
-	unwinder.getcontext(&context);
-	unwinder.init_local(&cursor, &context);
-	unwinder.get_proc_info(&cursor, &info);
+	pinw_get_registers(&session.start);
+	unwinder.init_remote(&cursor, unwinder.space, &session);
 	if (low >= 0 && high >= 0 && pinw_sys2(SYS_fstat, low, &a) == 0 && pinw_sys2(SYS_fstat, high, &b) == 0 &&
 	    S_ISFIFO(a.st_mode) && S_ISFIFO(b.st_mode) && a.st_ino == b.st_ino) {
 		pinw_sys1(SYS_close, low);
 		pinw_sys1(SYS_close, high);
 	}
+}
+
+static bool resolve(void *lib)
+{
+	*(void **)&unwinder.create_addr_space = dlsym(lib, NAME(unw_create_addr_space));
+	*(void **)&unwinder.init_remote = dlsym(lib, NAME(unw_init_remote));
+	*(void **)&unwinder.step = dlsym(lib, NAME(unw_step));
+	*(void **)&unwinder.get_reg = dlsym(lib, NAME(unw_get_reg));
+	*(void **)&unwinder.is_signal_frame = dlsym(lib, NAME(unw_is_signal_frame));
+	*(void **)&unwinder.search_table = dlsym(lib, NAME(dwarf_search_unwind_table));
+	return unwinder.create_addr_space && unwinder.init_remote && unwinder.step && unwinder.get_reg &&
+	       unwinder.is_signal_frame && unwinder.search_table;
 }
 
 int pinw_unwind_open(void)
@@ -67,23 +252,16 @@ int pinw_unwind_open(void)
 		unwinder.shim_start = (uintptr_t)own.dlfo_map_start;
 		unwinder.shim_end = (uintptr_t)own.dlfo_map_end;
 	}
-	void *lib = dlopen("libunwind.so.8", RTLD_LOCAL | RTLD_NOW);
-	if (!lib)
+	void *lib = dlopen("libunwind-x86_64.so.8", RTLD_LOCAL | RTLD_NOW);
+	if (!lib || !resolve(lib))
 		return -ENOENT;
-	*(void **)&unwinder.getcontext = dlsym(lib, NAME(unw_tdep_getcontext));
-	*(void **)&unwinder.init_local = dlsym(lib, NAME(unw_init_local));
-	*(void **)&unwinder.step = dlsym(lib, NAME(unw_step));
-	*(void **)&unwinder.get_reg = dlsym(lib, NAME(unw_get_reg));
-	*(void **)&unwinder.get_proc_info = dlsym(lib, NAME(unw_get_proc_info));
-	*(void **)&unwinder.is_signal_frame = dlsym(lib, NAME(unw_is_signal_frame));
-	if (!unwinder.getcontext || !unwinder.init_local || !unwinder.step || !unwinder.get_reg ||
-	    !unwinder.get_proc_info || !unwinder.is_signal_frame)
-		return -ENOENT;
+	unwinder.space = unwinder.create_addr_space(&accessors, 0);
 	long p = pinw_sys6(SYS_mmap, 0, STACK_BYTES, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (p < 0 && p > -4096)
+	if (!unwinder.space || (p < 0 && p > -4096))
 		return -ENOENT;
-	unwinder.stack_top = (char *)p + STACK_BYTES;
+	unwinder.stack = (char *)p;
+	unwinder.stack_top = unwinder.stack + STACK_BYTES;
 	warm_up();
 	unwinder.usable = true;
 	return 0;
@@ -94,7 +272,7 @@ void pinw_unwind_poison(void)
 	unwinder.usable = false;
 }
 
-/* ---- frames --------------------------------------------------------------------- */
+/* ---- frames --------------------------------------------------------------------------- */
 
 static bool is_own(uintptr_t pc)
 {
@@ -114,56 +292,30 @@ static bool push(struct pinw_walk *walk, uintptr_t pc, uintptr_t at)
 	return true;
 }
 
-/* Reads two words. On the known stack directly; elsewhere (coroutines, goroutines, an unknown thread's
- * stack) through the kernel, which fails instead of faulting. */
-static bool read_pair(const struct pinw_walk *walk, uintptr_t at, uintptr_t *pair)
-{
-	if (at & 7)
-		return false;
-	if (at >= walk->cfa - 16 && walk->stack_hi && at + 16 <= walk->stack_hi) {
-		memcpy(pair, (const void *)at, 16);
-		return true;
-	}
-	if (at < 4096 || __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
-		return false;
-	return pinw_proc_peek(pair, (const void *)at, 16) == 16;
-}
-
-/* Is this address code that unwind information covers? Decided without entering libunwind's fallbacks. */
-static bool in_object_with_cfi(uintptr_t pc)
-{
-	struct dl_find_object found;
-
-	return _dl_find_object((void *)(pc - 1), &found) == 0 && found.dlfo_eh_frame;
-}
-
 /* A return address found by frame pointer: code of an object, or (JIT) at least not a small number. */
 static bool is_plausible(uintptr_t pc)
 {
 	return pc >= 65536 && pc < UINT64_C(0x800000000000);
 }
 
-/* ---- frame pointers -------------------------------------------------------------- */
-
-/* One step from frame pointer *fp. Returns false at the end of the chain; sets TRUNCATED unless the
- * chain ends in the zero that the ABI asks of the outermost frame. */
-static bool step_fp(struct pinw_walk *walk, uintptr_t *fp, uintptr_t *ret_pc, uintptr_t *ret_sp)
+/* One step from frame pointer *fp. False at the end of the chain; sets TRUNCATED unless the chain ends in the
+ * zero that the ABI asks of the outermost frame. */
+static bool step_fp(struct pinw_walk *walk, uintptr_t *fp, struct pinw_registers *ret_frame)
 {
 	uintptr_t pair[2];
 
 	if (*fp == 0)
 		return false;
-	if (!read_pair(walk, *fp, pair) || !is_plausible(pair[1])) {
+	if (*fp & 7 || !read_memory(walk, *fp, pair, sizeof(pair)) || !is_plausible(pair[1])) {
 		walk->flags |= PINW_SITE_TRUNCATED;
 		return false;
 	}
-	*ret_pc = pair[1];
-	*ret_sp = *fp + 16;
+	*ret_frame = (struct pinw_registers){.rip = pair[1], .rsp = *fp + 16, .rbp = pair[0]};
 	walk->flags |= PINW_SITE_FP;
 	if (!push(walk, pair[1], *fp + 8))
 		return false;
 	/* On one stack the chain only goes up; anything else is garbage unless it changes stacks. */
-	if (pair[0] && pair[0] <= *fp && walk->stack_hi && pair[0] >= walk->cfa - 16) {
+	if (pair[0] && pair[0] <= *fp && pair[0] >= walk->cfa - 16) {
 		walk->flags |= PINW_SITE_TRUNCATED;
 		return false;
 	}
@@ -173,31 +325,21 @@ static bool step_fp(struct pinw_walk *walk, uintptr_t *fp, uintptr_t *ret_pc, ui
 
 static void walk_fp(struct pinw_walk *walk)
 {
-	uintptr_t fp = *(uintptr_t *)(walk->cfa - 16), pc, sp;
+	uintptr_t fp = *(uintptr_t *)(walk->cfa - 16);
+	struct pinw_registers frame;
 
 	push(walk, walk->ra, walk->cfa - 8);
-	while (step_fp(walk, &fp, &pc, &sp))
+	while (step_fp(walk, &fp, &frame))
 		;
 }
 
-/* ---- CFI, then frame pointers, then CFI again -------------------------------------- */
-
-static bool has_cfi(unw_cursor_t *cursor, uintptr_t pc)
-{
-	unw_proc_info_t info;
-
-	if (!in_object_with_cfi(pc) || unwinder.get_proc_info(cursor, &info) < 0)
-		return false;
-	/* libunwind 1.6 answers an address without information with a one-byte procedure. */
-	return !(info.format == 0 && info.end_ip == info.start_ip + 1);
-}
+/* ---- CFI, then frame pointers, then CFI again -------------------------------------------- */
 
 static uintptr_t reg(unw_cursor_t *cursor, int number)
 {
 	unw_word_t value = 0;
 
-	unwinder.get_reg(cursor, number, &value);
-	return value;
+	return unwinder.get_reg(cursor, number, &value) < 0 ? 0 : value;
 }
 
 /* Steps the cursor from here out to the wrapper's caller. */
@@ -212,25 +354,15 @@ static bool find_caller(const struct pinw_walk *walk, unw_cursor_t *cursor)
 	return false;
 }
 
-/* Starts a cursor in the middle of nowhere: a frame found by frame pointer. */
-static void start_at(unw_cursor_t *cursor, unw_context_t *context, uintptr_t pc, uintptr_t sp, uintptr_t fp)
+/* Walks by frame pointer from `fp` until CFI can take over again, with the cursor on that frame. */
+static bool bridge_fp(struct session *session, unw_cursor_t *cursor, uintptr_t fp)
 {
-	memset(context, 0, sizeof(*context));
-	context->uc_mcontext.gregs[REG_RIP] = (greg_t)pc;
-	context->uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
-	context->uc_mcontext.gregs[REG_RBP] = (greg_t)fp;
-	unwinder.init_local(cursor, context);
-}
+	unw_proc_info_t info;
 
-/* Walks by frame pointer from the cursor's frame until CFI can take over again. */
-static bool bridge_fp(struct pinw_walk *walk, unw_cursor_t *cursor, unw_context_t *context)
-{
-	uintptr_t fp = reg(cursor, UNW_X86_64_RBP), pc, sp;
-
-	while (step_fp(walk, &fp, &pc, &sp)) {
-		start_at(cursor, context, pc, sp, fp);
-		if (has_cfi(cursor, pc))
-			return true;
+	while (step_fp(session->walk, &fp, &session->start)) {
+		if (search(session, session->start.rip - 1, &info, 0) < 0)
+			continue;
+		return unwinder.init_remote(cursor, unwinder.space, session) == 0;
 	}
 	return false;
 }
@@ -238,52 +370,54 @@ static bool bridge_fp(struct pinw_walk *walk, unw_cursor_t *cursor, unw_context_
 /* Where a frame's address was read from: the call left it right below the frame's stack pointer. */
 static uintptr_t place_of(const struct pinw_walk *walk, uintptr_t pc, uintptr_t sp)
 {
-	uintptr_t pair[2];
+	uintptr_t word;
 
-	return read_pair(walk, sp - 16, pair) && pair[1] == pc ? sp - 8 : 0;
+	return read_memory(walk, sp - 8, &word, sizeof(word)) && word == pc ? sp - 8 : 0;
+}
+
+/* One frame outwards. False at the end. */
+static bool step(struct session *session, unw_cursor_t *cursor)
+{
+	struct pinw_walk *walk = session->walk;
+	uintptr_t fp = reg(cursor, UNW_X86_64_RBP), before = reg(cursor, UNW_REG_SP);
+
+	if (unwinder.is_signal_frame(cursor) > 0) {
+		/* Where a handler interrupted is chance: the handler's own frames are the site. */
+		walk->flags |= PINW_SITE_SIGNAL;
+		return false;
+	}
+	session->no_info = false;
+	int r = unwinder.step(cursor);
+	if (session->no_info) /* what libunwind guesses without information is not believed */
+		return bridge_fp(session, cursor, fp);
+	uintptr_t pc = reg(cursor, UNW_REG_IP), sp = reg(cursor, UNW_REG_SP);
+	if (r < 0 || (r > 0 && pc && sp == before)) {
+		walk->flags |= PINW_SITE_TRUNCATED;
+		return false;
+	}
+	return r > 0 && pc && push(walk, pc, place_of(walk, pc, sp));
 }
 
 static void walk_cfi(void *arg)
 {
-	struct pinw_walk *walk = arg;
-	unw_context_t context;
+	struct session session = {.walk = arg};
 	unw_cursor_t cursor;
 
-	unwinder.getcontext(&context);
-	if (unwinder.init_local(&cursor, &context) < 0 || !find_caller(walk, &cursor)) {
-		walk_fp(walk);
+	pinw_get_registers(&session.start);
+	if (unwinder.init_remote(&cursor, unwinder.space, &session) < 0 || !find_caller(session.walk, &cursor)) {
+		walk_fp(session.walk);
 		return;
 	}
-	if (!push(walk, walk->ra, walk->cfa - 8))
-		return;
-	for (;;) {
-		uintptr_t pc = reg(&cursor, UNW_REG_IP);
-
-		if (unwinder.is_signal_frame(&cursor) > 0) {
-			/* Where a handler interrupted is chance: the handler's own frames are the site. */
-			walk->flags |= PINW_SITE_SIGNAL;
-			return;
-		}
-		if (!has_cfi(&cursor, pc)) {
-			if (!bridge_fp(walk, &cursor, &context))
-				return;
-			continue;
-		}
-		int r = unwinder.step(&cursor);
-		if (r < 0)
-			walk->flags |= PINW_SITE_TRUNCATED;
-		pc = reg(&cursor, UNW_REG_IP);
-		if (r <= 0 || pc == 0)
-			return;
-		if (!push(walk, pc, place_of(walk, pc, reg(&cursor, UNW_REG_SP))))
-			return;
-	}
+	push(session.walk, session.walk->ra, session.walk->cfa - 8);
+	while (step(&session, &cursor))
+		;
 }
 
 void pinw_unwind(struct pinw_walk *walk, bool fp_only)
 {
 	walk->count = 0;
 	walk->flags = 0;
+	walk->stack_lo = pinw_stack_pointer() - 16; /* what pinw_on_stack pushes */
 	if (fp_only || !unwinder.usable) {
 		pinw_count(unwinds_fp_only, 1);
 		walk_fp(walk);

@@ -4,10 +4,14 @@
  *
  * libunwind is opened with dlopen(RTLD_LOCAL) by the constructor and never linked:
  * as a DT_NEEDED its _Unwind_* symbols would take over the host's exception handling.
+ * Its generic x86-64 library is used, on an address space of ours: every word it reads comes
+ * through our accessor, and unwind tables are found with _dl_find_object. The local
+ * one (libunwind.so.8) probes each stack page by writing to a pipe that it keeps; when the host
+ * has closed or reused those descriptors, that writes into the host's files.
+ *
  * It is entered only with the site lock held (so with signals blocked), on a private
- * stack, and only for addresses that have unwind information: where there is none it would
- * probe memory through a pipe it keeps. From there frame pointers go on, read through
- * the kernel when they leave the known stack, and CFI is tried again at each new frame.
+ * stack. Where unwind information ends, frame pointers go on, and CFI is tried again
+ * at each new frame.
  */
 #ifndef PINW_UNWIND_H
 #define PINW_UNWIND_H
@@ -27,6 +31,7 @@ struct pinw_walk {
 	uintptr_t cfa;      /* of the wrapper: the caller's stack pointer after the call */
 	uintptr_t ra;       /* the wrapper's return address */
 	uintptr_t stack_hi; /* end of the known stack, 0 unknown */
+	uintptr_t stack_lo; /* set by pinw_unwind: below it nothing of this walk lies */
 	/* out: innermost first, frame 0 is `ra`; the shim's own frames left out */
 	unsigned count;
 	uint16_t flags; /* PINW_SITE_* */
