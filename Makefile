@@ -15,7 +15,7 @@ CFLAGS ?= -O2 -g
 SAN ?=
 B := build$(if $(SAN),-$(SAN))
 
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla-larger-than=2048
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith
 BASE := -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"$(VERSION)"' -DPINW_LIBDIR='"$(libdir)"' $(WARN) -MMD -MP
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
