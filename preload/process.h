@@ -23,6 +23,9 @@ void pinw_vfork_parent(long result);
 void pinw_syscall_watch(long nr, long a, long b, long c, long d);
 void pinw_clone_watch(int flags);
 
+/* syscall(SYS_sched_setaffinity, ...), in wrap_affinity.c. */
+long pinw_syscall_setaffinity(long nr, long pid, unsigned long cpusetsize, const void *mask);
+
 /* Was the preload dropped from this environment? */
 bool pinw_env_unfollowed(char *const envp[]);
 

@@ -9,6 +9,9 @@
 
 #include <errno.h>
 
+/* Wrappers are called by their exported names, from other objects: no header declares them. */
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
 /* Exports the function under a versioned name: "name@@VERSION" is the default, "name@VERSION" an older one. Its
  * own name stays inside the shim. */
 #define PINW_WRAPPER(versioned) __attribute__((visibility("default"), used, symver(versioned)))
