@@ -47,28 +47,55 @@ PRELOAD_ASM := \
   preload/arch_x86_64.S
 
 REPORTS_SRC := \
+  reports/census.c \
   reports/child_env.c \
+  reports/cmd_report.c \
   reports/cmd_run.c \
   reports/demangle.c \
   reports/elf_probe.c \
   reports/find_shim.c \
+  reports/growth.c \
+  reports/json.c \
   reports/launch.c \
+  reports/leaks.c \
   reports/main.c \
+  reports/model.c \
+  reports/notes.c \
   reports/pattern.c \
+  reports/procfs.c \
   reports/ranges.c \
+  reports/reader.c \
+  reports/reader_decode.c \
+  reports/reader_walk.c \
+  reports/replay.c \
+  reports/replay_rows.c \
+  reports/report_json.c \
+  reports/report_text.c \
   reports/say.c \
   reports/session.c \
+  reports/settle.c \
+  reports/stacks.c \
   reports/summary.c \
   reports/symbols.c \
   reports/symbols_worker.c \
+  reports/table.c \
   reports/target.c \
+  reports/term.c \
+  reports/text_format.c \
+  reports/text_lists.c \
+  reports/text_process.c \
+  reports/text_stack.c \
+  reports/tree.c \
+  reports/utf8.c \
   reports/witness.c
 
 # Code that unit tests link: of the shim without LD_PRELOAD, of the program all but main().
 UNIT_SRC := $(POLICY_SRC) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
-  tests/test_mask.c
+  tests/test_mask.c \
+  tests/test_reader.c \
+  tests/trace_builder.c
 
 # Tests that run programs as children, bare and audited.
 E2E_SRC := \

@@ -10,42 +10,67 @@ struct leak_key {
 	uint32_t kind;
 	uint32_t origin;
 	uint32_t pin_site;
-	uint32_t create_site;
+	uint32_t create_site; /* 0 when the pin's stack is the one that counts */
+};
+
+/* A group while leaks are added to it. */
+struct leak_group {
+	struct leak_key key;
+	struct pinw_leak leak;
 };
 
 static struct pinw_leak *find_or_add(struct pinw_table *groups, const struct leak_key *key)
 {
 	for (uint64_t at = pinw_table_hash(key, sizeof(*key));; at++) {
 		bool new;
-		struct pinw_leak *l = pinw_table_get(groups, at, &new);
-		if (!l)
+		struct leak_group *g = pinw_table_get(groups, at, &new);
+		if (!g)
 			return NULL;
 		if (new) {
-			l->kind = (uint8_t)key->kind;
-			l->origin = (uint8_t)key->origin;
-			l->pin_site = key->pin_site;
-			l->create_site = key->create_site;
-			l->held_min_ns = UINT64_MAX;
+			g->key = *key;
+			g->leak.kind = (uint8_t)key->kind;
+			g->leak.origin = (uint8_t)key->origin;
+			g->leak.pin_site = key->pin_site;
+			g->leak.held_min_ns = UINT64_MAX;
 		}
-		if (l->kind == key->kind && l->origin == key->origin && l->pin_site == key->pin_site &&
-		    l->create_site == key->create_site)
-			return l;
+		if (memcmp(&g->key, key, sizeof(*key)) == 0)
+			return &g->leak;
 	}
 }
 
-/* `pin` may be NULL: the kind has none, or it was released since. */
-static int add_leak(struct pinw_process *p, struct pinw_table *groups, struct leak_key key,
-                    const struct pinw_thread *t, const struct pinw_pin *pin)
+static void count_creator(struct pinw_leak *l, uint32_t site)
 {
-	struct pinw_leak *l = find_or_add(groups, &key);
+	for (uint32_t i = 0; i < l->creator_count; i++)
+		if (l->creators[i].site == site) {
+			l->creators[i].count++;
+			return;
+		}
+	if (l->creator_count < PINW_LEAK_CREATORS)
+		l->creators[l->creator_count++] = (struct pinw_leak_creator){.site = site, .count = 1};
+	else
+		l->created_elsewhere++;
+}
 
+/* `pin` is the one that leaked, NULL when the kind has none; its hold counts only while it is this one that is open. */
+static int add_leak(struct pinw_process *p, struct pinw_table *groups, enum pinw_leak_kind kind,
+                    const struct pinw_pin *pin, const struct pinw_thread *t)
+{
+	struct leak_key key = {.kind = kind};
+
+	if (pin) {
+		key.origin = pin->origin;
+		key.pin_site = pin->origin == PINW_ORIGIN_BORN ? 0 : pin->site;
+	}
+	key.create_site = key.pin_site ? 0 : t->create_site;
+	struct pinw_leak *l = find_or_add(groups, &key);
 	if (!l)
 		return -ENOMEM;
 	if (l->count < PINW_LEAK_EXAMPLES)
 		l->threads[l->count] = t->id;
 	l->count++;
-	p->leaks_of[key.kind]++;
-	if (!pin)
+	count_creator(l, t->create_site);
+	p->leaks_of[kind]++;
+	if (!pin || pin->depth == 0)
 		return 0;
 	if (pin->held_ns < l->held_min_ns)
 		l->held_min_ns = pin->held_ns;
@@ -62,35 +87,41 @@ static bool ended_for_good(const struct pinw_process *p)
 	return p->how == PINW_HOW_EXIT || p->how == PINW_HOW_SIGNAL || p->how == PINW_HOW_VIOLENT;
 }
 
+/* Counted at the start of the thread, also when it released that pin later. */
+static int inherited_leak(struct pinw_process *p, struct pinw_table *groups, const struct pinw_thread *t)
+{
+	struct pinw_pin released = {.origin = PINW_ORIGIN_INHERITED, .site = t->inherited_site};
+	bool still_open = t->pin.depth && t->pin.origin == PINW_ORIGIN_INHERITED;
+
+	return add_leak(p, groups, PINW_LEAK_INHERITED, still_open ? &t->pin : &released, t);
+}
+
+static bool never_joined(const struct pinw_thread *t)
+{
+	return t->exited && t->slot && !t->joined && !(t->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN));
+}
+
+static bool in_growth(const struct pinw_process *p, const struct pinw_thread *t)
+{
+	return p->growth.found && !t->exited && t->created_ns != PINW_TIME_UNKNOWN &&
+	       t->created_ns >= p->growth.since_ns;
+}
+
 static int thread_leaks(struct pinw_process *p, struct pinw_table *groups, const struct pinw_thread *t)
 {
-	bool pinned = t->pin.depth != 0;
-	bool inherited_pin = pinned && t->pin.origin == PINW_ORIGIN_INHERITED;
-	struct leak_key key = {.create_site = t->create_site};
+	bool own_pin = t->pin.depth && t->pin.origin != PINW_ORIGIN_INHERITED;
 	int error = 0;
 
-	if (t->inherited) {
-		key.kind = PINW_LEAK_INHERITED;
-		key.origin = PINW_ORIGIN_INHERITED;
-		key.pin_site = t->inherited_site;
-		error = add_leak(p, groups, key, t, inherited_pin ? &t->pin : NULL);
-	}
-	if (error == 0 && pinned && !inherited_pin && (t->exited || ended_for_good(p))) {
-		key.kind = t->exited ? PINW_LEAK_EXIT_WHILE_PINNED : PINW_LEAK_PINNED_AT_END;
-		key.origin = t->pin.origin;
-		key.pin_site = t->pin.site;
-		error = add_leak(p, groups, key, t, &t->pin);
-	}
-	if (error == 0 && t->exited && t->slot && !t->joined &&
-	    !(t->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN))) {
-		key = (struct leak_key){.kind = PINW_LEAK_UNJOINED, .create_site = t->create_site};
-		error = add_leak(p, groups, key, t, NULL);
-	}
-	if (error == 0 && p->growth.found && !t->exited && t->created_ns != PINW_TIME_UNKNOWN &&
-	    t->created_ns >= p->growth.since_ns) {
-		key = (struct leak_key){.kind = PINW_LEAK_GROWTH, .create_site = t->create_site};
-		error = add_leak(p, groups, key, t, NULL);
-	}
+	if (t->inherited)
+		error = inherited_leak(p, groups, t);
+	if (error == 0 && own_pin && t->exited)
+		error = add_leak(p, groups, PINW_LEAK_EXIT_WHILE_PINNED, &t->pin, t);
+	else if (error == 0 && own_pin && ended_for_good(p))
+		error = add_leak(p, groups, PINW_LEAK_PINNED_AT_END, &t->pin, t);
+	if (error == 0 && never_joined(t))
+		error = add_leak(p, groups, PINW_LEAK_UNJOINED, NULL, t);
+	if (error == 0 && in_growth(p, t))
+		error = add_leak(p, groups, PINW_LEAK_GROWTH, NULL, t);
 	return error;
 }
 
@@ -123,6 +154,15 @@ static int by_kind_and_count(const void *x, const void *y)
 	return a->threads[0] < b->threads[0] ? -1 : a->threads[0] > b->threads[0];
 }
 
+static int by_frequency(const void *x, const void *y)
+{
+	const struct pinw_leak_creator *a = x, *b = y;
+
+	if (a->count != b->count)
+		return a->count > b->count ? -1 : 1;
+	return (a->site > b->site) - (a->site < b->site);
+}
+
 static int keep_sorted(struct pinw_process *p, const struct pinw_table *groups)
 {
 	if (groups->count == 0)
@@ -130,8 +170,11 @@ static int keep_sorted(struct pinw_process *p, const struct pinw_table *groups)
 	p->leaks = calloc(groups->count, sizeof(*p->leaks));
 	if (!p->leaks)
 		return -ENOMEM;
-	for (size_t i = 0; i < groups->count; i++)
-		p->leaks[i] = *(const struct pinw_leak *)pinw_table_at(groups, i);
+	for (size_t i = 0; i < groups->count; i++) {
+		p->leaks[i] = ((const struct leak_group *)pinw_table_at(groups, i))->leak;
+		qsort(p->leaks[i].creators, p->leaks[i].creator_count, sizeof(p->leaks[i].creators[0]),
+		      by_frequency);
+	}
 	p->leak_count = groups->count;
 	qsort(p->leaks, p->leak_count, sizeof(*p->leaks), by_kind_and_count);
 	return 0;
@@ -142,7 +185,7 @@ int pinw_leaks_derive(struct pinw_process *p)
 	struct pinw_table groups;
 	int error = 0;
 
-	pinw_table_init(&groups, sizeof(struct pinw_leak));
+	pinw_table_init(&groups, sizeof(struct leak_group));
 	for (size_t i = 0; error == 0 && i < p->threads.count; i++)
 		error = thread_leaks(p, &groups, pinw_table_at(&p->threads, i));
 	take_counters(p);

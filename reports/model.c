@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "reports/model_private.h"
@@ -115,6 +116,20 @@ static int met_before(struct pinw_model *m, const struct pinw_reader *r)
 		if (row->device == file.device && row->inode == file.inode)
 			return !new;
 	}
+}
+
+bool pinw_model_holds(const struct pinw_model *m, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return false;
+	for (size_t i = 0; i < m->files.count; i++) {
+		const struct pinw_file_row *file = pinw_table_at(&m->files, i);
+		if (file->device == st.st_dev && file->inode == st.st_ino)
+			return true;
+	}
+	return false;
 }
 
 int pinw_model_add(struct pinw_model *m, const char *path)

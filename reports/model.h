@@ -121,15 +121,25 @@ struct pinw_pin_site {
 };
 
 #define PINW_LEAK_EXAMPLES 3u
+#define PINW_LEAK_CREATORS 8u
 
-/* Leaks with the same kind and stacks. */
+struct pinw_leak_creator {
+	uint32_t site;
+	uint64_t count;
+};
+
+/* Leaks with the same kind and stack: that of the pin where the kind has one and a call was seen, else that of the
+ * thread's creation. */
 struct pinw_leak {
 	uint8_t kind; /* enum pinw_leak_kind */
 	uint8_t origin; /* enum pinw_origin of the pin, 0 when the kind has none */
-	uint32_t pin_site;
-	uint32_t create_site;
+	uint32_t pin_site; /* 0 when the kind has none, or no call was seen */
 	uint64_t count;
-	uint64_t held_min_ns;
+	struct pinw_leak_creator
+	    creators[PINW_LEAK_CREATORS]; /* creation sites of the threads, most frequent first */
+	uint32_t creator_count; /* of these in use */
+	uint64_t created_elsewhere; /* leaks of threads created at yet other sites */
+	uint64_t held_min_ns; /* above held_max_ns when no hold time is known */
 	uint64_t held_max_ns;
 	uint32_t depth_max;
 	uint32_t threads[PINW_LEAK_EXAMPLES]; /* ids of the first ones, 0 = none */
@@ -242,6 +252,9 @@ void pinw_model_free(struct pinw_model *m);
  * path, is not added again. Returns 0 or -ENOMEM. */
 int pinw_model_add(struct pinw_model *m, const char *path);
 
+/* Was the file at `path` read as a trace? */
+bool pinw_model_holds(const struct pinw_model *m, const char *path);
+
 /* Adds every *.pwt directly inside a directory, in name order. Returns how many there are, or -errno. */
 int pinw_model_add_directory(struct pinw_model *m, const char *path);
 
@@ -263,6 +276,9 @@ uint64_t pinw_process_open_at_end(const struct pinw_process *p);
 
 /* Leaks of every kind. */
 uint64_t pinw_process_leaks(const struct pinw_process *p);
+
+/* now - then, 0 when then is later: counts and times of a trace need not agree. */
+uint64_t pinw_since(uint64_t now, uint64_t then);
 
 /* "exit-while-pinned", ... */
 const char *pinw_leak_kind_name(enum pinw_leak_kind kind);

@@ -45,9 +45,6 @@ void pinw_replay_release_pin(struct pinw_replay *c, struct pinw_thread *t, uint6
 void pinw_replay_effect(struct pinw_replay *c, struct pinw_thread *t, unsigned effect, struct pinw_pin pin);
 void pinw_replay_book_hold(struct pinw_pin_site *s, uint64_t held_ns);
 
-/* now - then, 0 when then is later. */
-uint64_t pinw_since(uint64_t now, uint64_t then);
-
 /* Once how and duration are known: how the remaining threads ended, hold times, what is open. */
 void pinw_settle(struct pinw_process *p);
 

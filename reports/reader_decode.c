@@ -38,8 +38,6 @@ static unsigned masks_of(const struct pinw_read_record *rec)
 {
 	unsigned masks = shapes[rec->type].masks;
 
-	if (rec->type == PINW_REC_THREAD_CREATE && (rec->create->flags & PINW_THREAD_ATTR_AFFINITY))
-		masks++;
 	if (rec->type == PINW_REC_AFFINITY && (rec->affinity->flags & PINW_AFF_REQUESTED))
 		masks++;
 	return masks;
@@ -79,6 +77,8 @@ const char *pinw_reader_decode(const struct pinw_reader *r, const uint64_t *payl
 		return NULL;
 	}
 	rec->mask_count = masks_of(rec);
+	if (rec->type == PINW_REC_THREAD_CREATE) /* the attribute's mask, when the writer could get at it */
+		rec->mask_count = left >= (size_t)r->header.mask_words * 8;
 	if ((size_t)rec->mask_count * r->header.mask_words * 8 > left)
 		return "record too short for its masks";
 	rec->masks = (const uint64_t *)after;

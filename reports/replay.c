@@ -88,10 +88,19 @@ static void on_exit_record(struct pinw_replay *c, const struct pinw_rec_exit *re
 	}
 }
 
+static void count_other(struct pinw_replay *c, uint32_t site)
+{
+	struct pinw_site *s = pinw_replay_site(c, site, PINW_USE_OTHER);
+
+	if (s)
+		s->others++;
+}
+
 static void on_join(struct pinw_replay *c, const struct pinw_rec_join *rec)
 {
 	struct pinw_thread *t = pinw_replay_thread(c, rec->target);
 
+	count_other(c, rec->e.site);
 	if (!t)
 		return;
 	t->joined = true;
@@ -102,6 +111,7 @@ static void on_detach(struct pinw_replay *c, const struct pinw_rec_join *rec)
 {
 	struct pinw_thread *t = pinw_replay_thread(c, rec->target);
 
+	count_other(c, rec->e.site);
 	if (t)
 		t->flags |= PINW_THREAD_DETACHED;
 }
@@ -185,7 +195,7 @@ static void on_exec(struct pinw_replay *c, const struct pinw_rec_exec *rec, cons
 {
 	struct pinw_process *p = c->p;
 
-	pinw_replay_site(c, rec->e.site, PINW_USE_OTHER);
+	count_other(c, rec->e.site);
 	p->exec_count++;
 	if (p->exec_kept == PINW_EXECS_MAX)
 		return;

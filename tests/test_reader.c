@@ -471,7 +471,7 @@ Test(reader, refuses_counts_larger_than_their_record)
 	               "record too short for its type");
 	expect_refused(PINW_SEG_META, site_cell, offsetof(struct pinw_cell_head, bytes), 65535,
 	               "record head damaged");
-	expect_refused(PINW_SEG_EVENTS, 0, offsetof(struct pinw_cell_head, bytes), 40,
+	expect_refused(PINW_SEG_EVENTS, 1, offsetof(struct pinw_cell_head, bytes), 40,
 	               "record too short for its masks");
 }
 

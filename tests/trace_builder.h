@@ -43,43 +43,47 @@ void pinw_builder_set_cmdline(struct pinw_builder *b, const char *bytes, size_t 
 void pinw_builder_end(struct pinw_builder *b, enum pinw_end how, uint32_t status, uint64_t time_ns);
 
 /* Any record; `extra` follows the fixed part. */
-void pinw_builder_event(struct pinw_builder *b, uint8_t type, const void *record, size_t bytes, const void *extra,
-			size_t extra_bytes);
-void pinw_builder_meta(struct pinw_builder *b, uint8_t type, const void *record, size_t bytes, const void *extra,
-		       size_t extra_bytes);
+void pinw_builder_event(struct pinw_builder *b, uint8_t type, const void *record, size_t bytes,
+                        const void *extra, size_t extra_bytes);
+void pinw_builder_meta(struct pinw_builder *b, uint8_t type, const void *record, size_t bytes,
+                       const void *extra, size_t extra_bytes);
 
 /* Cells handed out and not committed. */
 void pinw_builder_in_flight(struct pinw_builder *b, unsigned cells);
 
-void pinw_builder_create(struct pinw_builder *b, uint64_t time_ns, uint32_t creator, uint32_t site, uint32_t thread,
-			 uint16_t flags);
+void pinw_builder_create(struct pinw_builder *b, uint64_t time_ns, uint32_t creator, uint32_t site,
+                         uint32_t thread, uint16_t flags);
 void pinw_builder_start(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, enum pinw_origin origin,
-			uint32_t site, uint32_t by, uint64_t mask);
-void pinw_builder_exit(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, enum pinw_exit how, uint64_t mask);
+                        uint32_t site, uint32_t by, uint64_t mask);
+void pinw_builder_exit(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, enum pinw_exit how,
+                       uint64_t mask);
 
 /* A thread's end with a pin open: a leak, unless it was inherited. */
-void pinw_builder_exit_pinned(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, enum pinw_origin origin,
-			      uint32_t site, uint32_t by, uint64_t held_ns);
+void pinw_builder_exit_pinned(struct pinw_builder *b, uint64_t time_ns, uint32_t thread,
+                              enum pinw_origin origin, uint32_t site, uint32_t by, uint64_t held_ns);
 void pinw_builder_join(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint32_t target);
 void pinw_builder_detach(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint32_t target);
-void pinw_builder_name(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint32_t target, const char *name);
+void pinw_builder_name(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint32_t target,
+                       const char *name);
 
 /* An affinity call that succeeded; `mask` is what it set. */
-void pinw_builder_pin(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint32_t target, uint32_t site,
-		      enum pinw_effect effect, uint64_t mask);
-void pinw_builder_pin_failed(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint32_t site, int error);
+void pinw_builder_pin(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint32_t target,
+                      uint32_t site, enum pinw_effect effect, uint64_t mask);
+void pinw_builder_pin_failed(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint32_t site,
+                             int error);
 void pinw_builder_note(struct pinw_builder *b, enum pinw_note code, uint32_t arg);
-void pinw_builder_exec(struct pinw_builder *b, uint64_t time_ns, const char *path, uint16_t flags, uint16_t error);
+void pinw_builder_exec(struct pinw_builder *b, uint64_t time_ns, const char *path, uint16_t flags,
+                       uint16_t error);
 
 void pinw_builder_module(struct pinw_builder *b, uint32_t id, const char *path);
 
 /* A stack of `frames` return addresses in one module. */
-void pinw_builder_site(struct pinw_builder *b, uint32_t id, uint32_t module, const uint64_t *offsets, unsigned frames,
-		       uint16_t flags);
+void pinw_builder_site(struct pinw_builder *b, uint32_t id, uint32_t module, const uint64_t *offsets,
+                       unsigned frames, uint16_t flags);
 
 /* A live slot; returns it to be changed. Valid until the next slot is added. */
 struct pinw_slot *pinw_builder_slot(struct pinw_builder *b, uint32_t thread, enum pinw_slot_state state,
-				    uint64_t mask);
+                                    uint64_t mask);
 
 /* The whole file. The caller frees it. */
 unsigned char *pinw_builder_image(struct pinw_builder *b, size_t *ret_bytes);

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pinwarden report: traces in, one document out. Exit status: 0 everything was read and written; 2 usage, or the
+ * output could not be written; 3 a trace was unreadable or damaged (what could be read is shown).
+ */
+#include "reports/commands.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "reports/report.h"
+
+enum status {
+	STATUS_READ = 0,
+	STATUS_USAGE = PINW_EXIT_USAGE,
+	STATUS_UNREADABLE = 3,
+};
+
+enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+struct options {
+	bool json;
+	const char *output; /* NULL = stdout */
+	enum color color;
+	size_t top;
+	bool help;
+};
+
+static const char help_text[] =
+    "Usage: pinwarden report TRACE... [options]\n"
+    "\n"
+    "Shows what traces recorded: who created which thread, who pinned what and from\n"
+    "where, what was released and what leaked. A TRACE may be a directory: every\n"
+    "*.pwt in it is read. Parents and children are joined to a tree.\n"
+    "\n"
+    "  -f, --format=FORMAT  text (default) or json\n"
+    "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
+    "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
+    "      --top=N          rows of each list in text, 0 for all (default 20)\n"
+    "  -h, --help           this text\n"
+    "\n"
+    "Exit status: 0 everything was read; 2 wrong usage, or the output could not be\n"
+    "written; 3 a trace was unreadable or damaged (what could be read is shown).\n";
+
+static int usage(const char *format, const char *what)
+{
+	fputs("pinwarden report: ", stderr);
+	fprintf(stderr, format, what);
+	fputs("\nTry 'pinwarden report --help'.\n", stderr);
+	return -EINVAL;
+}
+
+/* ---- options -------------------------------------------------------------------------- */
+
+static int parse_format(struct options *o, const char *value)
+{
+	o->json = strcmp(value, "json") == 0;
+	if (o->json || strcmp(value, "text") == 0)
+		return 0;
+	return usage("-f %s: the formats are text and json", value);
+}
+
+static int parse_color(struct options *o, const char *value)
+{
+	static const char *const names[] = {
+	    [COLOR_AUTO] = "auto", [COLOR_ALWAYS] = "always", [COLOR_NEVER] = "never"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(value, names[i]) == 0) {
+			o->color = (enum color)i;
+			return 0;
+		}
+	return usage("--color=%s: expected auto, always or never", value);
+}
+
+static int parse_top(struct options *o, const char *value)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long n = strtoul(value, &end, 10);
+	if (errno || end == value || *end || value[0] < '0' || value[0] > '9')
+		return usage("--top=%s: expected a number, 0 for all", value);
+	o->top = n;
+	return 0;
+}
+
+enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP };
+
+static const struct option long_options[] = {
+    {"format", required_argument, NULL, 'f'},
+    {"output", required_argument, NULL, 'o'},
+    {"color", required_argument, NULL, OPTION_COLOR},
+    {"top", required_argument, NULL, OPTION_TOP},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static int refuse(int option, char **argv)
+{
+	char letter[3] = {'-', (char)optopt, '\0'};
+	const char *word = argv[optind - 1];
+	const char *name = optopt && optopt <= UCHAR_MAX && strncmp(word, "--", 2) != 0 ? letter : word;
+
+	if (option == ':')
+		return usage("%s needs a value", name);
+	return usage("%s is no option here; there are -f, -o, --color, --top and --help", name);
+}
+
+static int parse_options(struct options *o, int argc, char **argv)
+{
+	int option, error = 0;
+
+	*o = (struct options){.top = 20};
+	optind = 0; /* a fresh start: main may have parsed options of its own */
+	opterr = 0;
+	while (error == 0 && (option = getopt_long(argc, argv, ":f:o:h", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'f':
+			error = parse_format(o, optarg);
+			break;
+		case 'o':
+			o->output = strcmp(optarg, "-") == 0 ? NULL : optarg;
+			break;
+		case OPTION_COLOR:
+			error = parse_color(o, optarg);
+			break;
+		case OPTION_TOP:
+			error = parse_top(o, optarg);
+			break;
+		case 'h':
+			o->help = true;
+			break;
+		default:
+			error = refuse(option, argv);
+			break;
+		}
+	}
+	if (error == 0 && !o->help && optind == argc)
+		error = usage("%s", "name a trace, or a directory with traces in it");
+	return error;
+}
+
+/* ---- reading -------------------------------------------------------------------------- */
+
+static int read_path(struct pinw_model *m, const char *path, bool *ret_empty)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return pinw_model_add(m, path);
+	int count = pinw_model_add_directory(m, path);
+	if (count == -ENOMEM)
+		return count;
+	if (count <= 0) {
+		fprintf(stderr, "pinwarden report: %s: %s\n", path,
+		        count < 0 ? strerror(-count) : "no *.pwt in this directory");
+		*ret_empty = true;
+	}
+	return 0;
+}
+
+static void say_unreadable(const struct pinw_model *m)
+{
+	for (size_t i = 0; i < m->process_count; i++)
+		if (m->processes[i]->error)
+			fprintf(stderr, "pinwarden report: %s: %s\n", m->processes[i]->path,
+			        pinw_reader_strerror(m->processes[i]->error));
+}
+
+/* ---- writing -------------------------------------------------------------------------- */
+
+static bool want_color(const struct options *o)
+{
+	const char *no_color = getenv("NO_COLOR");
+	const char *terminal = getenv("TERM");
+
+	if (o->color != COLOR_AUTO)
+		return o->color == COLOR_ALWAYS;
+	return !o->output && isatty(STDOUT_FILENO) && !(no_color && *no_color) &&
+	       !(terminal && strcmp(terminal, "dumb") == 0);
+}
+
+static int write_document(const struct pinw_model *m, const struct options *o, FILE *out)
+{
+	struct pinw_text_options text = {.color = want_color(o), .top = o->top};
+	struct pinw_stacks *stacks;
+	int error = pinw_stacks_open(&stacks);
+
+	if (error < 0)
+		return error;
+	error = o->json ? pinw_report_json(m, stacks, out) : pinw_report_text(m, stacks, &text, out);
+	pinw_stacks_free(stacks);
+	return error;
+}
+
+static int write_report(const struct pinw_model *m, const struct options *o)
+{
+	FILE *out = stdout;
+	static char buffer[256 * 1024];
+
+	if (o->output && pinw_model_holds(m, o->output)) {
+		usage("-o %s: this is one of the traces", o->output);
+		return -EINVAL;
+	}
+	if (o->output && !(out = fopen(o->output, "we"))) {
+		int error = -errno;
+		fprintf(stderr, "pinwarden report: %s: %s\n", o->output, strerror(-error));
+		return error;
+	}
+	setvbuf(out, buffer, _IOFBF, sizeof(buffer));
+	int error = write_document(m, o, out);
+	if (o->output && fclose(out) != 0 && error == 0)
+		error = -errno;
+	if (error < 0)
+		fprintf(stderr, "pinwarden report: %s: %s\n", o->output ? o->output : "standard output",
+		        strerror(-error));
+	return error;
+}
+
+int pinw_cmd_report(int argc, char **argv)
+{
+	struct pinw_model *m = NULL;
+	struct options o;
+	bool empty = false;
+
+	if (parse_options(&o, argc, argv) < 0)
+		return STATUS_USAGE;
+	if (o.help)
+		return fputs(help_text, stdout) < 0 || fflush(stdout) != 0 ? STATUS_USAGE : STATUS_READ;
+	int error = pinw_model_new(&m);
+	for (int i = optind; error == 0 && i < argc; i++)
+		error = read_path(m, argv[i], &empty);
+	if (error == 0)
+		error = pinw_model_finish(m);
+	if (error < 0) {
+		fprintf(stderr, "pinwarden report: %s\n", strerror(-error));
+		pinw_model_free(m);
+		return STATUS_UNREADABLE;
+	}
+	int status = m->damaged || empty ? STATUS_UNREADABLE : STATUS_READ;
+	if (o.json || m->process_count == 0)
+		say_unreadable(m);
+	if ((m->process_count || o.json) && write_report(m, &o) < 0)
+		status = STATUS_USAGE;
+	pinw_model_free(m);
+	return status;
+}

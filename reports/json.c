@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+#include "reports/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "reports/utf8.h"
+
+void pinw_json_init(struct pinw_json *j, FILE *out)
+{
+	*j = (struct pinw_json){.out = out, .first = true};
+}
+
+int pinw_json_done(struct pinw_json *j)
+{
+	putc_unlocked('\n', j->out);
+	errno = 0;
+	if (fflush(j->out) != 0 || ferror(j->out))
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+static void put(struct pinw_json *j, const char *text, size_t len)
+{
+	fwrite_unlocked(text, 1, len, j->out);
+}
+
+static void put_character(struct pinw_json *j, uint32_t code, const char *text, size_t len)
+{
+	char escape[16];
+
+	if (code == '"' || code == '\\') {
+		putc_unlocked('\\', j->out);
+		putc_unlocked((int)code, j->out);
+	} else if (pinw_utf8_plain(code)) {
+		put(j, text, len);
+	} else if (code < 0x10000) {
+		put(j, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", code));
+	} else {
+		code -= 0x10000;
+		put(j, escape,
+		    (size_t)snprintf(escape, sizeof(escape), "\\u%04x\\u%04x", 0xd800 + (code >> 10),
+		                     0xdc00 + (code & 0x3ff)));
+	}
+}
+
+static bool needs_no_escape(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void put_string(struct pinw_json *j, const char *text, size_t len)
+{
+	putc_unlocked('"', j->out);
+	while (len) {
+		size_t n = 0;
+		while (n < len && needs_no_escape((unsigned char)text[n]))
+			n++;
+		put(j, text, n);
+		text += n;
+		len -= n;
+		if (len == 0)
+			break;
+		uint32_t code;
+		n = pinw_utf8_next(text, len, &code);
+		if (n == 0)
+			put(j, "\xef\xbf\xbd", 3);
+		else
+			put_character(j, code, text, n);
+		n = n ? n : 1;
+		text += n;
+		len -= n;
+	}
+	putc_unlocked('"', j->out);
+}
+
+/* What comes before a value: comma, line and key. */
+static void lead(struct pinw_json *j, const char *key)
+{
+	if (!j->first)
+		putc_unlocked(',', j->out);
+	if (j->depth && (!j->inline_depth || j->depth < j->inline_depth)) {
+		putc_unlocked('\n', j->out);
+		for (unsigned i = 0; i < j->depth; i++)
+			putc_unlocked(' ', j->out);
+	} else if (!j->first) {
+		putc_unlocked(' ', j->out);
+	}
+	j->first = false;
+	if (!key)
+		return;
+	put_string(j, key, strlen(key));
+	put(j, ": ", 2);
+}
+
+static void begin(struct pinw_json *j, const char *key, char bracket, bool line)
+{
+	lead(j, key);
+	putc_unlocked(bracket, j->out);
+	j->depth++;
+	j->first = true;
+	if (line && !j->inline_depth)
+		j->inline_depth = j->depth;
+}
+
+static void end(struct pinw_json *j, char bracket)
+{
+	j->depth--;
+	if (!j->first && !j->inline_depth) {
+		putc_unlocked('\n', j->out);
+		for (unsigned i = 0; i < j->depth; i++)
+			putc_unlocked(' ', j->out);
+	}
+	if (j->inline_depth > j->depth)
+		j->inline_depth = 0;
+	putc_unlocked(bracket, j->out);
+	j->first = false;
+}
+
+void pinw_json_begin_object(struct pinw_json *j, const char *key)
+{
+	begin(j, key, '{', false);
+}
+
+void pinw_json_begin_array(struct pinw_json *j, const char *key)
+{
+	begin(j, key, '[', false);
+}
+
+void pinw_json_begin_line_object(struct pinw_json *j, const char *key)
+{
+	begin(j, key, '{', true);
+}
+
+void pinw_json_begin_line_array(struct pinw_json *j, const char *key)
+{
+	begin(j, key, '[', true);
+}
+
+void pinw_json_end_object(struct pinw_json *j)
+{
+	end(j, '}');
+}
+
+void pinw_json_end_array(struct pinw_json *j)
+{
+	end(j, ']');
+}
+
+void pinw_json_number(struct pinw_json *j, const char *key, uint64_t value)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	lead(j, key);
+	do {
+		digits[--at] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	put(j, digits + at, sizeof(digits) - at);
+}
+
+void pinw_json_bool(struct pinw_json *j, const char *key, bool value)
+{
+	lead(j, key);
+	put(j, value ? "true" : "false", value ? 4 : 5);
+}
+
+void pinw_json_null(struct pinw_json *j, const char *key)
+{
+	lead(j, key);
+	put(j, "null", 4);
+}
+
+void pinw_json_bytes(struct pinw_json *j, const char *key, const char *text, size_t len)
+{
+	lead(j, key);
+	put_string(j, text, len);
+}
+
+void pinw_json_text(struct pinw_json *j, const char *key, const char *text)
+{
+	pinw_json_bytes(j, key, text, strlen(text));
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "reports/notes.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "policy/mask.h"
+
+struct notes {
+	const struct pinw_process *p;
+	pinw_note_fn fn;
+	void *arg;
+};
+
+static void note(const struct notes *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void note(const struct notes *n, const char *format, ...)
+{
+	char text[PINW_PATH_MAX + 256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	n->fn(n->arg, text);
+}
+
+/* "1 thread", "2 threads" */
+static const char *counted(uint64_t count, const char *one, const char *many, char *buf, size_t size)
+{
+	snprintf(buf, size, "%" PRIu64 " %s", count, count == 1 ? one : many);
+	return buf;
+}
+
+#define COUNTED(count, one, many) counted(count, one, many, (char[96]){0}, 96)
+
+static void damage_notes(const struct notes *n)
+{
+	const struct pinw_process *p = n->p;
+	uint64_t kept = p->problem_count < PINW_PROBLEMS_MAX ? p->problem_count : PINW_PROBLEMS_MAX;
+
+	for (uint64_t i = 0; i < kept; i++)
+		note(n, "damaged: %s, at byte %" PRIu64, p->problems[i].what, p->problems[i].offset);
+	if (p->problem_count > kept)
+		note(n, "damaged: %" PRIu64 " more places", p->problem_count - kept);
+	if (p->tally.unknown)
+		note(n, "%s of a kind this version does not know",
+		     COUNTED(p->tally.unknown, "record is", "records are"));
+}
+
+static void lost_notes(const struct notes *n)
+{
+	const struct pinw_counters *c = &n->p->live.counters;
+
+	if (c->events_dropped)
+		note(n, "%s found no room: counts are exact, lists and stacks are not complete",
+		     COUNTED(c->events_dropped, "event", "events"));
+	if (c->sites_dropped)
+		note(n, "%s found no room and %s shown as unknown",
+		     COUNTED(c->sites_dropped, "stack", "stacks"), c->sites_dropped == 1 ? "is" : "are");
+	if (c->slots_unfiled)
+		note(n, "%s found no room for live state: counted, but not in the lists",
+		     COUNTED(c->slots_unfiled, "thread", "threads"));
+	if (n->p->tally.in_flight_cells && n->p->how != PINW_HOW_RUNNING)
+		note(n, "%s being written when the process ended, and %s lost",
+		     COUNTED(n->p->tally.in_flight_cells, "cell was", "cells were"),
+		     n->p->tally.in_flight_cells == 1 ? "is" : "are");
+}
+
+static void end_notes(const struct notes *n)
+{
+	const struct pinw_process *p = n->p;
+	uint64_t open = p->live.counters.pins_open;
+
+	if (p->how == PINW_HOW_VIOLENT && p->elsewhere)
+		note(n,
+		     "no end was recorded, and this is not the machine, or not the boot, it was recorded on: "
+		     "whether it still runs cannot be told here");
+	else if (p->how == PINW_HOW_VIOLENT)
+		note(n, "no end was recorded: SIGKILL, a raw exit_group or a crash; the duration is that of "
+		        "the last record");
+	if (p->how == PINW_HOW_RUNNING && open)
+		note(n, "%s open now: no leak unless the thread or the process ends with it",
+		     COUNTED(open, "pin is", "pins are"));
+	if (p->how == PINW_HOW_EXEC && open)
+		note(n, "%s open across exec: the next image goes on with it, and it is no leak",
+		     COUNTED(open, "pin stayed", "pins stayed"));
+}
+
+static void exec_notes(const struct notes *n)
+{
+	const struct pinw_process *p = n->p;
+	uint64_t unnamed = p->live.counters.exec_unfollowed;
+
+	for (size_t i = 0; i < p->exec_kept; i++) {
+		const struct pinw_exec_call *e = &p->execs[i];
+		if (!(e->flags & PINW_EXEC_UNFOLLOWED) || (e->flags & PINW_EXEC_FAILED))
+			continue;
+		note(n, "not followed: %s was started without the preload in its environment", e->path);
+		unnamed -= unnamed > 0;
+	}
+	if (unnamed)
+		note(n, "not followed: %s without the preload in their environment",
+		     COUNTED(unnamed, "program was started", "programs were started"));
+}
+
+static void coverage_notes(const struct notes *n)
+{
+	const struct pinw_process *p = n->p;
+	const struct pinw_counters *c = &p->live.counters;
+
+	if (!p->census)
+		note(n, "the kernel's threads were not counted: the process ended before a census");
+	else if (p->kernel_threads > p->seen_threads)
+		note(n, "%s the kernel lists had not been seen: made by libc itself or by a raw clone",
+		     COUNTED(p->kernel_threads - p->seen_threads, "thread", "threads"));
+	if (c->threads_adopted)
+		note(n, "%s adopted: no call that creates %s was seen",
+		     COUNTED(c->threads_adopted, "thread was", "threads were"),
+		     c->threads_adopted == 1 ? "it" : "them");
+	if (c->raw_clones)
+		note(n, "%s through syscall()",
+		     COUNTED(c->raw_clones, "clone, clone3 or fork was made",
+		             "clones, clone3s or forks were made"));
+	if (pinw_mask_width(p->header.baseline, p->header.mask_words) == 1)
+		note(n, "the baseline is one CPU: nothing can be a pin");
+	if (p->header.flags & PINW_HDR_NO_UNWINDER)
+		note(n, "libunwind.so.8 was not there: stacks by frame pointers only, often short");
+	else if (c->unwinds_fp_only)
+		note(n, "%" PRIu64 " of %s by frame pointers only, and may be short", c->unwinds_fp_only,
+		     COUNTED(c->unwinds, "stack was walked", "stacks were walked"));
+	if (p->header.flags & PINW_HDR_CLOCK_MISMATCH)
+		note(n, "clock_gettime is faked in this process; times here are the kernel's");
+	if (c->late_events)
+		note(n, "%s after its thread's recorded end",
+		     COUNTED(c->late_events, "event came", "events came"));
+	if (c->log_suppressed)
+		note(n, "%s not written to the log: too many from one place",
+		     COUNTED(c->log_suppressed, "leak was", "leaks were"));
+}
+
+static void recorded_note(const struct notes *n, const struct pinw_noted *noted)
+{
+	const char *why = strerror((int)(noted->arg & 0xffff));
+
+	switch (noted->code) {
+	case PINW_NOTE_SECCOMP:
+		note(n, "the process sealed itself with seccomp: from then on stacks by frame pointers only, "
+		        "no growth of the file");
+		break;
+	case PINW_NOTE_NO_GROWTH:
+		note(n, "the trace could not grow: %s", why);
+		break;
+	case PINW_NOTE_CENSUS_FAILED:
+		note(n, "the kernel's threads could not be listed: %s", why);
+		break;
+	case PINW_NOTE_SYMBOL_MISSING:
+		note(n, "an interposed function does not exist in this libc (number %" PRIu32 ")",
+		     noted->arg);
+		break;
+	case PINW_NOTE_LOG_FAILED:
+		note(n, "the log could not be opened: %s", why);
+		break;
+	case PINW_NOTE_CHROOT:
+		note(n, "the process changed its root directory");
+		break;
+	default:
+		note(n, "note %" PRIu32 " (%" PRIu32 ") of a later version", noted->code, noted->arg);
+		break;
+	}
+}
+
+static void header_notes(const struct notes *n)
+{
+	if (n->p->header.flags & PINW_HDR_EXE_CUT)
+		note(n, "the path of the program is cut");
+	if (n->p->header.flags & PINW_HDR_CMDLINE_CUT)
+		note(n, "the command line is cut");
+}
+
+void pinw_notes_each(const struct pinw_process *p, pinw_note_fn fn, void *arg)
+{
+	struct notes n = {.p = p, .fn = fn, .arg = arg};
+
+	lost_notes(&n);
+	damage_notes(&n);
+	end_notes(&n);
+	exec_notes(&n);
+	coverage_notes(&n);
+	for (size_t i = 0; i < p->note_count; i++)
+		recorded_note(&n, &p->notes[i]);
+	header_notes(&n);
+}

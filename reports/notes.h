@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a reader of a report has to know about how complete it is: what the shim
+ * did not see and why, what was dropped, what is damaged. One sentence each,
+ * the same in every format.
+ */
+#ifndef PINW_REPORTS_NOTES_H
+#define PINW_REPORTS_NOTES_H
+
+#include "reports/model.h"
+
+/* `text` may hold foreign bytes (paths). */
+typedef void (*pinw_note_fn)(void *arg, const char *text);
+
+/* Most important first. */
+void pinw_notes_each(const struct pinw_process *p, pinw_note_fn fn, void *arg);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The renderers: a finished model in, one document out. Each writes to `out`,
+ * leaves it open, and returns 0, -ENOMEM, or -errno of the first write that
+ * failed.
+ */
+#ifndef PINW_REPORTS_REPORT_H
+#define PINW_REPORTS_REPORT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "reports/model.h"
+#include "reports/stacks.h"
+
+/* The JSON contract: stable, checked by tests/report.schema.json. */
+int pinw_report_json(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out);
+
+struct pinw_text_options {
+	bool color;
+	size_t top; /* rows of each list, processes shown in full included; 0 = no limit */
+};
+
+int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
+                     const struct pinw_text_options *options, FILE *out);
+
+/* Names both formats use. */
+const char *pinw_thread_how_name(enum pinw_thread_how how); /* NULL for a living one */
+const char *pinw_origin_name(unsigned origin); /* enum pinw_origin; "unknown" for any other */
+
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
+#include <string.h>
+
+#include "reports/text_private.h"
+
+struct sums {
+	uint64_t readable;
+	uint64_t leaking; /* processes */
+	uint64_t leaks[PINW_LEAK_KINDS];
+	uint64_t leaks_all;
+	uint64_t threads;
+	uint64_t pins;
+	uint64_t dropped;
+	uint64_t running;
+	uint64_t damaged; /* traces, unreadable ones included */
+};
+
+static struct sums sum_up(const struct pinw_model *m)
+{
+	struct sums s = {0};
+
+	for (size_t i = 0; i < m->process_count; i++) {
+		const struct pinw_process *p = m->processes[i];
+		s.damaged += p->error || p->problem_count;
+		if (p->error)
+			continue;
+		s.readable++;
+		s.leaking += pinw_process_leaks(p) > 0;
+		for (size_t kind = 0; kind < PINW_LEAK_KINDS; kind++)
+			s.leaks[kind] += p->leaks_of[kind];
+		s.leaks_all += pinw_process_leaks(p);
+		s.threads += p->live.counters.threads_created + p->live.counters.threads_adopted;
+		s.pins += p->live.counters.pins_opened;
+		s.dropped += p->live.counters.events_dropped;
+		s.running += p->how == PINW_HOW_RUNNING;
+	}
+	return s;
+}
+
+/* ---- the verdict ---------------------------------------------------------------------- */
+
+static void put_where(struct pinw_text *t, const struct sums *s, uint64_t processes)
+{
+	if (s->readable > 1)
+		pinw_term_put(&t->term, " in %s of %s processes", pinw_text_count(processes),
+		              pinw_text_count(s->readable));
+}
+
+static void print_leak_verdict(struct pinw_text *t, const struct sums *s)
+{
+	const char *comma = "";
+
+	pinw_term_put(&t->term, "%s", pinw_text_counted(s->leaks_all, "leak", "leaks"));
+	put_where(t, s, s->leaking);
+	pinw_term_put(&t->term, ": ");
+	for (size_t kind = 0; kind < PINW_LEAK_KINDS; kind++) {
+		if (!s->leaks[kind])
+			continue;
+		pinw_term_put(&t->term, "%s%s %s", comma, pinw_text_count(s->leaks[kind]),
+		              pinw_leak_kind_name((enum pinw_leak_kind)kind));
+		comma = ", ";
+	}
+	pinw_term_end(&t->term, 2, PINW_STYLE_BAD);
+}
+
+static void print_clean_verdict(struct pinw_text *t, const struct sums *s)
+{
+	pinw_term_put(&t->term, "No leaks%s", s->running ? " so far" : "");
+	if (s->threads == 0 && s->pins == 0)
+		pinw_term_put(&t->term, ": no thread was created and nothing was pinned");
+	else
+		pinw_term_put(&t->term, ": %s, %s", pinw_text_counted(s->threads, "thread", "threads"),
+		              pinw_text_counted(s->pins, "pin", "pins"));
+	if (s->readable > 1)
+		pinw_term_put(&t->term, " in %s processes", pinw_text_count(s->readable));
+	pinw_term_end(&t->term, 2, s->damaged ? PINW_STYLE_PLAIN : PINW_STYLE_GOOD);
+}
+
+static void print_verdict(struct pinw_text *t, const struct sums *s)
+{
+	if (s->dropped)
+		pinw_term_line(
+		    &t->term, 2, PINW_STYLE_BAD,
+		    "%s dropped for want of room: counts are exact, lists and stacks are not complete "
+		    "(run with a larger --max-size)",
+		    pinw_text_counted(s->dropped, "event was", "events were"));
+	if (s->damaged)
+		pinw_term_line(&t->term, 2, PINW_STYLE_BAD,
+		               "%s damaged or unreadable: what could be read is shown",
+		               pinw_text_counted(s->damaged, "trace is", "traces are"));
+	if (s->readable == 0)
+		return;
+	if (s->leaks_all)
+		print_leak_verdict(t, s);
+	else
+		print_clean_verdict(t, s);
+}
+
+static void print_unreadable(struct pinw_text *t)
+{
+	for (size_t i = 0; i < t->model->process_count; i++) {
+		const struct pinw_process *p = t->model->processes[i];
+		if (!p->error)
+			continue;
+		pinw_term_put(&t->term, "  ");
+		pinw_term_put_foreign(&t->term, p->path, strlen(p->path));
+		pinw_term_put(&t->term, ": %s", pinw_reader_strerror(p->error));
+		pinw_term_end(&t->term, 4, PINW_STYLE_PLAIN);
+	}
+}
+
+/* ---- the tree ------------------------------------------------------------------------- */
+
+#define TREE_DEPTH_MAX 10u
+#define TREE_COLUMNS "%-17s %8s %7s %6s %6s"
+
+static void print_tree_line(struct pinw_text *t, const struct pinw_process *p)
+{
+	const unsigned name_end = 31;
+	unsigned depth = p->tree_depth < TREE_DEPTH_MAX ? p->tree_depth : TREE_DEPTH_MAX;
+	const struct pinw_counters *n = &p->live.counters;
+	uint64_t leaks = pinw_process_leaks(p);
+	struct pinw_term *term = &t->term;
+	char pid[32];
+	size_t len;
+	const char *program = pinw_text_program(p, &len);
+
+	pinw_term_put(term, "%*s%s", (int)depth * 2, "", p->by_exec ? "=> " : "");
+	unsigned pid_len = (unsigned)snprintf(pid, sizeof(pid), " %" PRIu32, p->header.self.pid);
+	unsigned room = name_end - pid_len - pinw_term_at(term);
+	pinw_term_put_cell(term, program, len, len < room ? (unsigned)len : room);
+	pinw_term_put(term, "%s", pid);
+	pinw_term_pad(term, name_end + 1);
+	pinw_term_put(term, TREE_COLUMNS, pinw_text_end(p), pinw_text_duration(p->duration_ns),
+	              pinw_text_count(n->threads_created + n->threads_adopted),
+	              pinw_text_count(n->pins_opened), leaks ? pinw_text_count(leaks) : "-");
+	pinw_term_end(term, name_end + 1, PINW_STYLE_PLAIN);
+}
+
+static void print_tree(struct pinw_text *t, const struct sums *s)
+{
+	size_t printed = 0;
+
+	if (s->readable < 2)
+		return;
+	pinw_text_heading(t, "PROCESSES");
+	pinw_term_line(&t->term, 2, PINW_STYLE_DIM, "%-31s " TREE_COLUMNS, "program pid", "end", "ran",
+	               "threads", "pins", "leaks");
+	for (size_t i = 0; i < t->model->process_count && printed < t->top; i++) {
+		if (t->model->processes[i]->error)
+			continue;
+		print_tree_line(t, t->model->processes[i]);
+		printed++;
+	}
+	pinw_text_cut(t, printed, (size_t)s->readable, "processes");
+}
+
+/* ---- all of it ------------------------------------------------------------------------ */
+
+/* Among many processes, those with something to look into are shown in full, and the ones the tree starts with. */
+static bool has_a_story(const struct pinw_text *t, const struct pinw_process *p)
+{
+	const struct pinw_counters *n = &p->live.counters;
+
+	if (pinw_process_leaks(p) || p->problem_count || n->events_dropped)
+		return true;
+	if (p->tree_depth > 0 && t->top != SIZE_MAX)
+		return false;
+	return n->threads_created || n->threads_adopted || n->pins_opened;
+}
+
+static void print_processes(struct pinw_text *t, const struct sums *s)
+{
+	size_t printed = 0, stories = 0;
+
+	for (size_t i = 0; i < t->model->process_count; i++) {
+		const struct pinw_process *p = t->model->processes[i];
+		if (p->error || (s->readable > 1 && !has_a_story(t, p)))
+			continue;
+		if (stories++ >= t->top)
+			continue;
+		pinw_table_done(&t->shown);
+		pinw_text_process(t, p);
+		printed++;
+	}
+	if (printed == s->readable)
+		return;
+	pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
+	pinw_text_cut(t, printed, stories, "processes in full");
+	if (stories < s->readable)
+		pinw_term_line(
+		    &t->term, 2, PINW_STYLE_DIM,
+		    "%s nothing to look into: see the tree above, or name a trace to see one in full.",
+		    pinw_text_counted(s->readable - stories, "process has", "processes have"));
+}
+
+int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
+                     const struct pinw_text_options *options, FILE *out)
+{
+	struct pinw_text t = {.stacks = stacks, .model = m, .top = options->top ? options->top : SIZE_MAX};
+	struct sums s = sum_up(m);
+
+	pinw_term_init(&t.term, out, options->color);
+	pinw_table_init(&t.shown, 1);
+	print_verdict(&t, &s);
+	print_unreadable(&t);
+	print_tree(&t, &s);
+	print_processes(&t, &s);
+	pinw_table_done(&t.shown);
+	return pinw_term_done(&t.term);
+}

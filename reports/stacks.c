@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "reports/stacks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "reports/symbols.h"
+
+#define INLINED_MAX 16u /* calls inlined into one another at one address */
+
+struct pinw_stacks {
+	struct pinw_symbols *symbols;
+};
+
+int pinw_stacks_open(struct pinw_stacks **ret_stacks)
+{
+	struct pinw_stacks *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	int error = pinw_symbols_open(&s->symbols);
+	if (error < 0) {
+		free(s);
+		return error;
+	}
+	*ret_stacks = s;
+	return 0;
+}
+
+void pinw_stacks_free(struct pinw_stacks *s)
+{
+	if (!s)
+		return;
+	pinw_symbols_free(s->symbols);
+	free(s);
+}
+
+/* Offsets are return addresses: the call is one byte before, and belongs to the caller even where the function
+ * ends with it. */
+static void resolve_in_module(struct pinw_stacks *s, const struct pinw_module *m, struct pinw_frame *frame,
+                              pinw_frame_fn fn, void *arg)
+{
+	struct pinw_symbol_frame found[INLINED_MAX];
+	size_t count = 0;
+
+	frame->module = m->path;
+	frame->error = pinw_symbols_lookup(s->symbols, m->path, m->build_id, m->build_id_len,
+	                                   frame->offset - 1, found, INLINED_MAX, &count);
+	if (frame->error < 0) {
+		fn(arg, frame);
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		frame->function = found[i].function;
+		frame->function_offset = found[i].function_offset + 1;
+		frame->file = found[i].file;
+		frame->line = found[i].line;
+		frame->inlined = found[i].inlined;
+		fn(arg, frame);
+	}
+}
+
+void pinw_stacks_resolve(struct pinw_stacks *s, const struct pinw_process *p, const struct pinw_site *site,
+                         pinw_frame_fn fn, void *arg)
+{
+	for (size_t i = 0; i < site->frame_count; i++) {
+		const struct pinw_rec_frame *rec = &p->frames[site->first_frame + i];
+		const struct pinw_module *m = rec->module ? pinw_process_module(p, rec->module) : NULL;
+		struct pinw_frame frame = {.offset = (uint64_t)rec->offset_high << 32 | rec->offset_low,
+		                           .error = -ENODATA};
+		if (m && m->path)
+			resolve_in_module(s, m, &frame, fn, arg);
+		else
+			fn(arg, &frame);
+	}
+}
+
+const char *pinw_stacks_reason(const struct pinw_frame *frame)
+{
+	if (!frame->module)
+		return "in no module: generated code";
+	switch (frame->error) {
+	case -ENOENT:
+		return frame->module[0] == '[' ? NULL : "the file is gone";
+	case -ESTALE:
+		return "the file changed since";
+	default:
+		return NULL;
+	}
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From an interned stack to what each frame is called: the renderers' one way to
+ * symbols.
+ */
+#ifndef PINW_REPORTS_STACKS_H
+#define PINW_REPORTS_STACKS_H
+
+#include "reports/model.h"
+
+struct pinw_stacks;
+
+/* Strings belong to the model or to the stacks object. */
+struct pinw_frame {
+	const char *module; /* path, NULL when the address is in no module (generated code) */
+	uint64_t offset; /* return address, relative to the module's load address; else the address itself */
+	const char *function; /* NULL when unknown */
+	uint64_t
+	    function_offset; /* of the return address from the function's start; meaningless when inlined */
+	const char *file; /* NULL when unknown */
+	unsigned line; /* 0 when unknown */
+	bool inlined; /* into the function of the next frame */
+	int error; /* 0, or why the function is unknown: pinw_symbols_lookup()'s errors */
+};
+
+typedef void (*pinw_frame_fn)(void *arg, const struct pinw_frame *frame);
+
+/* Returns 0 or -ENOMEM. */
+int pinw_stacks_open(struct pinw_stacks **ret_stacks);
+
+/* Accepts NULL. */
+void pinw_stacks_free(struct pinw_stacks *s);
+
+/* Hands out the frames of a site, innermost first, an inlined call before the function it was inlined into. */
+void pinw_stacks_resolve(struct pinw_stacks *s, const struct pinw_process *p, const struct pinw_site *site,
+                         pinw_frame_fn fn, void *arg);
+
+/* "the file changed since", ... for an error of a frame; NULL when there is nothing to say. */
+const char *pinw_stacks_reason(const struct pinw_frame *frame);
+
+#endif

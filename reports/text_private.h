@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shared by the files of the text report and by nothing else.
+ *
+ * report_text.c  the verdict, the tree of processes, one process after the other
+ * text_process.c how one process went: its figures and what was not seen of it
+ * text_lists.c   its leaks, pins by site, threads, latencies
+ * text_stack.c   stacks, each printed once
+ * text_format.c  numbers, durations, names
+ */
+#ifndef PINW_REPORTS_TEXT_PRIVATE_H
+#define PINW_REPORTS_TEXT_PRIVATE_H
+
+#include <stdint.h>
+
+#include "reports/report.h"
+#include "reports/term.h"
+
+struct pinw_text {
+	struct pinw_term term;
+	struct pinw_stacks *stacks;
+	const struct pinw_model *model;
+	size_t top; /* SIZE_MAX = no limit */
+	struct pinw_table shown; /* sites of the current process whose stacks were printed */
+};
+
+/* How many of `count` rows to print. */
+size_t pinw_text_rows(const struct pinw_text *t, size_t count);
+
+/* "... and 12 more stacks (--top 0 shows all)", nothing when nothing was cut. */
+void pinw_text_cut(struct pinw_text *t, size_t shown, size_t count, const char *of_what);
+
+void pinw_text_heading(struct pinw_text *t, const char *text);
+
+void pinw_text_process(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_leaks(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_threads(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_latency(struct pinw_text *t, const struct pinw_process *p);
+
+/* A stack under a title such as "pinned at"; a stack printed before is named and not printed again. */
+void pinw_text_stack(struct pinw_text *t, const struct pinw_process *p, const char *title, uint32_t site);
+
+/* ---- text_format.c: results are in one of a few static buffers, good for one line ---- */
+
+/* 1234567 as "1,234,567" */
+const char *pinw_text_count(uint64_t count);
+
+/* "1 thread", "1,234 threads" */
+const char *pinw_text_counted(uint64_t count, const char *one, const char *many);
+
+/* "850 ns", "12.3 us", "1.204 s", "2m05s", "3h02m", "2d03h" */
+const char *pinw_text_duration(uint64_t ns);
+
+/* "exit status 0", "killed by SIGTERM (15)", ... */
+const char *pinw_text_end(const struct pinw_process *p);
+
+/* Base name of the program, as bytes; never empty. */
+const char *pinw_text_program(const struct pinw_process *p, size_t *ret_len);
+
+#endif
