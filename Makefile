@@ -40,6 +40,7 @@ PRELOAD_SRC := \
   preload/trace.c \
   preload/unwind.c \
   preload/wrap_affinity.c \
+  preload/wrap_attr.c \
   preload/wrap_process.c \
   preload/wrap_thread.c
 
@@ -47,6 +48,7 @@ PRELOAD_ASM := \
   preload/arch_x86_64.S
 
 REPORTS_SRC := \
+  reports/borrow.c \
   reports/census.c \
   reports/child_env.c \
   reports/cmd_report.c \

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 
 #include "policy/mask.h"
@@ -16,7 +17,6 @@
 #define DEFAULT_MAX_BYTES (UINT64_C(64) << 20)
 #define LEAST_MAX_BYTES (UINT64_C(128) << 10)
 #define NAME_TRIES 10000u
-#define EXE_NAME_MAX 64u
 
 struct pinw_config pinw_config;
 
@@ -133,10 +133,29 @@ static void configure_log(const char *value)
 	}
 }
 
+/* The name the program was started by (AT_EXECFN, getauxval(3)): for a symbolic link or a script, the one the user
+ * knows. Kept, because the program may write over it. */
+static void configure_exe_name(void)
+{
+	const char *path = (const char *)getauxval(AT_EXECFN);
+	const char *name = path ? strrchr(path, '/') : NULL;
+	char *out = pinw_config.exe_name;
+
+	name = name ? name + 1 : path ? path : "unknown";
+	for (size_t i = 0; name[i] && i < PINW_EXE_NAME_MAX; i++) {
+		char c = name[i];
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			     memchr("._+-", c, 4) != NULL;
+
+		pinw_put_bytes(out, sizeof(pinw_config.exe_name), i, plain ? &c : "_", 1);
+	}
+}
+
 bool pinw_image_configure(char **envp)
 {
 	const char *value;
 
+	configure_exe_name();
 	pinw_config.follow = true;
 	pinw_config.max_bytes = DEFAULT_MAX_BYTES;
 	value = env(envp, "PINWARDEN_OUTPUT");
@@ -232,23 +251,6 @@ struct name_parts {
 	unsigned unique; /* what %n stands for */
 };
 
-static size_t put_exe_name(char *buf, size_t size, size_t at, const struct pinw_trace_header *h)
-{
-	size_t start = h->exe_len, len;
-
-	while (start && h->exe[start - 1] != '/')
-		start--;
-	len = h->exe_len - start;
-	for (size_t i = 0; i < len && i < EXE_NAME_MAX; i++) {
-		char c = h->exe[start + i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			     memchr("._+-", c, 4) != NULL;
-
-		at = pinw_put_bytes(buf, size, at, plain ? &c : "_", 1);
-	}
-	return at;
-}
-
 static size_t put_host(char *buf, size_t size, size_t at)
 {
 	char host[65];
@@ -266,7 +268,7 @@ static size_t put_conversion(char *buf, size_t size, size_t at, char c, const st
 	case 'p':
 		return pinw_put_number(buf, size, at, parts->header->self.pid);
 	case 'e':
-		return put_exe_name(buf, size, at, parts->header);
+		return pinw_put(buf, size, at, pinw_config.exe_name);
 	case 'h':
 		return put_host(buf, size, at);
 	case 't':

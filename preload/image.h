@@ -12,9 +12,12 @@
 
 #include "preload/trace.h"
 
+#define PINW_EXE_NAME_MAX 64u
+
 /* What PINWARDEN_* asked for, kept for fork children. */
 struct pinw_config {
 	char output[PINW_PATH_MAX]; /* absolute pattern */
+	char exe_name[PINW_EXE_NAME_MAX + 1]; /* what %e stands for */
 	char log[PINW_PATH_MAX];    /* "" none, "stderr", else an absolute path */
 	uint64_t max_bytes;
 	uint8_t session[16];

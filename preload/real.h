@@ -35,6 +35,7 @@
 	X(int, sched_setaffinity, "GLIBC_2.3.4", (pid_t, size_t, const cpu_set_t *))                          \
 	X(int, pthread_setaffinity_np, "GLIBC_2.34", (pthread_t, size_t, const cpu_set_t *))                  \
 	X(int, pthread_setattr_default_np, "GLIBC_2.34", (const pthread_attr_t *))                            \
+	X(int, pthread_attr_setaffinity_np, "GLIBC_2.32", (pthread_attr_t *, size_t, const cpu_set_t *))         \
 	X(int, pthread_attr_getaffinity_np, "GLIBC_2.34", (const pthread_attr_t *, size_t, cpu_set_t *))      \
 	X(int, pthread_getattr_default_np, "GLIBC_2.34", (pthread_attr_t *))                                  \
 	X(int, pthread_getcpuclockid, "GLIBC_2.34", (pthread_t, clockid_t *))                                 \

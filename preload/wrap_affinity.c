@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * sched_setaffinity, pthread_setaffinity_np, syscall(SYS_sched_setaffinity) and the
- * attributes that threads are born pinned by. Each makes the real call first, then
- * books what it did; a failed call changes nothing. All of them stay
+ * sched_setaffinity, pthread_setaffinity_np and syscall(SYS_sched_setaffinity).
+ * Each makes the real call first, then books what it did; a failed call changes nothing. All of them stay
  * async-signal-safe where they were, and none is a cancellation point.
  */
 #include <errno.h>

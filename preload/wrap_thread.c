@@ -13,6 +13,7 @@
 
 #include "policy/mask.h"
 #include "preload/arch.h"
+#include "preload/attr.h"
 #include "preload/clock.h"
 #include "preload/ledger.h"
 #include "preload/life.h"
@@ -22,67 +23,6 @@
 #include "preload/site.h"
 #include "preload/trace.h"
 #include "preload/wrap.h"
-
-/* ---- the default attribute -------------------------------------------------------------- */
-
-/* What pthread_setattr_default_np last set, for threads created without an attribute. */
-static struct {
-	bool has_mask; /* atomic */
-	size_t stack_bytes;
-	uint64_t mask[PINW_MASK_WORDS_MAX];
-} default_attr;
-
-/* The mask an attribute carries. An attribute without one answers with every bit set (pthread_attr_getaffinity_np(3)). */
-static bool attr_mask(const pthread_attr_t *attr, uint64_t *ret_mask)
-{
-	unsigned words = pinw_shim.mask_words;
-
-	if (!attr) {
-		pinw_mask_copy(ret_mask, default_attr.mask, words);
-		return __atomic_load_n(&default_attr.has_mask, __ATOMIC_ACQUIRE);
-	}
-	if (!pinw_real.pthread_attr_getaffinity_np ||
-	    pinw_real.pthread_attr_getaffinity_np(attr, words * 8u, (cpu_set_t *)ret_mask) != 0)
-		return false;
-	for (unsigned i = 0; i < words; i++)
-		if (~ret_mask[i])
-			return true;
-	return false;
-}
-
-/* Asks the C library what the default has become: whether an attribute without a mask takes an earlier
- * default's mask away has changed between versions. */
-static void read_default(void)
-{
-	uint64_t mask[pinw_shim.mask_words];
-	pthread_attr_t attr;
-
-	if (!pinw_real.pthread_getattr_default_np || pinw_real.pthread_getattr_default_np(&attr) != 0)
-		return;
-	bool has_mask = attr_mask(&attr, mask);
-	if (has_mask)
-		pinw_mask_copy(default_attr.mask, mask, pinw_shim.mask_words);
-	__atomic_store_n(&default_attr.has_mask, has_mask, __ATOMIC_RELEASE);
-	pthread_attr_getstacksize(&attr, &default_attr.stack_bytes);
-	pthread_attr_destroy(&attr);
-}
-
-PINW_WRAPPER("pthread_setattr_default_np@@GLIBC_2.34")
-int pthread_setattr_default_np_234(const pthread_attr_t *attr)
-{
-	struct pinw_thread *self = pinw_enter();
-
-	if (!pinw_real.pthread_setattr_default_np)
-		return ENOSYS;
-	int r = pinw_real.pthread_setattr_default_np(attr);
-	if (r == 0 && self) {
-		int saved = errno;
-		read_default();
-		errno = saved;
-	}
-	return r;
-}
-PINW_ALSO(pthread_setattr_default_np_234, v218, "pthread_setattr_default_np@GLIBC_2.18");
 
 /* ---- create ------------------------------------------------------------------------------- */
 
@@ -96,22 +36,6 @@ struct creation {
 	uint64_t start_ns;
 };
 
-/* The stack a thread will run on is at most this large. Bounds the memo's reads to memory that is mapped. */
-static uintptr_t stack_size(const pthread_attr_t *attr)
-{
-	pthread_attr_t plain;
-	size_t size = 0;
-
-	if (attr) {
-		pthread_attr_getstacksize(attr, &size);
-		return size;
-	}
-	/* An attribute fresh from its initialiser answers with the process's default. */
-	if (!default_attr.stack_bytes && pthread_attr_init(&plain) == 0)
-		pthread_attr_getstacksize(&plain, &default_attr.stack_bytes);
-	return default_attr.stack_bytes;
-}
-
 /* What the new thread gets from its creator or its attribute. */
 static void set_birth(struct creation *c, const pthread_attr_t *attr)
 {
@@ -119,11 +43,13 @@ static void set_birth(struct creation *c, const pthread_attr_t *attr)
 	struct pinw_thread *thread = c->thread;
 	uint64_t mask[pinw_shim.mask_words];
 
-	if (attr_mask(attr, mask)) {
+	if (pinw_attr_mask(attr, mask)) {
 		c->flags |= PINW_THREAD_ATTR_AFFINITY;
 		pinw_mask_copy(thread->mask, mask, pinw_shim.mask_words);
 		thread->birth_origin = PINW_ORIGIN_BORN;
-		thread->birth_site = c->site;
+		thread->birth_site = pinw_attr_site(attr, mask);
+		if (!thread->birth_site)
+			thread->birth_site = c->site;
 	} else {
 		pinw_mask_copy(thread->mask, c->self->mask, pinw_shim.mask_words);
 		thread->birth_origin = creator->pin_depth ? PINW_ORIGIN_INHERITED : PINW_ORIGIN_NONE;
@@ -150,7 +76,7 @@ static bool prepare(struct creation *c, const pthread_attr_t *attr, pthread_t *o
 		thread->life = PINW_LIFE_RELEASED;
 	}
 	set_birth(c, attr);
-	thread->stack_lo = stack_size(attr);
+	thread->stack_lo = pinw_attr_stack(attr); /* a size; the thread itself makes it an address */
 	thread->out = out;
 	memcpy(thread->slot->name, c->self->slot->name, sizeof(thread->slot->name));
 	thread->slot->flags = c->flags;
