@@ -128,7 +128,7 @@ static int extend(uint64_t bytes, uint64_t limit, void **ret_start)
 	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
 		return -EPERM;
 	if (trace.file_bytes + bytes > limit)
-		return -ENOSPC;
+		return -E2BIG; /* the bound the user set, not the disk's */
 	int fd = reopen();
 	if (fd < 0)
 		return fd;
@@ -182,7 +182,7 @@ static int grow_locked(struct region *region)
 		return 0;
 	uint64_t bytes = region->step;
 	int r = extend(bytes, limit_of(region), &start);
-	if (r == -ENOSPC && bytes > PINW_SEGMENT_ALIGN) {
+	if (r == -E2BIG) {
 		/* The last stretch before the bound, in whole pages. */
 		uint64_t left = limit_of(region) - trace.file_bytes;
 		bytes = left / PINW_SEGMENT_ALIGN * PINW_SEGMENT_ALIGN;
@@ -234,7 +234,8 @@ static void grow_ahead(struct region *region)
 /* A writer found no room and growth failed with `error`. */
 static void note_no_growth(int error)
 {
-	if (error == -EBUSY || __atomic_exchange_n(&trace.growth_noted, true, __ATOMIC_RELAXED))
+	/* At the bound the count of drops says it all. */
+	if (error == -EBUSY || error == -E2BIG || __atomic_exchange_n(&trace.growth_noted, true, __ATOMIC_RELAXED))
 		return;
 	pinw_trace_note(pinw_tls.seq, PINW_NOTE_NO_GROWTH, (uint32_t)-error);
 }
