@@ -200,7 +200,7 @@ int pinw_pattern_parse_size(const char *text, uint64_t *ret_bytes)
 	errno = 0;
 	value = strtoull(text, &end, 10);
 	if (*end) {
-		unit = strchr(units, *end & ~0x20);
+		unit = *end == ' ' ? NULL : strchr(units, *end & ~0x20); /* either case */
 		if (!unit || end[1])
 			return -EINVAL;
 		shift = 10 * (unsigned)(unit - units + 1);

@@ -1,0 +1,830 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The parts of `pinwarden run`: how it finds the shim, makes the environment, runs a program and stays out of its way,
+ * finds the traces and names the next command.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "preload/trace_format.h"
+#include "reports/child_env.h"
+#include "reports/commands.h"
+#include "reports/find_shim.h"
+#include "reports/launch.h"
+#include "reports/reader.h"
+#include "reports/say.h"
+#include "reports/session.h"
+#include "reports/summary.h"
+#include "reports/witness.h"
+
+static char dir[64];
+
+static void setup(void)
+{
+	strcpy(dir, "/tmp/pinwarden-run-XXXXXX");
+	cr_assert_not_null(mkdtemp(dir));
+}
+
+static void teardown(void)
+{
+	char command[96];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	cr_assert_eq(system(command), 0);
+}
+
+static const char *in_dir(const char *name)
+{
+	static char path[4][PATH_MAX];
+	static unsigned next;
+	char *p = path[next++ % 4];
+
+	snprintf(p, PATH_MAX, "%s/%s", dir, name);
+	return p;
+}
+
+static void put(const char *name, const void *data, size_t len, mode_t mode)
+{
+	int fd = open(in_dir(name), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(write(fd, data, len), (ssize_t)len);
+	cr_assert_eq(fchmod(fd, mode), 0);
+	close(fd);
+}
+
+static bool exists(const char *name)
+{
+	struct stat st;
+
+	return lstat(in_dir(name), &st) == 0;
+}
+
+/* Waits up to 20 s for a condition. */
+#define AWAIT(condition)                                                                                     \
+	do {                                                                                                 \
+		for (int tries = 0; tries < 4000 && !(condition); tries++)                                   \
+			usleep(5000);                                                                        \
+		cr_assert(condition, "waited in vain for: " #condition);                                     \
+	} while (0)
+
+/* ---- words --------------------------------------------------------------------------- */
+
+Test(say, escapes_what_steers_a_terminal)
+{
+	char buf[64];
+
+	pinw_say_escape("a\033[2Jb\n\x7f\xc2\x9b\xff\xe2\x80\xae z\xc3\xa4", buf, sizeof(buf));
+	cr_assert_str_eq(buf, "a\\x1b[2Jb\\x0a\\x7f\\xc2\\x9b\\xff\\xe2\\x80\\xae z\xc3\xa4");
+	pinw_say_escape("abcdef", buf, 4);
+	cr_assert_str_eq(buf, "abc");
+	pinw_say_escape("ab\033", buf, 6);
+	cr_assert_str_eq(buf, "ab", "an escape is not cut in two");
+}
+
+Test(say, quotes_words_for_the_shell)
+{
+	char buf[64];
+
+	pinw_say_quote("/tmp/a-b_c.1+2,%p", buf, sizeof(buf));
+	cr_assert_str_eq(buf, "/tmp/a-b_c.1+2,%p");
+	pinw_say_quote("it's", buf, sizeof(buf));
+	cr_assert_str_eq(buf, "'it'\\''s'");
+	pinw_say_quote("", buf, sizeof(buf));
+	cr_assert_str_eq(buf, "''");
+	pinw_say_quote("a b", buf, sizeof(buf));
+	cr_assert_str_eq(buf, "'a b'");
+}
+
+/* ---- the shim and the environment ------------------------------------------------------- */
+
+TestSuite(shim, .init = setup, .fini = teardown);
+
+/* Any shared library will do. */
+static void put_library(const char *name)
+{
+	char command[2 * PATH_MAX];
+
+	snprintf(command, sizeof(command),
+	         "cp \"$(ldd /bin/sh | sed -n 's/.*=> \\(.*libc.so[^ ]*\\).*/\\1/p')\" '%s'", in_dir(name));
+	cr_assert_eq(system(command), 0);
+}
+
+static void expect_shim(const char *program_dir, const char *installed, const char *expected)
+{
+	char why[4 * PATH_MAX], *path = NULL;
+
+	cr_assert_eq(pinw_find_shim(program_dir, installed, &path, why, sizeof(why)), 0, "%s", why);
+	cr_expect_str_eq(path, expected);
+	free(path);
+}
+
+static void expect_no_shim(const char *program_dir, const char *installed, int error, const char *words)
+{
+	char why[4 * PATH_MAX] = "", *path = NULL;
+
+	cr_expect_eq(pinw_find_shim(program_dir, installed, &path, why, sizeof(why)), error, "%s",
+	             program_dir);
+	cr_expect_null(path);
+	cr_expect_not_null(strstr(why, words), "\"%s\" does not say \"%s\"", why, words);
+}
+
+Test(shim, is_found_beside_the_program_then_in_lib_then_where_installed)
+{
+	cr_assert_eq(mkdir(in_dir("bin"), 0755) | mkdir(in_dir("lib"), 0755) | mkdir(in_dir("opt"), 0755), 0);
+	expect_no_shim(in_dir("bin"), in_dir("opt"), -ENOENT, "make");
+	put_library("opt/libpinwarden.so");
+	expect_shim(in_dir("bin"), in_dir("opt"), in_dir("opt/libpinwarden.so"));
+	put_library("lib/libpinwarden.so");
+	expect_shim(in_dir("bin"), in_dir("opt"), in_dir("lib/libpinwarden.so"));
+	put_library("bin/libpinwarden.so");
+	expect_shim(in_dir("bin"), in_dir("opt"), in_dir("bin/libpinwarden.so"));
+}
+
+Test(shim, is_refused_where_the_dynamic_linker_cannot_take_it)
+{
+	static const char *const names[] = {"a b", "a:b", "a$LIB"};
+
+	for (size_t i = 0; i < 3; i++) {
+		char file[64];
+
+		cr_assert_eq(mkdir(in_dir(names[i]), 0755), 0);
+		snprintf(file, sizeof(file), "%s/libpinwarden.so", names[i]);
+		put_library(file);
+		expect_no_shim(in_dir(names[i]), "/nowhere", -EINVAL, "LD_PRELOAD");
+	}
+	put("libpinwarden.so", "text", 4, 0644);
+	expect_no_shim(dir, "/nowhere", -ENOEXEC, "not a shared library");
+}
+
+Test(shim, stands_first_in_a_preload_that_was_there)
+{
+	static const struct {
+		const char *existing, *value;
+	} cases[] = {
+	    {NULL, "/s.so"},
+	    {"", "/s.so"},
+	    {"/a.so", "/s.so:/a.so"},
+	    {"/a.so:/b.so", "/s.so:/a.so:/b.so"},
+	    {" a.so  /b.so ", "/s.so:a.so:/b.so"},
+	    {"/s.so", "/s.so"},
+	    {"/a.so:/s.so:/b.so", "/s.so:/a.so:/b.so"},
+	    {"/s.so.1", "/s.so:/s.so.1"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *value = pinw_preload_value("/s.so", cases[i].existing);
+
+		cr_assert_str_eq(value, cases[i].value);
+		free(value);
+	}
+}
+
+Test(child_env, sets_replaces_and_leaves_out)
+{
+	char a[] = "A=1", ab[] = "AB=2", again[] = "A=3", odd[] = "odd";
+	char *from[] = {a, ab, again, odd, NULL};
+	struct pinw_child_env env;
+
+	cr_assert_eq(pinw_child_env_init(&env, from), 0);
+	cr_assert_str_eq(pinw_child_env_get(&env, "A"), "1");
+	cr_assert_eq(pinw_child_env_set(&env, "A", "4"), 0);
+	cr_assert_str_eq(pinw_child_env_get(&env, "A"), "4");
+	cr_assert_str_eq(pinw_child_env_get(&env, "AB"), "2");
+	cr_assert_eq(env.count, 3, "the second A went too");
+	cr_assert_null(env.vars[3]);
+	cr_assert_eq(pinw_child_env_set(&env, "AB", NULL), 0);
+	cr_assert_null(pinw_child_env_get(&env, "AB"));
+	cr_assert_null(env.vars[2]);
+	cr_assert_str_eq(env.vars[0], "odd");
+	cr_assert_str_eq(a, "A=1", "ours is untouched");
+	pinw_child_env_done(&env);
+}
+
+/* ---- running a program ----------------------------------------------------------------------- */
+
+/* The launcher lets go of all descriptors: each test has it do so in a child, and shares this with it. */
+struct shared {
+	int r;
+	struct pinw_outcome outcome;
+	bool childless;
+};
+
+static struct shared *shared;
+
+static void setup_launch(void)
+{
+	setup();
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	cr_assert_neq(shared, MAP_FAILED);
+}
+
+TestSuite(launch, .init = setup_launch, .fini = teardown);
+
+/* Starts a child, leader of a process group of its own, that launches a program. */
+static pid_t start(struct pinw_launch launch, void (*before)(void))
+{
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		setpgid(0, 0);
+		if (chdir(dir) < 0)
+			_exit(99);
+		if (before)
+			before();
+		launch.envp = environ;
+		shared->r = pinw_launch_run(&launch, &shared->outcome);
+		shared->childless = waitpid(-1, NULL, 0) < 0 && errno == ECHILD;
+		_exit(0);
+	}
+	setpgid(pid, pid);
+	return pid;
+}
+
+static void finish(pid_t pid)
+{
+	int status;
+
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the launcher ended with %x",
+	          (unsigned)status);
+	cr_assert_eq(shared->r, 0);
+	cr_expect(shared->childless, "a child was left behind");
+}
+
+static int run_shell(const char *script, void (*before)(void))
+{
+	char *argv[] = {"sh", "-c", (char *)script, NULL};
+
+	finish(start((struct pinw_launch){.path = "/bin/sh", .argv = argv}, before));
+	cr_assert_eq(shared->outcome.exec_error, 0);
+	return shared->outcome.status;
+}
+
+Test(launch, brings_back_status_and_signal)
+{
+	cr_assert_eq(pinw_launch_exit_status(run_shell("exit 7", NULL)), 7);
+	cr_assert_gt(shared->outcome.pid, 0);
+	cr_assert_gt(shared->outcome.start_ticks, 0);
+	cr_assert_gt(shared->outcome.ended_ns, 0);
+	cr_assert_eq(pinw_launch_exit_status(run_shell("kill -SEGV $$", NULL)), 128 + SIGSEGV);
+	cr_assert_eq(pinw_launch_exit_status(run_shell("kill -KILL $$", NULL)), 128 + SIGKILL);
+}
+
+Test(launch, tells_why_exec_failed)
+{
+	char *argv[] = {"x", NULL};
+
+	finish(start((struct pinw_launch){.path = "/no/such/file", .argv = argv}, NULL));
+	cr_assert_eq(shared->outcome.exec_error, ENOENT);
+	finish(start((struct pinw_launch){.path = dir, .argv = argv}, NULL));
+	cr_assert_eq(shared->outcome.exec_error, EACCES);
+}
+
+Test(launch, has_the_shell_read_a_text)
+{
+	char *argv[] = {"text", "one", "two", NULL};
+
+	put("text", "exit $(($# + 40))\n", 18, 0755);
+	finish(start((struct pinw_launch){.path = in_dir("text"), .argv = argv, .script = true}, NULL));
+	cr_assert_eq(pinw_launch_exit_status(shared->outcome.status), 42);
+	finish(start((struct pinw_launch){.path = in_dir("text"), .argv = argv}, NULL));
+	cr_assert_eq(pinw_launch_exit_status(shared->outcome.status), 42, "also when exec finds it out");
+}
+
+Test(launch, writes_the_pid_of_the_child)
+{
+	char text[] = "0000000000";
+	char *argv[] = {"true", NULL};
+
+	/* The slot is written in the child; here it must stay as it was. */
+	finish(start((struct pinw_launch){.path = "/bin/true", .argv = argv, .pid_text = text}, NULL));
+	cr_assert_eq(shared->outcome.status, 0);
+	cr_assert_str_eq(text, "0000000000");
+}
+
+static void ignore_child_signal(void)
+{
+	signal(SIGCHLD, SIG_IGN);
+}
+
+Test(launch, gets_the_status_although_sigchld_is_ignored)
+{
+	/* And the program inherits that, as it would without us: bit 16 of SigIgn. */
+	char *argv[] = {"grep", "-q", "^SigIgn:.*[13579bdf]....$", "/proc/self/status", NULL};
+
+	finish(start((struct pinw_launch){.path = "/bin/grep", .argv = argv}, ignore_child_signal));
+	cr_assert_eq(shared->outcome.exec_error, 0);
+	cr_assert_eq(shared->outcome.status, 0);
+}
+
+static void block_usr1(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+Test(launch, leaves_the_signal_mask_as_it_was)
+{
+	cr_assert_eq(run_shell("exec grep -q '^SigBlk:.0*200$' /proc/self/status", block_usr1), 0);
+}
+
+static void close_standard(void)
+{
+	close(0);
+	close(1);
+	close(2);
+}
+
+Test(launch, leaves_closed_descriptors_closed)
+{
+	static const char script[] = "for f in 0 1 2; do [ -e /proc/$$/fd/$f ] && exit 1; done; exit 0";
+
+	cr_assert_eq(run_shell(script, close_standard), 0);
+}
+
+static void close_others(void)
+{
+	close_range(3, ~0U, 0);
+}
+
+Test(launch, passes_no_descriptors_of_its_own)
+{
+	static const char script[] =
+	    "for f in 3 4 5 6 7 8 9 10 11 12 13 14 15; do [ -e /proc/$$/fd/$f ] && exit 1; done; exit 0";
+
+	cr_assert_eq(run_shell(script, close_others), 0);
+}
+
+/* ---- signals ----------------------------------------------------------------------------------- */
+
+/* Counts the signals it gets; on SIGTERM writes "USR1 WINCH CONT" counts into the file named and leaves with 7. */
+static const char counter_source[] =
+    "#include <signal.h>\n#include <stdio.h>\n#include <unistd.h>\n"
+    "static volatile sig_atomic_t seen[65];\n"
+    "static void count(int sig) { seen[sig]++; }\n"
+    "int main(int argc, char **argv) {\n"
+    "	sigset_t all, none;\n"
+    "	sigfillset(&all); sigemptyset(&none); sigprocmask(SIG_SETMASK, &all, 0);\n"
+    "	signal(SIGUSR1, count); signal(SIGWINCH, count); signal(SIGCONT, count); signal(SIGTERM, count);\n"
+    "	FILE *f = fopen(argv[1], \"w\"); fprintf(f, \"%d\\n\", (int)getpid()); fclose(f);\n"
+    "	rename(argv[1], \"ready\");\n"
+    "	while (!seen[SIGTERM]) {\n"
+    "		sigsuspend(&none);\n"
+    "		f = fopen(argv[1], \"w\");\n"
+    "		fprintf(f, \"%d %d %d\\n\", seen[SIGUSR1], seen[SIGWINCH], seen[SIGCONT]); fclose(f);\n"
+    "		rename(argv[1], \"counts\");\n"
+    "	}\n"
+    "	(void)argc; return 7;\n}\n";
+
+static char *counter_argv[] = {"counter", "new", NULL};
+static pid_t launcher, counter;
+
+static void start_counter(void)
+{
+	char command[2 * PATH_MAX];
+	FILE *f;
+	int pid = 0;
+
+	put("counter.c", counter_source, strlen(counter_source), 0600);
+	snprintf(command, sizeof(command), "cd %s && gcc -o counter counter.c", dir);
+	cr_assert_eq(system(command), 0);
+	launcher = start((struct pinw_launch){.path = "./counter", .argv = counter_argv}, NULL);
+	AWAIT(exists("ready"));
+	f = fopen(in_dir("ready"), "r");
+	cr_assert_not_null(f);
+	cr_assert_eq(fscanf(f, "%d", &pid), 1);
+	fclose(f);
+	counter = pid;
+}
+
+static bool counts_are(int usr1, int winch, int cont)
+{
+	int a = -1, b = -1, c = -1;
+	FILE *f = fopen(in_dir("counts"), "r");
+
+	if (!f)
+		return false;
+	if (fscanf(f, "%d %d %d", &a, &b, &c) != 3)
+		a = -1;
+	fclose(f);
+	return a == usr1 && b == winch && c == cont;
+}
+
+static char state_of(pid_t pid)
+{
+	char path[64], state = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "r");
+	if (!f)
+		return '?';
+	if (fscanf(f, "%*d %*s %c", &state) != 1)
+		state = '?';
+	fclose(f);
+	return state;
+}
+
+static void end_counter(void)
+{
+	cr_assert_eq(kill(launcher, SIGTERM), 0);
+	finish(launcher);
+	cr_assert_eq(pinw_launch_exit_status(shared->outcome.status), 7);
+}
+
+Test(launch, passes_on_signals_sent_to_itself)
+{
+	start_counter();
+	kill(launcher, SIGUSR1);
+	AWAIT(counts_are(1, 0, 0));
+	kill(launcher, SIGWINCH);
+	AWAIT(counts_are(1, 1, 0));
+	end_counter();
+	cr_assert(counts_are(1, 1, 0));
+}
+
+Test(launch, passes_on_no_signal_the_group_has_got)
+{
+	start_counter();
+	kill(-launcher, SIGUSR1); /* as a shell's kill %1 or the terminal's keys */
+	AWAIT(counts_are(1, 0, 0));
+	kill(-launcher, SIGWINCH);
+	AWAIT(counts_are(1, 1, 0));
+	end_counter(); /* passed on after anything that came before */
+	cr_assert(counts_are(1, 1, 0));
+}
+
+Test(launch, stops_and_continues_with_the_group)
+{
+	int status;
+
+	start_counter();
+	kill(-launcher, SIGTSTP);
+	cr_assert_eq(waitpid(launcher, &status, WUNTRACED), launcher);
+	cr_assert(WIFSTOPPED(status), "the shell has to see the job stop");
+	cr_assert_eq(state_of(counter), 'T');
+	kill(-launcher, SIGCONT);
+	AWAIT(counts_are(0, 0, 1));
+	AWAIT(state_of(launcher) == 'S');
+	end_counter();
+	cr_assert(counts_are(0, 0, 1));
+}
+
+Test(launch, stops_when_told_to_alone)
+{
+	int status;
+
+	start_counter();
+	kill(launcher, SIGTSTP);
+	cr_assert_eq(waitpid(launcher, &status, WUNTRACED), launcher);
+	cr_assert(WIFSTOPPED(status));
+	cr_assert_eq(state_of(counter), 'T');
+	kill(launcher, SIGCONT);
+	AWAIT(counts_are(0, 0, 1));
+	end_counter();
+}
+
+Test(launch, does_not_stop_when_only_the_program_is_stopped)
+{
+	start_counter();
+	kill(counter, SIGSTOP);
+	AWAIT(state_of(counter) == 'T');
+	kill(launcher, SIGUSR1); /* it is awake, and passes on */
+	kill(counter, SIGCONT);
+	AWAIT(counts_are(1, 0, 1));
+	cr_assert_neq(state_of(launcher), 'T');
+	end_counter();
+}
+
+Test(launch, holds_no_pipe_open_that_the_program_closed)
+{
+	char *argv[] = {"sh", "-c", "exec >&-; read line <hold; exit 3", NULL};
+	int fds[2], hold;
+	char byte;
+	pid_t pid;
+
+	cr_assert_eq(mkfifo(in_dir("hold"), 0600), 0);
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	int saved = dup(STDOUT_FILENO);
+	dup2(fds[1], STDOUT_FILENO);
+	pid = start((struct pinw_launch){.path = "/bin/sh", .argv = argv}, NULL);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	close(fds[1]);
+	cr_assert_eq(read(fds[0], &byte, 1), 0, "the end of the pipe is seen while the program runs");
+	hold = open(in_dir("hold"), O_WRONLY);
+	cr_assert_eq(write(hold, "\n", 1), 1);
+	close(hold);
+	close(fds[0]);
+	finish(pid);
+	cr_assert_eq(pinw_launch_exit_status(shared->outcome.status), 3);
+}
+
+Test(witness, tells_the_group_from_the_one)
+{
+	struct pinw_witness w;
+	sigset_t set;
+
+	setpgid(0, 0);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	cr_assert_eq(pinw_witness_start(&w), 0);
+	kill(getpid(), SIGUSR1);
+	cr_assert_not(pinw_witness_saw(&w, SIGUSR1));
+	kill(0, SIGUSR1);
+	cr_assert(pinw_witness_saw(&w, SIGUSR1));
+	cr_assert_not(pinw_witness_saw(&w, SIGUSR1), "each is taken once");
+	pinw_witness_stop(&w);
+	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
+	cr_assert_not(pinw_witness_saw(&w, SIGUSR1), "without a witness nothing is known");
+}
+
+/* ---- traces of a session ----------------------------------------------------------------------- */
+
+TestSuite(session, .init = setup, .fini = teardown);
+
+struct made {
+	uint32_t pid;
+	uint64_t start_ticks, start_ns;
+	uint32_t end_how, end_status;
+	uint64_t end_ns;
+};
+
+static void put_trace(const char *name, const struct pinw_session *s, struct made m)
+{
+	static struct {
+		struct pinw_trace_header header;
+		struct pinw_trace_live live;
+	} file;
+
+	memset(&file, 0, sizeof(file));
+	memcpy(file.header.magic, PINW_TRACE_MAGIC, 8);
+	file.header.version = PINW_TRACE_VERSION;
+	file.header.header_bytes = PINW_HEADER_BYTES;
+	file.header.cell_bytes = PINW_CELL_BYTES;
+	file.header.mask_words = 1;
+	file.header.slot_bytes = sizeof(struct pinw_slot) + 8;
+	file.header.max_bytes = 1 << 20;
+	file.header.self.pid = m.pid;
+	file.header.self.start_ticks = m.start_ticks;
+	file.header.start_mono_ns = m.start_ns;
+	if (s)
+		memcpy(file.header.session, s->id, sizeof(s->id));
+	file.header.check = pinw_reader_header_check(&file.header);
+	file.live.end_how = m.end_how;
+	file.live.end_status = m.end_status;
+	file.live.end_ns = m.end_ns;
+	file.live.file_bytes = sizeof(file);
+	put(name, &file, sizeof(file), 0600);
+}
+
+static struct pinw_trace_live live_of(const char *name)
+{
+	struct pinw_reader *r;
+	struct pinw_trace_live live;
+
+	cr_assert_eq(pinw_reader_open(in_dir(name), &r), 0);
+	live = *pinw_reader_live(r);
+	pinw_reader_free(r);
+	return live;
+}
+
+Test(session, is_new_each_time)
+{
+	struct pinw_session a, b;
+
+	cr_assert_eq(pinw_session_new(&a), 0);
+	cr_assert_eq(pinw_session_new(&b), 0);
+	cr_assert_eq(strlen(a.text), 32);
+	cr_assert_eq(strspn(a.text, "0123456789abcdef"), 32);
+	cr_assert_str_neq(a.text, b.text);
+}
+
+Test(session, finds_its_traces_and_the_last_image_of_the_program)
+{
+	struct pinw_outcome outcome = {.pid = 100, .start_ticks = 5};
+	struct pinw_session s, other;
+	struct pinw_traces t;
+
+	cr_assert_eq(pinw_session_new(&s) | pinw_session_new(&other), 0);
+	put_trace("b.pwt", &s, (struct made){.pid = 100, .start_ticks = 5, .start_ns = 200});
+	put_trace("c.pwt", &s,
+	          (struct made){.pid = 100, .start_ticks = 5, .start_ns = 100, .end_how = PINW_END_EXEC});
+	put_trace(
+	    "a.pwt", &s,
+	    (struct made){.pid = 100, .start_ticks = 6, .start_ns = 300}); /* the pid came round again */
+	put_trace("d", &s, (struct made){.pid = 101, .start_ns = 400});
+	put_trace("e.pwt", &other, (struct made){.pid = 100, .start_ticks = 5, .start_ns = 500});
+	put_trace("f.pwt", NULL, (struct made){.pid = 100, .start_ticks = 5, .start_ns = 600});
+	put("g.pwt", "text", 4, 0600);
+	put("text", "text", 4, 0600);
+	cr_assert_eq(mkdir(in_dir("h.pwt"), 0700), 0);
+	cr_assert_eq(symlink("b.pwt", in_dir("i.pwt")), 0);
+	cr_assert_eq(pinw_session_find(&s, dir, &outcome, &t), 0);
+	cr_assert_eq(t.count, 4);
+	cr_assert_str_eq(t.paths[0], in_dir("a.pwt"));
+	cr_assert_str_eq(t.paths[3], in_dir("d"));
+	cr_assert_eq(t.foreign, 3);
+	cr_assert_eq(t.root, 1);
+	cr_assert_not(t.root_execs);
+	pinw_traces_done(&t);
+	outcome.pid = 102;
+	cr_assert_eq(pinw_session_find(&s, dir, &outcome, &t), 0);
+	cr_assert_eq(t.root, t.count, "no trace of that process");
+	pinw_traces_done(&t);
+	cr_assert_eq(pinw_session_find(&s, in_dir("none"), &outcome, &t), -ENOENT);
+}
+
+static void conclude(const char *name, struct made m, struct pinw_outcome outcome)
+{
+	struct pinw_session s;
+	struct pinw_traces t;
+
+	m.pid = 100;
+	m.start_ns = 1000;
+	outcome.pid = 100;
+	outcome.ended_ns = 5000;
+	cr_assert_eq(pinw_session_new(&s), 0);
+	put_trace(name, &s, m);
+	cr_assert_eq(pinw_session_find(&s, dir, &outcome, &t), 0);
+	cr_assert_eq(pinw_session_write_end(&t, &outcome), 0);
+	pinw_traces_done(&t);
+}
+
+static void expect_end(const char *name, uint32_t how, uint32_t status, uint64_t end_ns)
+{
+	struct pinw_trace_live live = live_of(name);
+
+	cr_expect_eq(live.end_how, how, "%s", name);
+	cr_expect_eq(live.end_status, status, "%s", name);
+	cr_expect_eq(live.end_ns, end_ns, "%s", name);
+}
+
+Test(session, writes_the_end_that_the_shim_did_not_see)
+{
+	conclude("killed", (struct made){0}, (struct pinw_outcome){.status = SIGKILL});
+	expect_end("killed", PINW_END_SIGNAL, SIGKILL, 4000);
+	conclude("raw", (struct made){0}, (struct pinw_outcome){.status = 3 << 8});
+	expect_end("raw", PINW_END_EXIT, 3, 4000);
+}
+
+Test(session, corrects_an_end_and_leaves_a_right_one_alone)
+{
+	struct made exited = {.end_how = PINW_END_EXIT, .end_status = 3, .end_ns = 77};
+
+	conclude("same", exited, (struct pinw_outcome){.status = 3 << 8});
+	expect_end("same", PINW_END_EXIT, 3, 77);
+	conclude("changed", exited, (struct pinw_outcome){.status = 4 << 8});
+	expect_end("changed", PINW_END_EXIT, 4, 77);
+	conclude("died-exiting", exited, (struct pinw_outcome){.status = SIGSEGV});
+	expect_end("died-exiting", PINW_END_SIGNAL, SIGSEGV, 4000);
+	conclude("replaced", (struct made){.end_how = PINW_END_EXEC, .end_ns = 77},
+	         (struct pinw_outcome){.status = SIGKILL});
+	expect_end("replaced", PINW_END_EXEC, 0, 77);
+}
+
+/* Field 22 of /proc/self/stat: our own name holds neither spaces nor brackets. */
+static uint64_t own_start(void)
+{
+	unsigned long long ticks = 0;
+	FILE *f = fopen("/proc/self/stat", "r");
+
+	cr_assert_not_null(f);
+	for (int field = 1; field < 22; field++)
+		cr_assert_eq(fscanf(f, "%*s"), 0);
+	cr_assert_eq(fscanf(f, "%llu", &ticks), 1);
+	fclose(f);
+	return ticks;
+}
+
+Test(session, clears_a_trace_and_nothing_else)
+{
+	struct pinw_session s;
+
+	cr_assert_eq(pinw_session_new(&s), 0);
+	put_trace("old.pwt", &s, (struct made){.pid = 1});
+	cr_assert_eq(symlink("old.pwt", in_dir("link.pwt")), 0);
+	put("text.pwt", "PINWTRC", 7, 0600);
+	cr_assert_eq(pinw_session_clear(in_dir("link.pwt")), -EEXIST);
+	cr_assert_eq(pinw_session_clear(in_dir("text.pwt")), -EEXIST);
+	cr_assert_eq(pinw_session_clear(dir), -EEXIST);
+	cr_assert_eq(pinw_session_clear(in_dir("none")), 0);
+	cr_assert_eq(pinw_session_clear(in_dir("old.pwt")), 0);
+	cr_assert_not(exists("old.pwt"));
+	cr_assert(exists("link.pwt") && exists("text.pwt"));
+	put_trace("mine.pwt", &s, (struct made){.pid = (uint32_t)getpid(), .start_ticks = own_start()});
+	cr_assert_eq(pinw_session_clear(in_dir("mine.pwt")), -EBUSY);
+	cr_assert(exists("mine.pwt"));
+	if (geteuid() == 0) {
+		put_trace("theirs.pwt", &s, (struct made){.pid = 1});
+		cr_assert_eq(chown(in_dir("theirs.pwt"), 65534, 65534), 0);
+		cr_assert_eq(pinw_session_clear(in_dir("theirs.pwt")), -EEXIST);
+	}
+}
+
+/* ---- the next command ------------------------------------------------------------------------------ */
+
+static void expect_command(const char *names, size_t foreign, const char *cwd, const char *expected)
+{
+	char text[256], *save, *paths[8];
+	struct pinw_traces t = {.paths = paths, .foreign = foreign};
+	char *command;
+
+	snprintf(text, sizeof(text), "%s", names);
+	for (char *p = strtok_r(text, "|", &save); p; p = strtok_r(NULL, "|", &save))
+		paths[t.count++] = p;
+	command = pinw_summary_command(&t, "/d", cwd);
+	cr_expect_str_eq(command, expected);
+	free(command);
+}
+
+Test(summary, names_the_command_that_shows_the_traces)
+{
+	expect_command("/d/a.pwt", 0, "/d", "pinwarden report a.pwt");
+	expect_command("/d/a.pwt", 5, "/e", "pinwarden report /d/a.pwt");
+	expect_command("/d/-a b.pwt", 0, "/d", "pinwarden report ./'-a b.pwt'");
+	expect_command("/d/a.1.pwt|/d/a.2.pwt", 0, "/d", "pinwarden report .");
+	expect_command("/d/a.1.pwt|/d/a.2.pwt", 0, "/e", "pinwarden report /d");
+	expect_command("/d/a.1.pwt|/d/a.2.pwt", 1, "/d", "pinwarden report a.1.pwt a.2.pwt");
+	expect_command("/d/t.1|/d/t.2", 0, "/d", "pinwarden report t.1 t.2");
+	expect_command("/d/t.1|/d/t.2|/d/t.3|/d/t.4", 0, "/e", "pinwarden report /d/t.*");
+	expect_command("/d/a|/d/b|/d/c|/d/d", 0, "/d", "pinwarden report *");
+}
+
+/* ---- refusals: nothing is started ---------------------------------------------------------------------- */
+
+static char said[4096];
+
+static int refuse(int argc, ...)
+{
+	int fds[2], saved = dup(STDERR_FILENO), code;
+	char *argv[8] = {"run"};
+	va_list args;
+	ssize_t n;
+
+	va_start(args, argc);
+	for (int i = 1; i <= argc; i++)
+		argv[i] = va_arg(args, char *);
+	va_end(args);
+	cr_assert_eq(pipe(fds), 0);
+	dup2(fds[1], STDERR_FILENO);
+	close(fds[1]);
+	code = pinw_cmd_run(argc + 1, argv);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	n = read(fds[0], said, sizeof(said) - 1);
+	said[n > 0 ? n : 0] = '\0';
+	close(fds[0]);
+	return code;
+}
+
+static void expect_said(int code, int expected, const char *words)
+{
+	cr_expect_eq(code, expected, "%d, not %d: %s", code, expected, said);
+	cr_expect_eq(strncmp(said, "pinwarden: ", 11), 0);
+	cr_expect_not_null(strstr(said, words), "\"%s\" does not say \"%s\"", said, words);
+}
+
+Test(run_command, refuses_wrong_use_with_125_and_says_what_to_type)
+{
+	expect_said(refuse(0), 125, "pinwarden run -- PROGRAM");
+	expect_said(refuse(1, "--"), 125, "pinwarden run -- PROGRAM");
+	expect_said(refuse(2, "--nonsense", "true"), 125, "--nonsense");
+	expect_said(refuse(2, "-Z", "true"), 125, "-Z");
+	expect_said(refuse(1, "-o"), 125, "-o needs a value");
+	expect_said(refuse(1, "--log"), 125, "--log needs a value");
+	expect_said(refuse(3, "-o", "", "true"), 125, "-o");
+	expect_said(refuse(3, "--max-size", "lots", "true"), 125, "64M");
+	expect_said(refuse(3, "--max-size", "1K", "true"), 125, "128K");
+}
+
+Test(run_command, refuses_programs_before_it_needs_anything_else)
+{
+	expect_said(refuse(1, "no-such-program-anywhere"), 127, "PATH");
+	expect_said(refuse(2, "--", "/no/such/program"), 127, "/no/such/program");
+	expect_said(refuse(1, "/tmp"), 126, "directory");
+	expect_said(refuse(1, "/dev/null"), 126, "/dev/null");
+}
+
+Test(run_command, takes_options_only_before_the_program)
+{
+	expect_said(refuse(2, "no-such-program-anywhere", "--nonsense"), 127, "PATH");
+	expect_said(refuse(3, "--", "--nonsense", "-q"), 127, "--nonsense");
+}
