@@ -306,6 +306,24 @@ static int locate_shim(struct plan *p)
 /* Where execve's copy of the pid goes; room for any. */
 #define PID_ROOM "0000000000"
 
+/* A program built with gcc's -fsanitize=address ends at once when another library comes before the sanitizer's, unless told
+ * that this is meant. Any program may start such a one, so all are told; the variable means nothing to others. */
+static int allow_sanitizer(struct pinw_child_env *env)
+{
+	static const char option[] = "verify_asan_link_order";
+	const char *before = pinw_child_env_get(env, "ASAN_OPTIONS");
+	char *value;
+	int r;
+
+	if (before && strstr(before, option))
+		return 0;
+	if (asprintf(&value, "%s%s%s=0", before ? before : "", before && *before ? ":" : "", option) < 0)
+		return -ENOMEM;
+	r = pinw_child_env_set(env, "ASAN_OPTIONS", value);
+	free(value);
+	return r;
+}
+
 static int set_variables(struct plan *p)
 {
 	struct pinw_child_env *env = &p->env;
@@ -315,6 +333,8 @@ static int set_variables(struct plan *p)
 
 	free(preload);
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)p->max_bytes);
+	if (r == 0)
+		r = allow_sanitizer(env);
 	if (r == 0)
 		r = pinw_child_env_set(env, "PINWARDEN_OUTPUT", p->pattern.text);
 	if (r == 0)
