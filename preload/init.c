@@ -19,6 +19,7 @@
 #include "preload/clock.h"
 #include "preload/image.h"
 #include "preload/life.h"
+#include "preload/log.h"
 #include "preload/module.h"
 #include "preload/proc.h"
 #include "preload/process.h"
@@ -91,9 +92,10 @@ static int start_image(const struct pinw_identity *parent, const struct pinw_thr
 	own_identity = setup.header.self;
 	live->next_thread = 1;
 	pinw_shim.live = live;
-	pinw_registry_init();
-	pinw_life_main(inherit);
-	return 0;
+	r = pinw_registry_init();
+	if (r == 0)
+		pinw_life_main(inherit);
+	return r;
 }
 
 static void off_for_image(int error)
@@ -184,11 +186,12 @@ void pinw_child_init(void)
 	pinw_trace_abandon();
 	pinw_shim.live = &spare_live;
 	pinw_shim.shared_vm = false;
-	pinw_shim.pid = pinw_proc_pid();
 	pinw_shim.image_gen++;
 	pinw_site_child();
+	pinw_log_child();
 	pinw_tls.thread = NULL;
-	if (pinw_config.follow) {
+	if (pinw_config.follow && !pinw_shim.sealed) { /* a sealed child may not open a trace: it goes unrecorded */
+		pinw_shim.pid = pinw_proc_pid();
 		int r = start_image(&parent, copy);
 		if (r < 0)
 			off_for_image(r);
@@ -234,6 +237,8 @@ struct pinw_thread *__attribute__((noinline)) pinw_enter_slow(void)
 
 bool pinw_is_own_process(void)
 {
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+		return !pinw_tls.in_vfork;
 	return pinw_proc_pid() == pinw_shim.pid && pinw_proc_tid() == pinw_tls.tid;
 }
 

@@ -87,8 +87,13 @@ static void apply(struct pinw_slot *slot, enum pinw_effect effect, struct pinw_p
 	}
 }
 
-struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, const uint64_t *after, struct pinw_pinner by,
-				    uint64_t now_ns, uint64_t *ret_before)
+static bool is_over(const struct pinw_slot *slot)
+{
+	return slot->state == PINW_SLOT_EXITED || slot->state == PINW_SLOT_FREE;
+}
+
+struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, const uint64_t *after,
+				    struct pinw_pinner by, uint64_t now_ns, uint64_t *ret_before)
 {
 	struct pinw_slot *slot = thread->slot;
 	unsigned words = pinw_shim.mask_words;
@@ -101,9 +106,15 @@ struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, const uint64_t *
 		return booking;
 	}
 	pinw_mask_copy(ret_before, thread->mask, words);
+	if (slot->thread != seq || is_over(slot)) {
+		slot_let_go(slot);
+		return booking;
+	}
 	booking.effect = pinw_pin_change(slot->pin_depth, ret_before, after, pinw_shim.baseline, words);
 	apply(slot, booking.effect, by, now_ns);
 	pinw_mask_copy(thread->mask, after, words);
+	if (by.origin != PINW_ORIGIN_EXTERNAL)
+		slot->affinity_calls++;
 	booking.depth = slot->pin_depth;
 	slot_let_go(slot);
 	return booking;
@@ -139,16 +150,24 @@ void pinw_ledger_peak(uint64_t live)
 		;
 }
 
-void pinw_ledger_end(struct pinw_thread *thread)
+void pinw_ledger_end(struct pinw_thread *thread, enum pinw_exit how, uint64_t now_ns)
 {
+	struct pinw_slot *slot = thread->slot;
+	bool held = slot_hold(slot); /* if not: interrupted in the middle of a change, by this very end */
+
+	slot->exit_ns = now_ns;
+	slot->exit_how = how;
+	__atomic_store_n(&slot->state, PINW_SLOT_EXITED, __ATOMIC_RELEASE);
 	pinw_count(threads_exited, 1);
 	pinw_uncount(threads_live, 1);
-	if (!thread->slot->pin_depth)
-		return;
-	pinw_uncount(pins_open, 1);
-	pinw_count(pins_lost, 1);
-	if (thread->slot->pin_origin != PINW_ORIGIN_INHERITED)
-		pinw_count(leaks_exit_while_pinned, 1);
+	if (slot->pin_depth) {
+		pinw_uncount(pins_open, 1);
+		pinw_count(pins_lost, 1);
+		if (slot->pin_origin != PINW_ORIGIN_INHERITED)
+			pinw_count(leaks_exit_while_pinned, 1);
+	}
+	if (held)
+		slot_let_go(slot);
 }
 
 void pinw_ledger_histogram(struct pinw_histogram *histogram, uint64_t ns)

@@ -33,16 +33,17 @@ struct pinw_booking {
 	bool contended;  /* another change of the same slot was under way: nothing was booked */
 };
 
-/* Books that the thread's mask is now `after`. Copies the mask known before to `ret_before`. */
-struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, const uint64_t *after, struct pinw_pinner by,
-				    uint64_t now_ns, uint64_t *ret_before);
+/* Books that the mask of the thread with start sequence `seq` is now `after`. Copies the mask known before to
+ * `ret_before`. Books nothing when the struct serves another thread by now, or its thread's end is booked. */
+struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, const uint64_t *after,
+				    struct pinw_pinner by, uint64_t now_ns, uint64_t *ret_before);
 
 /* Books, once, the pin a new thread gets from its creator or its attribute: the slot's mask as set at creation,
  * with birth_origin. Called by whoever comes first, the thread itself or somebody who changes its mask. */
 void pinw_ledger_birth(struct pinw_thread *thread, uint64_t now_ns);
 
-/* Books the end of a thread's life: counters only, the slot keeps its pin for the record. */
-void pinw_ledger_end(struct pinw_thread *thread);
+/* Books the end of a thread's life: no pin is booked on it from now on. The slot keeps its last pin for the record. */
+void pinw_ledger_end(struct pinw_thread *thread, enum pinw_exit how, uint64_t now_ns);
 
 /* One more live thread. Returns how many there are now, for pinw_ledger_peak once the thread is sure to exist. */
 uint64_t pinw_ledger_live(void);

@@ -24,11 +24,25 @@ enum { OUT_NEW, OUT_WRITING, OUT_WRITING_WAITED, OUT_DONE }; /* pinw_thread.out_
 #define CENSUS_RETRIES 50u
 #define CENSUS_UNKNOWN_MAX 1024u
 
+/* What a thread is to itself once its end is booked: its own struct may serve another thread by then. */
+static struct pinw_slot ended_slot;
+static uint64_t ended_mask[PINW_MASK_WORDS_MAX];
+static struct pinw_thread ended_thread = {.slot = &ended_slot, .mask = ended_mask};
+
 static pthread_key_t adopted_key;
 static bool adopted_key_made;
 static bool clockid_has_tid; /* pthread_getcpuclockid was seen to encode the kernel's tid */
 static uint32_t recent_ends[RECENT_ENDS]; /* tids that ended but may still be listed, atomic */
 static uint32_t recent_next;
+
+static struct {
+	uint32_t number;
+	uint32_t kernel, seen;
+	uint32_t unstarted; /* slots whose thread has not reached its start routine */
+	uint32_t unknown[CENSUS_UNKNOWN_MAX];
+	uint32_t unknown_count;
+	uint32_t busy; /* atomic */
+} census;
 
 /* ---- truth ------------------------------------------------------------------------ */
 
@@ -83,7 +97,7 @@ static void verify_mask(struct pinw_thread *thread, uint32_t tid, enum pinw_seen
 	if (pinw_proc_affinity(tid, ret_mask, words) < 0 || pinw_mask_equal(ret_mask, thread->mask, words))
 		return;
 	struct pinw_pinner outside = {.origin = PINW_ORIGIN_EXTERNAL};
-	struct pinw_booking booking = pinw_ledger_set(thread, ret_mask, outside, now_ns, masks);
+	struct pinw_booking booking = pinw_ledger_set(thread, thread->slot->thread, ret_mask, outside, now_ns, masks);
 	pinw_mask_copy(masks + words, ret_mask, words);
 	if (!booking.contended)
 		record_external(thread, booking, seen_at, masks, now_ns);
@@ -177,12 +191,9 @@ static void end_thread(struct pinw_thread *thread, enum pinw_exit how, const uin
 	record_exit(thread, how, mask, now_ns);
 	if (slot->pin_depth && slot->pin_origin != PINW_ORIGIN_INHERITED)
 		pinw_log_leak("exit-while-pinned", slot, now_ns);
-	pinw_ledger_end(thread);
-	slot->exit_ns = now_ns;
-	slot->exit_how = how;
 	uint32_t place = __atomic_fetch_add(&recent_next, 1, __ATOMIC_RELAXED) % RECENT_ENDS;
 	__atomic_store_n(&recent_ends[place], slot->tid, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->state, PINW_SLOT_EXITED, __ATOMIC_RELEASE);
+	pinw_ledger_end(thread, how, now_ns);
 	pinw_registry_let_go(thread, PINW_LIFE_ENDED);
 }
 
@@ -196,6 +207,7 @@ void pinw_life_end(enum pinw_exit how)
 	uint64_t now = pinw_now();
 	verify_mask(thread, 0, PINW_SEEN_EXIT, now, mask);
 	pinw_tls.ended = 1;
+	pinw_tls.thread = &ended_thread;
 	end_thread(thread, how, mask, now);
 }
 
@@ -277,6 +289,8 @@ void pinw_life_main(const struct pinw_thread_copy *inherit)
 	else
 		pinw_sys2(SYS_prctl, PR_GET_NAME, thread->slot->name);
 	thread->slot->state = PINW_SLOT_RUNNING;
+	pinw_mask_copy(ended_mask, pinw_shim.baseline, pinw_shim.mask_words);
+	census.busy = 0;
 	pinw_ledger_peak(pinw_ledger_live());
 	verify_mask(thread, 0, PINW_SEEN_IMAGE, 0, mask);
 	record_start(thread, mask, 0);
@@ -353,15 +367,6 @@ struct pinw_thread *pinw_life_adopt_self(void)
 }
 
 /* ---- census --------------------------------------------------------------------------- */
-
-static struct {
-	uint32_t number;
-	uint32_t kernel, seen;
-	uint32_t unstarted; /* slots whose thread has not reached its start routine */
-	uint32_t unknown[CENSUS_UNKNOWN_MAX];
-	uint32_t unknown_count;
-	uint32_t busy; /* atomic */
-} census;
 
 static bool has_ended(uint32_t tid)
 {

@@ -182,6 +182,11 @@ static long write_block(void)
 	return r;
 }
 
+void pinw_log_child(void)
+{
+	pinw_lock_reset(&leak_log.lock);
+}
+
 static bool is_shown(uint32_t count)
 {
 	return count <= SHOWN_FIRST || (count & (count - 1)) == 0;

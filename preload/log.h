@@ -11,6 +11,9 @@
 
 #include "preload/trace_format.h"
 
+/* Frees the log's lock in a fork child. */
+void pinw_log_child(void);
+
 /* Logs one leak of `kind` (a word of the design's table). The slot is read, not kept. */
 void pinw_log_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_ns);
 

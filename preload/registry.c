@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "preload/registry.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -13,6 +14,7 @@
 #define HINTS 65536u /* power of two */
 #define PROBES 8u    /* neighbours tried before a hint is overwritten or a search goes through all */
 #define GROW_WAIT_NS 1000000000u
+#define MADV_WIPEONFORK_ 18 /* Linux 4.14 */
 
 /* `count` threads and their slots. Published by registry.capacity. */
 struct chunk {
@@ -29,8 +31,8 @@ static struct {
 	uint32_t used;     /* atomic: indices handed out at least once */
 	uint64_t free;     /* atomic: tag << 32 | index + 1 */
 	struct pinw_lock lock;
-	uint32_t by_handle[HINTS]; /* atomic: index + 1, only a hint */
-	uint32_t by_tid[HINTS];
+	uint32_t *by_handle; /* HINTS entries, atomic: index + 1, only a hint */
+	uint32_t *by_tid;
 } registry;
 
 static struct pinw_thread *at(uint32_t index)
@@ -49,6 +51,16 @@ static void *map_private(size_t bytes)
 	long p = pinw_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return p < 0 && p > -4096 ? NULL : (void *)p;
+}
+
+/* The kernel empties these in a fork child, which has none of the threads they speak of. */
+static uint32_t *map_hints(void)
+{
+	uint32_t *hints = map_private(HINTS * sizeof(*hints));
+
+	if (hints)
+		pinw_sys3(SYS_madvise, hints, HINTS * sizeof(*hints), MADV_WIPEONFORK_);
+	return hints;
 }
 
 /* Adds room for `count` threads. Slots that do not fit in the file live in private memory: the ledger stays right,
@@ -96,11 +108,10 @@ static bool grow(uint32_t full)
 	return ok;
 }
 
-void pinw_registry_init(void)
+int pinw_registry_init(void)
 {
 	uint32_t count;
 	void *slots = pinw_trace_first_slots(&count);
-	bool was_used = registry.used != 0;
 
 	for (uint32_t i = 0; i < registry.chunks_used; i++) {
 		struct chunk *chunk = &registry.chunks[i];
@@ -112,9 +123,11 @@ void pinw_registry_init(void)
 	pinw_lock_reset(&registry.lock);
 	registry.chunks_used = registry.capacity = registry.used = 0;
 	registry.free = 0;
-	memset(registry.by_handle, 0, was_used ? sizeof(registry.by_handle) : 0);
-	memset(registry.by_tid, 0, was_used ? sizeof(registry.by_tid) : 0);
-	add_chunk(count, slots, true);
+	if (!registry.by_handle)
+		registry.by_handle = map_hints();
+	if (!registry.by_tid)
+		registry.by_tid = map_hints();
+	return registry.by_handle && registry.by_tid && add_chunk(count, slots, true) ? 0 : -ENOMEM;
 }
 
 /* ---- taking and giving --------------------------------------------------------------- */
@@ -174,7 +187,7 @@ struct pinw_thread *pinw_registry_take(void)
 	thread->stack_hi = thread->stack_lo = 0;
 	thread->handle = 0;
 	thread->out = NULL;
-	thread->changing = thread->census = 0;
+	thread->census = 0;
 	thread->birth_origin = thread->birth_site = thread->birth_by = 0;
 	slot->thread = __atomic_fetch_add(&pinw_shim.live->next_thread, 1, __ATOMIC_RELAXED);
 	if (!is_filed(thread))

@@ -13,8 +13,8 @@
 
 #include "preload/shim.h"
 
-/* Starts empty, on the slots of the trace just opened. Also in a fork child. */
-void pinw_registry_init(void);
+/* Starts empty, on the slots of the trace just opened. Also in a fork child. Returns 0 or -ENOMEM. */
+int pinw_registry_init(void);
 
 /* A fresh thread in state CREATED with a new start sequence, or NULL when there is no memory. */
 struct pinw_thread *pinw_registry_take(void);

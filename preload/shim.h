@@ -106,7 +106,7 @@ static inline struct pinw_thread *pinw_enter(void)
 }
 
 /* Does the calling code run in this process, on the thread its TLS names? False in a vfork
- * child and in anything else that borrows our memory. Asks the kernel. */
+ * child and in anything else that borrows our memory. Asks the kernel, unless the target sealed itself. */
 bool pinw_is_own_process(void);
 
 /* Turns recording off for good and says why, once, on stderr: "pinwarden: recording is off: <why>: <error>". */

@@ -23,7 +23,8 @@
 /* One affinity call under way. */
 struct change {
 	struct pinw_thread *self;
-	struct pinw_thread *target; /* NULL: another process, or nobody */
+	struct pinw_thread *target; /* NULL: another process, nobody, or a thread whose end is booked */
+	uint32_t target_seq;
 	uint32_t tid;               /* whom the kernel is told */
 	uint8_t relation;           /* enum pinw_relation */
 	uint8_t call;               /* enum pinw_call */
@@ -41,6 +42,14 @@ static bool is_borrower(void)
 	return pinw_proc_tid() != pinw_tls.tid;
 }
 
+static void aim_at_self(struct change *change)
+{
+	change->tid = pinw_tls.tid;
+	change->relation = PINW_REL_SELF;
+	change->target = pinw_tls.ended ? NULL : change->self;
+	change->target_seq = pinw_tls.seq;
+}
+
 static void aim_at_tid(struct change *change, uint32_t tid)
 {
 	change->in_vfork = is_borrower();
@@ -51,15 +60,15 @@ static void aim_at_tid(struct change *change, uint32_t tid)
 		return;
 	}
 	if (tid == 0 || tid == pinw_tls.tid) {
-		change->tid = pinw_tls.tid;
-		change->target = change->self;
-		change->relation = PINW_REL_SELF;
+		aim_at_self(change);
 		return;
 	}
 	change->target = pinw_registry_by_tid(tid);
 	if (!change->target && pinw_proc_is_our_task(pinw_shim.pid, tid))
 		change->target = pinw_life_adopt_tid(tid, 0);
 	change->relation = change->target ? PINW_REL_CROSS : PINW_REL_OTHER_PROCESS;
+	if (change->target)
+		change->target_seq = change->target->slot->thread;
 }
 
 /* A pthread_t is always a thread of ours; one that nobody saw created is known to the C library alone. */
@@ -68,13 +77,17 @@ static void aim_at_handle(struct change *change, pthread_t handle)
 	clockid_t clock;
 
 	change->in_vfork = is_borrower();
-	change->target = handle == change->self->handle ? change->self : pinw_registry_by_handle(handle);
-	change->relation = change->target == change->self ? PINW_REL_SELF : PINW_REL_CROSS;
-	if (!change->target && pinw_real.pthread_getcpuclockid &&
-	    pinw_real.pthread_getcpuclockid(handle, &clock) == 0)
-		aim_at_tid(change, (uint32_t)~(clock >> 3));
-	else if (change->target)
+	change->relation = PINW_REL_CROSS;
+	if (handle == pthread_self()) {
+		aim_at_self(change);
+		return;
+	}
+	change->target = pinw_registry_by_handle(handle);
+	if (change->target) {
+		change->target_seq = change->target->slot->thread;
 		change->tid = change->target->slot->tid;
+	} else if (pinw_real.pthread_getcpuclockid && pinw_real.pthread_getcpuclockid(handle, &clock) == 0)
+		aim_at_tid(change, (uint32_t)~(clock >> 3));
 }
 
 /* ---- booking ------------------------------------------------------------------------------ */
@@ -132,8 +145,7 @@ static void book(const struct change *change, size_t cpusetsize, const void *mas
 		    .by = pinw_tls.seq,
 		};
 		pinw_ledger_birth(change->target, now);
-		booking = pinw_ledger_set(change->target, after, by, now, before);
-		change->target->slot->affinity_calls++;
+		booking = pinw_ledger_set(change->target, change->target_seq, after, by, now, before);
 	} else if (change->target) {
 		pinw_mask_copy(before, change->target->mask, words);
 		pinw_mask_copy(after, before, words);
@@ -145,7 +157,7 @@ static void book(const struct change *change, size_t cpusetsize, const void *mas
 	bool differs = !pinw_mask_equal(requested, after, words);
 	struct pinw_rec_affinity record = {
 	    .e = {.time_ns = change->start_ns, .thread = pinw_tls.seq, .site = site},
-	    .target = change->target ? change->target->slot->thread : 0,
+	    .target = change->target_seq,
 	    .target_tid = change->tid,
 	    .error = (uint16_t)error,
 	    .call = change->call,

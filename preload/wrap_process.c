@@ -53,16 +53,19 @@ static void record_exec(const struct pinw_thread *self, const char *path, uint16
 	pinw_trace_event(PINW_REC_EXEC, &record, sizeof(record), copy, len);
 }
 
-/* Before an exec: the image is about to end. NULL: nothing to book (off, or a vfork child). */
+/* Before an exec: the image is about to end. NULL: nothing to book here (recording is off, or a vfork child, whose
+ * exec ends no image of ours). */
 static struct pinw_thread *before_exec(const char *path, char *const envp[], struct pinw_where where)
 {
 	struct pinw_thread *self = pinw_enter();
 
-	if (!self || !pinw_is_own_process())
+	if (!self)
 		return NULL;
 	bool unfollowed = pinw_env_unfollowed(envp);
 	if (unfollowed)
 		pinw_count(exec_unfollowed, 1);
+	if (!pinw_is_own_process())
+		return NULL;
 	record_exec(self, path, unfollowed ? PINW_EXEC_UNFOLLOWED : 0, 0, where);
 	pinw_image_end(PINW_END_EXEC, 0);
 	return self;

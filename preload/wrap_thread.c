@@ -246,15 +246,21 @@ static void record_release(const struct release *r, unsigned type, struct pinw_w
 	pinw_trace_event(type, &record, sizeof(record), NULL, 0);
 }
 
+/* The counts of joined and detached threads are of those counted as created. */
+static bool is_created(const struct pinw_thread *target)
+{
+	return target && !(target->slot->flags & (PINW_THREAD_MAIN | PINW_THREAD_ADOPTED));
+}
+
 static void joined(const struct release *r, struct pinw_where where)
 {
 	if (!r->self)
 		return;
 	uint64_t now = pinw_now();
-	pinw_count(threads_joined, 1);
 	record_release(r, PINW_REC_THREAD_JOIN, where, now - r->start_ns);
-	if (!r->target)
+	if (!is_created(r->target))
 		return;
+	pinw_count(threads_joined, 1);
 	if (r->start_ns < r->target->slot->exit_ns && r->target->slot->exit_ns <= now)
 		pinw_ledger_histogram(&pinw_shim.live->exit_ns, now - r->target->slot->exit_ns);
 	pinw_registry_let_go(r->target, PINW_LIFE_RELEASED);
@@ -264,10 +270,10 @@ static void detached(const struct release *r, struct pinw_where where)
 {
 	if (!r->self)
 		return;
-	pinw_count(threads_detached, 1);
 	record_release(r, PINW_REC_THREAD_DETACH, where, 0);
-	if (!r->target)
+	if (!is_created(r->target))
 		return;
+	pinw_count(threads_detached, 1);
 	__atomic_fetch_or(&r->target->slot->flags, PINW_THREAD_DETACHED, __ATOMIC_RELAXED);
 	pinw_registry_let_go(r->target, PINW_LIFE_RELEASED);
 }
