@@ -96,12 +96,14 @@ UNIT_SRC := $(POLICY_SRC) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
   tests/test_mask.c \
-  tests/test_reader.c \
-  tests/trace_builder.c \
+  tests/test_model.c \
   tests/test_pattern.c \
+  tests/test_reader.c \
+  tests/test_report.c \
   tests/test_run.c \
   tests/test_symbols.c \
-  tests/test_target.c
+  tests/test_target.c \
+  tests/trace_builder.c
 
 # Tests that run programs as children, bare and audited.
 E2E_SRC := \

@@ -267,6 +267,9 @@ int pinw_model_finish(struct pinw_model *m)
 			continue;
 		classify(p);
 		pinw_settle(p);
+		error = pinw_borrow_sites(p);
+		if (error < 0)
+			break;
 		pinw_growth_judge(p);
 		error = pinw_leaks_derive(p);
 		if (error == 0)

@@ -6,6 +6,7 @@
  * replay.c  the records of one trace → threads, sites, pins
  * replay_rows.c  the rows these are booked in
  * settle.c  live slots, and what follows from how the process ended
+ * borrow.c  stacks a fork child knows from its parent
  * census.c  the kernel's threads against ours
  * tree.c    which process is whose child, and which image came after which
  * leaks.c   leaks out of threads
@@ -39,6 +40,10 @@ struct pinw_site *pinw_replay_site(struct pinw_replay *c, uint32_t id, uint32_t 
 struct pinw_pin_site *pinw_replay_pin_site(struct pinw_replay *c, uint32_t site, uint8_t origin);
 uint32_t pinw_replay_mask(struct pinw_replay *c, const uint64_t *mask);
 
+/* Gives a site its stack: at most PINW_FRAMES_MAX frames. Returns 0 or -ENOMEM. */
+int pinw_frames_append(struct pinw_process *p, struct pinw_site *s, const struct pinw_rec_frame *frames,
+                       size_t count);
+
 /* Pins. `pin.since_ns` is the time of the change; a depth of 0 counts as 1 in an open pin. */
 void pinw_replay_open_pin(struct pinw_replay *c, struct pinw_thread *t, struct pinw_pin pin);
 void pinw_replay_release_pin(struct pinw_replay *c, struct pinw_thread *t, uint64_t now);
@@ -61,6 +66,10 @@ struct pinw_census {
 
 void pinw_census_begin(struct pinw_census *c, struct pinw_process *p);
 void pinw_census_end(struct pinw_census *c, struct pinw_process *p);
+
+/* A fork child goes on with its parent's numbers for stacks and modules, but writes only those it meets again:
+ * takes the others it refers to from its parent, which must have been settled. Returns 0 or -ENOMEM. */
+int pinw_borrow_sites(struct pinw_process *p);
 
 /* Needs settled threads. */
 void pinw_growth_judge(struct pinw_process *p);

@@ -237,36 +237,18 @@ static void on_module(struct pinw_replay *c, const struct pinw_read_record *rec)
 	m->path = copy_text(c, rec->text, rec->text_len);
 }
 
-static int grow_frames(struct pinw_process *p, size_t more)
-{
-	if (p->frame_count + more <= p->frame_room)
-		return 0;
-	size_t room = p->frame_room ? p->frame_room * 2 : 256;
-	struct pinw_rec_frame *grown = realloc(p->frames, room * sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	p->frames = grown;
-	p->frame_room = room;
-	return 0;
-}
-
 static void on_site(struct pinw_replay *c, const struct pinw_read_record *rec)
 {
-	struct pinw_process *p = c->p;
 	struct pinw_site *s = pinw_replay_site(c, rec->site->id, 0);
 
 	if (!s || s->known)
 		return;
-	if (p->frame_count > UINT32_MAX - PINW_FRAMES_MAX || grow_frames(p, rec->site->frames) < 0) {
+	if (pinw_frames_append(c->p, s, rec->frames, rec->site->frames) < 0) {
 		c->out_of_memory = true;
 		return;
 	}
 	s->known = true;
-	s->first_frame = (uint32_t)p->frame_count;
-	s->frame_count = rec->site->frames;
 	s->flags = rec->site->flags;
-	memcpy(p->frames + p->frame_count, rec->frames, s->frame_count * sizeof(*rec->frames));
-	p->frame_count += s->frame_count;
 }
 
 static void on_record(void *arg, const struct pinw_read_record *rec)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "reports/model_private.h"
@@ -77,6 +79,26 @@ uint32_t pinw_replay_mask(struct pinw_replay *c, const uint64_t *mask)
 		if (memcmp(row + 1, mask, words * sizeof(*mask)) == 0)
 			return (uint32_t)row[0];
 	}
+}
+
+int pinw_frames_append(struct pinw_process *p, struct pinw_site *s, const struct pinw_rec_frame *frames,
+                       size_t count)
+{
+	if (p->frame_count > UINT32_MAX - PINW_FRAMES_MAX)
+		return -ENOMEM;
+	if (p->frame_count + count > p->frame_room) {
+		size_t room = p->frame_room ? p->frame_room * 2 : 256;
+		struct pinw_rec_frame *grown = realloc(p->frames, room * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		p->frames = grown;
+		p->frame_room = room;
+	}
+	memcpy(p->frames + p->frame_count, frames, count * sizeof(*frames));
+	s->first_frame = (uint32_t)p->frame_count;
+	s->frame_count = (uint16_t)count;
+	p->frame_count += count;
+	return 0;
 }
 
 /* ---- pins ------------------------------------------------------------------------ */

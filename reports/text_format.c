@@ -85,17 +85,34 @@ const char *pinw_text_end(const struct pinw_process *p)
 	return buf;
 }
 
+static const char *base_name(const char *path, size_t len, size_t *ret_len)
+{
+	const char *slash = memrchr(path, '/', len);
+	const char *base = slash ? slash + 1 : path;
+
+	*ret_len = (size_t)(path + len - base);
+	return base;
+}
+
+/* What was typed says more than where links led: redis-server is a link to redis-check-rdb. A first argument may
+ * have been rewritten ("nginx: worker process") or begin with a dash (a login shell). */
 const char *pinw_text_program(const struct pinw_process *p, size_t *ret_len)
 {
 	const struct pinw_trace_header *h = &p->header;
-	const char *slash = memrchr(h->exe, '/', h->exe_len);
-	const char *base = slash ? slash + 1 : h->exe;
+	size_t len = strnlen(h->cmdline, h->cmdline_len);
+	const char *space = memchr(h->cmdline, ' ', len);
+	const char *name = base_name(h->cmdline, space ? (size_t)(space - h->cmdline) : len, &len);
 
-	*ret_len = (size_t)(h->exe + h->exe_len - base);
-	if (*ret_len)
-		return base;
-	*ret_len = 1;
-	return "?";
+	if (len && name[0] == '-') {
+		name++;
+		len--;
+	}
+	if (len && name[len - 1] == ':')
+		len--;
+	if (len == 0)
+		name = base_name(h->exe, h->exe_len, &len);
+	*ret_len = len ? len : 1;
+	return len ? name : "?";
 }
 
 const char *pinw_thread_how_name(enum pinw_thread_how how)

@@ -55,7 +55,7 @@ const char *pinw_text_duration(uint64_t ns);
 /* "exit status 0", "killed by SIGTERM (15)", ... */
 const char *pinw_text_end(const struct pinw_process *p);
 
-/* Base name of the program, as bytes; never empty. */
+/* What the program is called, as bytes; never empty. */
 const char *pinw_text_program(const struct pinw_process *p, size_t *ret_len);
 
 #endif

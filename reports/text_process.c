@@ -45,6 +45,8 @@ static void put_command(struct pinw_text *t, const struct pinw_trace_header *h)
 		end = p + COMMAND_MAX_BYTES;
 		cut = true;
 	}
+	while (end > p && end[-1] == '\0') /* a rewritten title leaves a tail of them */
+		end--;
 	while (p < end) {
 		size_t len = strnlen(p, (size_t)(end - p));
 		const char *quote = needs_quotes(p, len) ? "'" : "";

@@ -127,10 +127,12 @@ static size_t flatten(struct pinw_process *roots, struct pinw_process **out)
 
 int pinw_tree_build(struct pinw_model *m)
 {
-	struct pinw_process **sorted = calloc(m->process_count + 1, sizeof(struct pinw_process *));
+	if (m->process_count == 0)
+		return 0;
+
+	struct pinw_process **sorted = calloc(m->process_count, sizeof(struct pinw_process *));
 	struct pinw_process *roots = NULL;
 	size_t count = 0;
-
 	if (!sorted)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->process_count; i++)
