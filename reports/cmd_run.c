@@ -257,7 +257,14 @@ static int check_log(struct plan *p)
 	dir = strndup(p->log, (size_t)(strrchr(p->log, '/') - p->log) + 1);
 	if (!dir)
 		return fail_memory();
-	if (stat(p->log, &st) == 0)
+	if (lstat(p->log, &st) == 0 && S_ISLNK(st.st_mode)) {
+		pinw_say(
+		    "the log %s is a symbolic link, which is not followed; name the file itself, or stderr",
+		    p->log);
+		free(dir);
+		return PINW_EXIT_RUN_FAILED;
+	}
+	if (lstat(p->log, &st) == 0)
 		r = S_ISDIR(st.st_mode) ? -EISDIR : eaccess(p->log, W_OK) < 0 ? -errno : 0;
 	else
 		r = errno != ENOENT ? -errno : eaccess(dir, W_OK | X_OK) < 0 ? -errno : 0;
