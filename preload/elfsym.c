@@ -20,7 +20,7 @@ struct view {
 
 static int open_view(const char *path, struct view *ret_view)
 {
-	struct stat st;
+	struct stat st = {0};
 	long fd = pinw_sys3(SYS_open, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
 
 	if (fd < 0)

@@ -39,7 +39,7 @@ static void complain(const char *name, const char *value, const char *expected)
 
 	n = pinw_put(line, sizeof(line), n, name);
 	n = pinw_put(line, sizeof(line), n, "=");
-	for (size_t i = 0; value[i] && i < 128; i++)
+	for (size_t i = 0; i < 128 && value[i]; i++)
 		n = pinw_put_bytes(line, sizeof(line), n, value[i] < ' ' || value[i] == 127 ? "?" : value + i, 1);
 	n = pinw_put(line, sizeof(line), n, ": expected ");
 	n = pinw_put(line, sizeof(line), n, expected);
@@ -106,7 +106,7 @@ static int make_absolute(char *out, size_t size, const char *path)
 static int configure_output(const char *value)
 {
 	char *out = pinw_config.output;
-	struct stat st;
+	struct stat st = {0};
 	int r = make_absolute(out, sizeof(pinw_config.output), value && *value ? value : DEFAULT_NAME);
 
 	if (r < 0)
@@ -141,11 +141,15 @@ static void configure_exe_name(void)
 	const char *name = path ? strrchr(path, '/') : NULL;
 	char *out = pinw_config.exe_name;
 
-	name = name ? name + 1 : path ? path : "unknown";
-	for (size_t i = 0; name[i] && i < PINW_EXE_NAME_MAX; i++) {
+	if (name)
+		name++;
+	else
+		name = path ? path : "unknown";
+	size_t len = strnlen(name, PINW_EXE_NAME_MAX);
+	for (size_t i = 0; i < len; i++) {
 		char c = name[i];
 		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			     memchr("._+-", c, 4) != NULL;
+			     c == '.' || c == '_' || c == '+' || c == '-';
 
 		pinw_put_bytes(out, sizeof(pinw_config.exe_name), i, plain ? &c : "_", 1);
 	}
@@ -210,7 +214,7 @@ static void read_boot_id(uint8_t *id)
 static void fill_identity(struct pinw_trace_header *h, const struct pinw_identity *parent)
 {
 	uint32_t ppid = 0, grandparent;
-	struct stat st;
+	struct stat st = {0};
 
 	memset(&h->self, 0, sizeof(h->self));
 	memset(&h->parent, 0, sizeof(h->parent));

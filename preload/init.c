@@ -103,7 +103,7 @@ static void off_for_image(int error)
 	char why[PINW_PATH_MAX + 32];
 	size_t n = pinw_put(why, sizeof(why), 0, "cannot create ");
 
-	n = pinw_put(why, sizeof(why), n, setup.path[0] ? setup.path : pinw_config.output);
+	pinw_put(why, sizeof(why), n, setup.path[0] ? setup.path : pinw_config.output);
 	pinw_off(why, -error);
 }
 

@@ -49,7 +49,9 @@ static void put_hex(uint64_t value)
 /* Names and paths come from outside: nothing that a terminal would obey. */
 static void put_escaped(const char *text, size_t max)
 {
-	for (size_t i = 0; i < max && text[i]; i++) {
+	size_t len = strnlen(text, max);
+
+	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)text[i];
 		char plain[2] = {(char)c, '\0'};
 

@@ -256,7 +256,7 @@ static struct {
 
 void pinw_proc_stderr_init(void)
 {
-	struct stat st;
+	struct stat st = {0};
 
 	stderr_file.known = pinw_sys2(SYS_fstat, 2, &st) == 0;
 	if (stderr_file.known) {
@@ -285,7 +285,7 @@ long pinw_proc_write(int fd, const char *text, size_t len)
 
 void pinw_proc_stderr(const char *text, size_t len)
 {
-	struct stat st;
+	struct stat st = {0};
 
 	if (stderr_file.known && pinw_sys2(SYS_fstat, 2, &st) == 0 && st.st_dev == stderr_file.dev &&
 	    st.st_ino == stderr_file.ino)

@@ -51,7 +51,7 @@
 	X(int, dlclose, "GLIBC_2.34", (void *))
 
 struct pinw_real {
-#define X(type, name, version, params) type(*name) params;
+#define X(type, name, version, params) type(*name) params; /* NOLINT(bugprone-macro-parentheses) */
 	PINW_INTERPOSED(X)
 #undef X
 };

@@ -107,7 +107,7 @@ static int map_range(int fd, uint64_t offset, uint64_t bytes, void **ret_start)
 /* Opens the file again and makes sure it is still ours. Returns a descriptor or -errno. */
 static int reopen(void)
 {
-	struct stat st;
+	struct stat st = {0};
 	long fd = pinw_sys3(SYS_open, trace.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0);
 
 	if (fd < 0)
@@ -176,7 +176,7 @@ static uint64_t limit_of(const struct region *region)
 /* Makes the region's next segment unless somebody did meanwhile. Lock held. */
 static int grow_locked(struct region *region)
 {
-	void *start;
+	void *start = NULL;
 
 	if (__atomic_load_n(&region->next, __ATOMIC_RELAXED))
 		return 0;
@@ -189,7 +189,7 @@ static int grow_locked(struct region *region)
 		if (trace.file_bytes < limit_of(region) && bytes && bytes < region->step)
 			r = extend(bytes, limit_of(region), &start);
 	}
-	if (r < 0)
+	if (r < 0 || !start)
 		return r;
 	struct segment *segment = adopt_segment(region, start, bytes);
 	if (!segment)
@@ -443,8 +443,8 @@ static void lay_out(char *start)
 int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret_live)
 {
 	uint64_t bytes = PINW_SEGMENTS_OFFSET + FIRST_SLOTS_BYTES + FIRST_META_BYTES + FIRST_EVENTS_BYTES;
-	struct stat st;
-	void *start;
+	struct stat st = {0};
+	void *start = NULL;
 
 	trace.segments_used = trace.maps_used = 0;
 	trace.growth_noted = false;
@@ -459,7 +459,7 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 	if (r == 0)
 		r = map_range(setup->fd, 0, bytes, &start);
 	pinw_sys1(SYS_close, setup->fd);
-	if (r < 0) {
+	if (r < 0 || !start) {
 		pinw_sys1(SYS_unlink, setup->path);
 		return r;
 	}

@@ -217,7 +217,7 @@ static void warm_up(void)
 	struct pinw_walk walk = {.cfa = 0};
 	struct session session = {.walk = &walk};
 	unw_cursor_t cursor;
-	struct stat a, b;
+	struct stat a = {0}, b = {0};
 
 	if (low >= 0)
 		pinw_sys1(SYS_close, low);

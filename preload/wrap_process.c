@@ -154,38 +154,29 @@ int execveat_234(int dir, const char *path, char *const argv[], char *const envp
 	return after_exec(self, path, envp, where);
 }
 
-/* The list forms build a vector on the stack, as the C library does. */
-static size_t count_list(va_list args)
-{
-	size_t n = 1;
-
-	while (va_arg(args, const char *))
-		n++;
-	return n;
-}
-
-static void fill_list(char **argv, const char *arg0, va_list args)
-{
-	argv[0] = (char *)arg0;
-	for (size_t i = 1; argv[i - 1]; i++)
-		argv[i] = va_arg(args, char *);
-}
-
-/* Declares argv[] from a list of arguments; `args` is left behind its NULL. */
-#define VECTOR_FROM_LIST(argv, arg0, args)                                                                    \
+/* The list forms build a vector on the stack, as the C library does: COUNT_LIST arguments and their NULL. */
+#define COUNT_LIST(count, first)                                                                              \
+	size_t count = 0;                                                                                     \
 	va_list count_args;                                                                                   \
-	va_start(args, arg0);                                                                                 \
-	va_copy(count_args, args);                                                                            \
-	char *argv[(arg0 ? count_list(count_args) : 0) + 1];                                                  \
-	va_end(count_args);                                                                                   \
-	fill_list(argv, arg0, args)
+	va_start(count_args, first);                                                                          \
+	for (const char *arg = (first); arg; arg = va_arg(count_args, const char *))                          \
+		(count)++;                                                                                    \
+	va_end(count_args)
+
+#define FILL_LIST(vector, count, first, args)                                                                 \
+	(vector)[0] = (char *)(first);                                                                        \
+	for (size_t i = 1; i <= (count); i++)                                                                 \
+		(vector)[i] = va_arg(args, char *)
 
 PINW_WRAPPER("execl@@GLIBC_2.2.5")
 int execl_225(const char *path, const char *arg0, ...)
 {
+	COUNT_LIST(count, arg0);
+	char *argv[count + 1];
 	va_list args;
 
-	VECTOR_FROM_LIST(argv, arg0, args);
+	va_start(args, arg0);
+	FILL_LIST(argv, count, arg0, args);
 	va_end(args);
 	return exec_path(path, argv, environ, PINW_WHERE());
 }
@@ -193,9 +184,12 @@ int execl_225(const char *path, const char *arg0, ...)
 PINW_WRAPPER("execlp@@GLIBC_2.2.5")
 int execlp_225(const char *file, const char *arg0, ...)
 {
+	COUNT_LIST(count, arg0);
+	char *argv[count + 1];
 	va_list args;
 
-	VECTOR_FROM_LIST(argv, arg0, args);
+	va_start(args, arg0);
+	FILL_LIST(argv, count, arg0, args);
 	va_end(args);
 	return exec_search(file, argv, environ, PINW_WHERE());
 }
@@ -203,9 +197,12 @@ int execlp_225(const char *file, const char *arg0, ...)
 PINW_WRAPPER("execle@@GLIBC_2.2.5")
 int execle_225(const char *path, const char *arg0, ...)
 {
+	COUNT_LIST(count, arg0);
+	char *argv[count + 1];
 	va_list args;
 
-	VECTOR_FROM_LIST(argv, arg0, args);
+	va_start(args, arg0);
+	FILL_LIST(argv, count, arg0, args);
 	char *const *envp = va_arg(args, char *const *);
 	va_end(args);
 	return exec_path(path, argv, envp, PINW_WHERE());
