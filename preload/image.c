@@ -39,7 +39,7 @@ static void complain(const char *name, const char *value, const char *expected)
 
 	n = pinw_put(line, sizeof(line), n, name);
 	n = pinw_put(line, sizeof(line), n, "=");
-	for (size_t i = 0; i < 128 && value[i]; i++)
+	for (size_t i = 0, len = strnlen(value, 128); i < len; i++)
 		n = pinw_put_bytes(line, sizeof(line), n, value[i] < ' ' || value[i] == 127 ? "?" : value + i, 1);
 	n = pinw_put(line, sizeof(line), n, ": expected ");
 	n = pinw_put(line, sizeof(line), n, expected);

@@ -368,7 +368,7 @@ int pinw_trace_grow_slots(uint32_t first, uint32_t count, void **ret_slots)
 	if (r < 0)
 		return r;
 	r = extend(bytes, trace.max_bytes, &start);
-	if (r == 0)
+	if (r == 0 && start)
 		write_segment_head(start, PINW_SEG_SLOTS, bytes, first);
 	pinw_lock_give(&trace.lock, &state);
 	if (r < 0) {
