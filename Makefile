@@ -95,6 +95,7 @@ REPORTS_SRC := \
 UNIT_SRC := $(POLICY_SRC) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
+  tests/test_launch.c \
   tests/test_mask.c \
   tests/test_model.c \
   tests/test_pattern.c \

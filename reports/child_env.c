@@ -9,7 +9,7 @@
 
 static int append(struct pinw_child_env *env, char *text)
 {
-	if (env->count + 1 >= env->room) {
+	if (!env->vars || env->count + 1 >= env->room) {
 		unsigned room = env->room ? env->room * 2 : 64;
 		char **vars = reallocarray(env->vars, room, sizeof(*vars));
 

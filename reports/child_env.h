@@ -18,7 +18,8 @@ void pinw_child_env_done(struct pinw_child_env *env);
 /* NULL when it is not set. */
 const char *pinw_child_env_get(const struct pinw_child_env *env, const char *name);
 
-/* Sets a variable, or leaves it out with `value` NULL. Further entries of the same name go. Returns 0 or -ENOMEM. */
+/* Sets a variable, or leaves it out with `value` NULL. Further entries of the same name go. Returns 0 or
+ * -ENOMEM. */
 int pinw_child_env_set(struct pinw_child_env *env, const char *name, const char *value);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * pinwarden run: looks at everything that could go wrong, then starts the program with the shim, waits, and says what
- * was recorded.
+ * pinwarden run: looks at everything that could go wrong, then starts the program with the shim, waits,
+ * and says what was recorded.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -74,7 +74,7 @@ void pinw_cmd_run_help(FILE *out)
 	      out);
 }
 
-/* ---- options ------------------------------------------------------------------------------------ */
+/* ---- options --------------------------------------------------------------------------------- */
 
 enum { OPT_LOG = 256, OPT_MAX_SIZE, OPT_NO_FOLLOW };
 
@@ -154,7 +154,7 @@ static int parse_options(int argc, char **argv, struct options *ret)
 	return 0;
 }
 
-/* ---- what could go wrong --------------------------------------------------------------------------- */
+/* ---- what could go wrong --------------------------------------------------------------------- */
 
 static int fail_memory(void)
 {
@@ -182,8 +182,8 @@ static int check_target(struct plan *p)
 	return code;
 }
 
-/* Can files be made there? Permissions say yes to root even in /proc. A full disk is left to the shim: it says so, and
- * the program runs all the same. Returns 0 or -errno. */
+/* Can files be made there? Permissions say yes to root even in /proc. A full disk is left to the shim: it
+ * says so, and the program runs all the same. Returns 0 or -errno. */
 static int try_directory(const char *directory)
 {
 	char *name = NULL;
@@ -204,7 +204,8 @@ static int try_directory(const char *directory)
 	return error == ENOSPC || error == EDQUOT ? 0 : -error;
 }
 
-/* A name given with -o is meant to be used again; one from the environment may be that of a run around this one. */
+/* A name given with -o is meant to be used again; one from the environment may be that of a run around
+ * this one. */
 static int check_output(struct plan *p)
 {
 	const char *from_env = getenv("PINWARDEN_OUTPUT");
@@ -308,13 +309,14 @@ static int locate_shim(struct plan *p)
 	return r < 0 ? PINW_EXIT_RUN_FAILED : 0;
 }
 
-/* ---- the environment of the program ------------------------------------------------------------------ */
+/* ---- the environment of the program ---------------------------------------------------------- */
 
 /* Where execve's copy of the pid goes; room for any. */
 #define PID_ROOM "0000000000"
 
-/* A program built with gcc's -fsanitize=address ends at once when another library comes before the sanitizer's, unless told
- * that this is meant. Any program may start such a one, so all are told; the variable means nothing to others. */
+/* A program built with gcc's -fsanitize=address ends at once when another library comes before the
+ * sanitizer's, unless told that this is meant. Any program may start such a one, so all are told; the
+ * variable means nothing to others. */
 static int allow_sanitizer(struct pinw_child_env *env)
 {
 	static const char option[] = "verify_asan_link_order";
@@ -390,7 +392,7 @@ static void plan_done(struct plan *p)
 	free(p->cwd);
 }
 
-/* ---- afterwards ------------------------------------------------------------------------------------------ */
+/* ---- afterwards ------------------------------------------------------------------------------ */
 
 static int say_exec_error(const struct plan *p, int error)
 {

@@ -146,7 +146,7 @@ static int read_dynamic(const struct image *img, struct pinw_elf_facts *facts)
 	r = file_offset(img, table, table_len, &offset);
 	if (r == 0)
 		r = read_new(img->fd, offset, table_len, STRINGS_BYTES_MAX, &strings);
-	if (r < 0)
+	if (r < 0 || !strings)
 		return r;
 	facts->names_pthread_create = holds_string(strings, (size_t)table_len, "pthread_create");
 	if (soname < table_len && strlen(strings + soname) < sizeof(facts->soname))

@@ -35,7 +35,7 @@ int pinw_find_own_dir(char **ret_dir)
 /* Is it a shared library? Returns 0 or -ENOEXEC. */
 static int check_library(const char *path)
 {
-	struct pinw_elf_facts facts;
+	struct pinw_elf_facts facts = {0};
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int r = fd < 0 ? -errno : pinw_elf_probe(fd, &facts);
 

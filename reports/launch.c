@@ -94,8 +94,8 @@ static void pass_on(struct run *run, const siginfo_t *info)
 		kill(run->child, sig);
 }
 
-/* The shell waits for this process, not for the child: stop as the child did. Nothing is done when it was stopped by other
- * means (a debugger, kill -STOP): nobody would continue us. */
+/* The shell waits for this process, not for the child: stop as the child did. Nothing is done when it was
+ * stopped by other means (a debugger, kill -STOP): nobody would continue us. */
 static void stop_with_child(struct run *run)
 {
 	if (!run->child_stopped || !run->stop_asked)
@@ -190,7 +190,7 @@ static int await_exec(int fd)
 	return n == sizeof(error) ? error : 0;
 }
 
-/* ---- the wait ---------------------------------------------------------------------------------- */
+/* ---- the wait -------------------------------------------------------------------------------- */
 
 static uint64_t start_ticks(pid_t pid)
 {
@@ -216,8 +216,8 @@ static uint64_t start_ticks(pid_t pid)
 	return ticks;
 }
 
-/* Takes what happened to the child. Also reaps children that an earlier program of this process left us, or that came to
- * us as process 1 of a container. Returns whether the child ended. */
+/* Takes what happened to the child. Also reaps children that an earlier program of this process left us,
+ * or that came to us as process 1 of a container. Returns whether the child ended. */
 static bool reap(struct run *run, int *ret_status)
 {
 	int status;
@@ -265,7 +265,7 @@ int pinw_launch_run(const struct pinw_launch *launch, struct pinw_outcome *ret_o
 	struct run run = {.launch = launch, .witness = {.fd = -1}};
 	struct pinw_outcome out = {0};
 	struct signal_state before;
-	int error_pipe[2];
+	int error_pipe[2] = {-1, -1};
 	int r = high_pipe(error_pipe);
 
 	if (r < 0)

@@ -28,9 +28,9 @@ struct pinw_outcome {
 	uint64_t ended_ns; /* CLOCK_MONOTONIC when the end was seen */
 };
 
-/* Runs the program to its end; no child of this function is left behind. Standard input and output of this process are
- * /dev/null afterwards and all descriptors but stderr are closed: what the program closes is closed for good.
- * Returns 0 (also when exec failed) or -errno when no process could be made. */
+/* Runs the program to its end; no child of this function is left behind. Standard input and output of this
+ * process are /dev/null afterwards and all descriptors but stderr are closed: what the program closes is
+ * closed for good. Returns 0 (also when exec failed) or -errno when no process could be made. */
 int pinw_launch_run(const struct pinw_launch *launch, struct pinw_outcome *ret_outcome);
 
 /* The exit status to end with: the child's, or 128 + the signal that killed it. */

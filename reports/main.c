@@ -50,7 +50,8 @@ static unsigned least(unsigned a, unsigned b, unsigned c)
 	return m < c ? m : c;
 }
 
-/* Letters to change, insert, drop or swap with the next to make one word of the other. Both have at most WORD_MAX letters. */
+/* Letters to change, insert, drop or swap with the next to make one word of the other. Both have at most
+ * WORD_MAX letters. */
 static unsigned distance(const char *a, const char *b)
 {
 	unsigned d[WORD_MAX + 1][WORD_MAX + 1];
@@ -106,14 +107,12 @@ static int cmd_help(const char *topic)
 	static char report[] = "report", option[] = "--help";
 	char *argv[] = {report, option, NULL};
 
-	if (!topic)
+	if (!topic || strcmp(topic, "help") == 0)
 		help(stdout);
 	else if (strcmp(topic, "run") == 0)
 		pinw_cmd_run_help(stdout);
 	else if (strcmp(topic, "report") == 0)
 		return pinw_cmd_report(2, argv);
-	else if (strcmp(topic, "help") == 0)
-		help(stdout);
 	else
 		return unknown_command(topic);
 	return 0;

@@ -78,8 +78,8 @@ void pinw_say(const char *format, ...)
 		pinw_say_escape(text, line + sizeof(tag) - 1, room - sizeof(tag));
 		size_t len = strlen(line);
 		line[len++] = '\n';
-		if (write(STDERR_FILENO, line, len) < 0)
-			len = 0; /* nowhere left to say so */
+		ssize_t n_written = write(STDERR_FILENO, line, len);
+		(void)n_written; /* nowhere left to say that it failed */
 	}
 	free(line);
 	free(text);

@@ -11,7 +11,8 @@
 /* Says one line; a final newline is added. */
 void pinw_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Copies `text` with every byte that is no printable UTF-8 text as \xNN. Always terminated, cut when `len` is too small. */
+/* Copies `text` with every byte that is no printable UTF-8 text as \xNN. Always terminated, cut when `len`
+ * is too small. */
 void pinw_say_escape(const char *text, char *buf, size_t len);
 
 /* Quotes a word for the shell where it needs that, so that a command that is shown can be typed. */

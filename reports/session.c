@@ -35,7 +35,7 @@ int pinw_session_new(struct pinw_session *ret_session)
 	return 0;
 }
 
-/* ---- finding traces --------------------------------------------------------------------------- */
+/* ---- finding traces -------------------------------------------------------------------------- */
 
 static bool ends_in_pwt(const char *name)
 {
@@ -149,7 +149,7 @@ void pinw_traces_done(struct pinw_traces *t)
 	*t = (struct pinw_traces){0};
 }
 
-/* ---- the end ------------------------------------------------------------------------------------ */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static int write_at(int fd, const void *data, size_t len, off_t offset)
 {
@@ -223,7 +223,7 @@ int pinw_session_write_end(const struct pinw_traces *t, const struct pinw_outcom
 	return r;
 }
 
-/* ---- room for a new trace -------------------------------------------------------------------------- */
+/* ---- room for a new trace -------------------------------------------------------------------- */
 
 static bool still_written(struct pinw_reader *reader)
 {

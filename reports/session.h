@@ -34,12 +34,13 @@ int pinw_session_find(const struct pinw_session *s, const char *directory, const
                       struct pinw_traces *ret_traces);
 void pinw_traces_done(struct pinw_traces *t);
 
-/* Writes how the program ended into the live page of its last image, when the shim has not, or has it wrong: it cannot see
- * a signal that kills, nor a raw exit_group. Returns 0 or -errno. */
+/* Writes how the program ended into the live page of its last image, when the shim has not, or has it
+ * wrong: it cannot see a signal that kills, nor a raw exit_group. Returns 0 or -errno. */
 int pinw_session_write_end(const struct pinw_traces *t, const struct pinw_outcome *outcome);
 
-/* Removes an earlier trace so that its name can be used again. Returns 0 (also when there is no such file), -EEXIST when the
- * file is not a trace or not ours, -EBUSY when its process still runs, or -errno of unlink(2). */
+/* Removes an earlier trace so that its name can be used again. Returns 0 (also when there is no such
+ * file), -EEXIST when the file is not a trace or not ours, -EBUSY when its process still runs, or -errno
+ * of unlink(2). */
 int pinw_session_clear(const char *path);
 
 #endif

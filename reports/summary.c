@@ -24,7 +24,7 @@ struct figures {
 	size_t processes, without_census, running, unreadable;
 };
 
-/* ---- figures ---------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 static void add_process(struct figures *f, const struct pinw_process *p)
 {
@@ -57,7 +57,7 @@ static void add_process(struct figures *f, const struct pinw_process *p)
 	f->running += p->how == PINW_HOW_RUNNING;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static void say_threads(const struct figures *f)
 {
@@ -165,7 +165,7 @@ static void say_process(const struct pinw_process *p)
 	pinw_notes_each(p, say_note, &context);
 }
 
-/* ---- the next command ---------------------------------------------------------------------------- */
+/* ---- the next command ------------------------------------------------------------------------ */
 
 static bool all_end_in_pwt(const struct pinw_traces *t)
 {
@@ -239,7 +239,7 @@ char *pinw_summary_command(const struct pinw_traces *t, const char *directory, c
 	return text;
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static int load(const struct pinw_traces *traces, struct pinw_model **ret_model)
 {
@@ -264,7 +264,7 @@ int pinw_summary_print(const struct pinw_traces *traces, const char *directory, 
 	char *command;
 	int r = load(traces, &model);
 
-	if (r < 0)
+	if (r < 0 || !model)
 		return r;
 	for (size_t i = 0; i < model->process_count; i++) {
 		if (verbose)
@@ -273,7 +273,7 @@ int pinw_summary_print(const struct pinw_traces *traces, const char *directory, 
 	}
 	if (f.dropped)
 		pinw_say("%" PRIu64 " records were dropped for want of room: counts are exact, details are "
-		                    "missing; raise --max-size",
+		         "missing; raise --max-size",
 		         f.dropped);
 	say_threads(&f);
 	say_pins(&f);

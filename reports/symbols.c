@@ -27,7 +27,8 @@ struct symbol {
 	bool visible; /* global or weak: the name by which others call it */
 };
 
-/* A compilation unit. Line and file tables belong to `head`, functions to `body`, which differs for split DWARF. */
+/* A compilation unit. Line and file tables belong to `head`, functions to `body`, which differs for split
+ * DWARF. */
 struct unit {
 	Dwarf_Die head, body;
 	bool indexed;
@@ -317,8 +318,8 @@ static void line_place(struct unit *u, Dwarf_Addr pc, struct pinw_symbol_frame *
 		f->line = (unsigned)number;
 }
 
-/* Fills frames from DWARF; the last one is the function that holds the code. Returns their number, 0 when no function
- * is known there. `first` is the place of `pc` itself. */
+/* Fills frames from DWARF; the last one is the function that holds the code. Returns their number, 0 when
+ * no function is known there. `first` is the place of `pc` itself. */
 static size_t dwarf_frames(struct pinw_engine *e, struct unit *u, Dwarf_Addr pc,
                            const struct pinw_symbol_frame *first, struct pinw_symbol_frame *frames,
                            size_t max)
@@ -371,7 +372,7 @@ static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t addr
 		frames[count++] = place;
 	for (size_t i = 0; i < count && symbol; i++)
 		frames[i].function_offset = address - start;
-	/* "pthread_create" rather than glibc's "__pthread_create_2_1", but "work" rather than "work.part.0". */
+	/* "pthread_create" rather than "__pthread_create_2_1", but "work" rather than "work.part.0". */
 	struct pinw_symbol_frame *last = &frames[count - 1];
 	if (symbol && !last->inlined && (!last->function || symbol->visible))
 		last->function = readable(e, symbol->name);

@@ -11,7 +11,7 @@
 
 struct pinw_engine;
 
-/* Takes DEBUGINFOD_URLS out of the environment, so that the ELF library asks no server. Returns 0 or -ENOMEM. */
+/* Takes DEBUGINFOD_URLS out of the environment, so that no server is asked. Returns 0 or -ENOMEM. */
 int pinw_engine_new(struct pinw_engine **ret_engine);
 void pinw_engine_free(struct pinw_engine *e);
 

@@ -76,7 +76,8 @@ struct pinw_symbols {
 
 /* ---- both sides --------------------------------------------------------------------------- */
 
-/* Reads exactly `len` bytes, waiting at most wait_ms (-1: for ever) for each part. Returns 0, -EPIPE at the end, or -errno. */
+/* Reads exactly `len` bytes, waiting at most wait_ms (-1: for ever) for each part. Returns 0, -EPIPE at
+ * the end, or -errno. */
 static int receive(int fd, void *buf, size_t len, int wait_ms)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -210,7 +211,7 @@ static void work(int fd)
 	pinw_engine_free(engine);
 }
 
-/* ---- the client ------------------------------------------------------------------------------- */
+/* ---- the client ------------------------------------------------------------------------------ */
 
 static void stop_worker(struct pinw_symbols *s)
 {
@@ -285,8 +286,8 @@ static int unpack(const struct answer *head, const struct wire_frame *wire, cons
 /* One question, one answer. A negative return means that the worker is not to be used any more. */
 static int ask(struct pinw_symbols *s, const struct request *req, struct result *ret)
 {
-	struct wire_frame wire[FRAMES_MAX];
-	struct answer head;
+	struct wire_frame wire[FRAMES_MAX] = {0};
+	struct answer head = {0};
 	char *strings;
 	int r = send_all(s->fd, req, sizeof(*req));
 
@@ -344,7 +345,7 @@ static int resolve(struct pinw_symbols *s, struct module *m, uint64_t address, s
 	return 0;
 }
 
-/* ---- the cache ---------------------------------------------------------------------------------- */
+/* ---- the cache ------------------------------------------------------------------------------- */
 
 static uint64_t hash(uint64_t h, const void *data, size_t len)
 {

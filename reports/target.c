@@ -30,7 +30,7 @@
 #endif
 
 struct check {
-	struct pinw_target *target;
+	struct pinw_target target; /* what is found so far */
 	const char *search;
 	unsigned depth; /* scripts followed so far */
 };
@@ -52,23 +52,23 @@ static int set_text(char **field, const char *text)
 
 static int verdict(struct check *c, enum pinw_target_verdict v, const char *culprit, const char *detail)
 {
-	int r = set_text(&c->target->culprit, culprit);
+	int r = set_text(&c->target.culprit, culprit);
 
 	if (r == 0 && detail)
-		r = set_text(&c->target->detail, detail);
-	c->target->verdict = v;
+		r = set_text(&c->target.detail, detail);
+	c->target.verdict = v;
 	return r;
 }
 
 static int refuse_errno(struct check *c, enum pinw_target_verdict v, const char *culprit, int error)
 {
-	c->target->error = error;
+	c->target.error = error;
 	return verdict(c, v, culprit, NULL);
 }
 
 static bool refused(const struct check *c)
 {
-	return pinw_target_exit_code(c->target->verdict) != 0;
+	return pinw_target_exit_code(c->target.verdict) != 0;
 }
 
 /* ---- ELF files ------------------------------------------------------------------------ */
@@ -147,7 +147,7 @@ static int judge_elf(struct check *c, const char *path, const struct pinw_elf_fa
 		                                    : "no program");
 	if (f->elf_class != ELFCLASS64 || f->data != ELFDATA2LSB || f->machine != OUR_MACHINE)
 		return verdict(c, PINW_TARGET_ARCHITECTURE, path, machine_name(f, text, sizeof(text)));
-	c->target->go = f->go;
+	c->target.go = f->go;
 	/* Before linkage: it is what an administrator gave this file on purpose. */
 	if (st->st_mode & S_ISUID || (st->st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
 		return verdict(c, PINW_TARGET_SETID, path, st->st_mode & S_ISUID ? "setuid" : "setgid");
@@ -158,8 +158,8 @@ static int judge_elf(struct check *c, const char *path, const struct pinw_elf_fa
 
 /* ---- scripts --------------------------------------------------------------------------- */
 
-/* Finds the executable file `name` in the search path, as execvp(3) does. `*ret_path` is NULL when there is none;
- * then *ret_error says why. Returns 0 or -ENOMEM. */
+/* Finds the executable file `name` in the search path, as execvp(3) does. `*ret_path` is NULL when there
+ * is none; then *ret_error says why. Returns 0 or -ENOMEM. */
 static int search_path(const char *name, const char *search, char **ret_path, int *ret_error)
 {
 	const char *path = search ? search : "/bin:/usr/bin";
@@ -255,9 +255,9 @@ static int judge_text(struct check *c, const char *path, int fd)
 		line[strcspn(line, "\n")] = '\0';
 		return judge_script(c, path, line + 2);
 	}
-	if (c->depth ==
-	    0) /* for an interpreter the kernel has no such fallback, but neither harm in judging the shell */
-		c->target->script = true;
+	/* For an interpreter the kernel has no such fallback, but judging the shell does no harm. */
+	if (c->depth == 0)
+		c->target.script = true;
 	return ++c->depth > SCRIPT_DEPTH_MAX ? verdict(c, PINW_TARGET_TOO_NESTED, path, NULL)
 	                                     : judge(c, SHELL);
 }
@@ -295,24 +295,25 @@ static int judge(struct check *c, const char *path)
 
 int pinw_target_check(const char *name, const char *search, struct pinw_target *ret_target)
 {
-	struct pinw_target t = {0};
-	struct check c = {.target = &t, .search = search};
-	int r, error = ENOENT;
+	struct check c = {.search = search};
+	char *path = NULL;
+	int r = 0, error = ENOENT;
 
 	if (!*name || strchr(name, '/'))
-		r = set_text(&t.path, name);
+		r = set_text(&path, name);
 	else
-		r = search_path(name, search, &t.path, &error);
-	if (r == 0 && t.path) {
-		r = judge(&c, t.path);
+		r = search_path(name, search, &path, &error);
+	if (r == 0 && path) {
+		r = judge(&c, path);
 	} else if (r == 0) {
-		t.verdict = error == EACCES ? PINW_TARGET_NOT_EXECUTABLE : PINW_TARGET_MISSING;
-		t.error = error;
+		c.target.verdict = error == EACCES ? PINW_TARGET_NOT_EXECUTABLE : PINW_TARGET_MISSING;
+		c.target.error = error;
 	}
+	c.target.path = path;
 	if (r < 0)
-		pinw_target_done(&t);
+		pinw_target_done(&c.target);
 	else
-		*ret_target = t;
+		*ret_target = c.target;
 	return r;
 }
 

@@ -42,8 +42,8 @@ struct pinw_target {
 	char *detail; /* its dynamic linker, architecture, missing interpreter ...; may be NULL */
 };
 
-/* Finds and judges `name`. `search` is $PATH, NULL for the system's default; a name with a slash is not searched.
- * Returns 0 or -ENOMEM; the caller frees the contents with pinw_target_done. */
+/* Finds and judges `name`. `search` is $PATH, NULL for the system's default; a name with a slash is not
+ * searched. Returns 0 or -ENOMEM; the caller frees the contents with pinw_target_done. */
 int pinw_target_check(const char *name, const char *search, struct pinw_target *ret_target);
 void pinw_target_done(struct pinw_target *t);
 
@@ -53,8 +53,9 @@ bool pinw_target_ids_are_secure(uid_t real_uid, uid_t effective_uid, gid_t real_
 /* 0 when it may be run, else 125, 126 or 127. */
 int pinw_target_exit_code(enum pinw_target_verdict verdict);
 
-/* Writes why it is refused and what to do, as one or two sentences without a final newline, for the command `name`.
- * Paths are copied as they are: escape before printing. Returns the length written; "" when it is not refused. */
+/* Writes why it is refused and what to do, as one or two sentences without a final newline, for the
+ * command `name`. Paths are copied as they are: escape before printing. Returns the length written; ""
+ * when it is not refused. */
 size_t pinw_target_explain(const struct pinw_target *t, const char *name, char *buf, size_t len);
 
 #endif

@@ -19,7 +19,8 @@ struct pinw_witness {
 	int fd; /* 3 or higher */
 };
 
-/* Forks the witness. Call with no other thread running. Returns 0 or -errno, and then every signal counts as ours alone. */
+/* Forks the witness. Call with no other thread running. Returns 0 or -errno, and then every signal counts
+ * as ours alone. */
 int pinw_witness_start(struct pinw_witness *ret_witness);
 
 /* Did the signal just received go to the whole group? Takes it off the witness's list. */

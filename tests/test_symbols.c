@@ -380,7 +380,7 @@ Test(symbols, reads_mini_debug_information)
 	expect_frame(0, "local", NULL, 0, false);
 }
 
-/* ---- files that are not what they were -------------------------------------------------------- */
+/* ---- files that are not what they were ------------------------------------------------------- */
 
 static const uint8_t first_id[4] = {1, 2, 3, 4}, other_id[4] = {1, 2, 3, 5};
 
@@ -445,7 +445,7 @@ Test(symbols, gives_at_most_what_fits)
 	cr_assert_eq(count, 3);
 }
 
-/* ---- robustness ---------------------------------------------------------------------------------- */
+/* ---- robustness ------------------------------------------------------------------------------ */
 
 static pid_t worker(void)
 {
@@ -533,7 +533,7 @@ Test(symbols, asks_no_server)
 	close(server);
 }
 
-/* ---- parts ------------------------------------------------------------------------------------------ */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 Test(symbols, demangles_only_mangled_names)
 {

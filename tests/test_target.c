@@ -388,7 +388,7 @@ Test(target, survives_any_damage)
 		ask(put("flipped", &im, sizeof(im), 0755), NULL);
 		make_image(&im, &m);
 		enum pinw_target_verdict got = ask(put("cut", &im, at, 0755), NULL);
-		/* Too short for an ELF file it is text; without its note it is no Go program, but a program. */
+		/* Too short for an ELF file it is text; without its note it is a program, not Go's. */
 		bool passes = at < 20 || at >= offsetof(struct image, note);
 		cr_expect_eq(got, passes ? PINW_TARGET_OK : PINW_TARGET_NOT_A_PROGRAM,
 		             "cut at %zu: verdict %d", at, got);
