@@ -28,7 +28,10 @@ static int borrow_site(struct pinw_process *p, uint32_t id)
 	if (!from || !from->known || (known && known->known))
 		return 0;
 	struct pinw_site *s = pinw_table_get(&p->sites, id, NULL);
-	if (!s || pinw_frames_append(p, s, p->parent->frames + from->first_frame, from->frame_count) < 0)
+	if (!s)
+		return -ENOMEM;
+	if (from->frame_count &&
+	    pinw_frames_append(p, s, &p->parent->frames[from->first_frame], from->frame_count) < 0)
 		return -ENOMEM;
 	s->id = id;
 	s->known = true;

@@ -41,7 +41,7 @@ static uint64_t pid_namespace(const char *pid)
 /* The boot as the kernel spells it, to 16 bytes. */
 static int this_boot(uint8_t *ret_id)
 {
-	char text[64];
+	char text[64] = "";
 	uint8_t id[16] = {0};
 	unsigned digits = 0;
 

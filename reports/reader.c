@@ -70,14 +70,23 @@ const struct pinw_trace_live *pinw_reader_live(struct pinw_reader *r)
 	return &r->live;
 }
 
+/* Four bits at a time: the header is short, and a table of 256 is not worth its page. */
 static uint32_t crc32_step(uint32_t crc, const void *data, size_t len)
 {
+	static uint32_t nibbles[16];
 	const unsigned char *p = data;
 
+	if (!nibbles[1])
+		for (uint32_t i = 0; i < 16; i++) {
+			uint32_t value = i;
+			for (int bit = 0; bit < 4; bit++)
+				value = (value >> 1) ^ (0xedb88320u & -(value & 1u));
+			nibbles[i] = value;
+		}
 	for (size_t i = 0; i < len; i++) {
 		crc ^= p[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = (crc >> 1) ^ (0xedb88320u & -(crc & 1u));
+		crc = crc >> 4 ^ nibbles[crc & 15];
+		crc = crc >> 4 ^ nibbles[crc & 15];
 	}
 	return crc;
 }

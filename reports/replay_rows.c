@@ -72,10 +72,10 @@ uint32_t pinw_replay_mask(struct pinw_replay *c, const uint64_t *mask)
 			c->out_of_memory = true;
 			return 0;
 		}
-		if (new)
+		if (new) {
 			memcpy(row + 1, mask, words * sizeof(*mask));
-		if (new)
 			row[0] = c->p->masks.count;
+		}
 		if (memcmp(row + 1, mask, words * sizeof(*mask)) == 0)
 			return (uint32_t)row[0];
 	}
@@ -84,6 +84,8 @@ uint32_t pinw_replay_mask(struct pinw_replay *c, const uint64_t *mask)
 int pinw_frames_append(struct pinw_process *p, struct pinw_site *s, const struct pinw_rec_frame *frames,
                        size_t count)
 {
+	if (count == 0)
+		return 0;
 	if (p->frame_count > UINT32_MAX - PINW_FRAMES_MAX)
 		return -ENOMEM;
 	if (p->frame_count + count > p->frame_room) {

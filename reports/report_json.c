@@ -172,27 +172,33 @@ static void put_thread(struct pinw_json *j, const struct pinw_process *p, const 
 	pinw_json_end_object(j);
 }
 
-static int by_id(const void *x, const void *y)
+static uint32_t id_of(const struct pinw_table *t, uint32_t row)
 {
-	uint32_t a = **(const uint32_t *const *)x, b = **(const uint32_t *const *)y;
+	return *(const uint32_t *)pinw_table_at(t, row);
+}
+
+static int by_id(const void *x, const void *y, void *table)
+{
+	uint32_t a = id_of(table, *(const uint32_t *)x), b = id_of(table, *(const uint32_t *)y);
 
 	return (a > b) - (a < b);
 }
 
-/* The rows of a table by their id, the first field of both threads and sites. The caller frees the list. */
-static int rows_by_id(const struct pinw_table *t, const void ***ret_rows)
+/* Numbers of a table's rows in the order of their ids, the first field of both threads and sites. The caller
+ * frees the list. */
+static int rows_by_id(const struct pinw_table *t, uint32_t **ret_rows)
 {
-	const void **rows = calloc(t->count + 1, sizeof(*rows));
+	uint32_t *rows = calloc(t->count + 1, sizeof(*rows));
 	bool sorted = true;
 
 	if (!rows)
 		return -ENOMEM;
-	for (size_t i = 0; i < t->count; i++) {
-		rows[i] = pinw_table_at(t, i);
-		sorted = sorted && (i == 0 || by_id(&rows[i - 1], &rows[i]) < 0);
+	for (uint32_t i = 0; i < t->count; i++) {
+		rows[i] = i;
+		sorted = sorted && (i == 0 || id_of(t, i - 1) < id_of(t, i));
 	}
 	if (!sorted)
-		qsort(rows, t->count, sizeof(*rows), by_id);
+		qsort_r(rows, t->count, sizeof(*rows), by_id, (void *)t);
 	*ret_rows = rows;
 	return 0;
 }
@@ -202,14 +208,14 @@ _Static_assert(offsetof(struct pinw_thread, id) == 0 && offsetof(struct pinw_sit
 
 static int put_thread_list(struct pinw_json *j, const struct pinw_process *p)
 {
-	const void **rows;
+	uint32_t *rows;
 	int error = rows_by_id(&p->threads, &rows);
 
 	if (error < 0)
 		return error;
 	pinw_json_begin_array(j, "thread_list");
 	for (size_t i = 0; i < p->threads.count; i++)
-		put_thread(j, p, rows[i]);
+		put_thread(j, p, pinw_table_at(&p->threads, rows[i]));
 	pinw_json_end_array(j);
 	free(rows);
 	return 0;
@@ -273,14 +279,14 @@ static void put_site(struct pinw_json *j, struct pinw_stacks *stacks, const stru
 
 static int put_sites(struct pinw_json *j, struct pinw_stacks *stacks, const struct pinw_process *p)
 {
-	const void **rows;
+	uint32_t *rows;
 	int error = rows_by_id(&p->sites, &rows);
 
 	if (error < 0)
 		return error;
 	pinw_json_begin_array(j, "sites");
 	for (size_t i = 0; i < p->sites.count; i++)
-		put_site(j, stacks, p, rows[i]);
+		put_site(j, stacks, p, pinw_table_at(&p->sites, rows[i]));
 	pinw_json_end_array(j);
 	free(rows);
 	return 0;

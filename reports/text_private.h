@@ -38,8 +38,8 @@ void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_threads(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_latency(struct pinw_text *t, const struct pinw_process *p);
 
-/* A stack under a title such as "pinned at"; a stack printed before is named and not printed again. */
-void pinw_text_stack(struct pinw_text *t, const struct pinw_process *p, const char *title, uint32_t site);
+/* The stack of site `id` under a title such as "pinned at"; a stack printed before is named and not printed again. */
+void pinw_text_stack(struct pinw_text *t, const struct pinw_process *p, const char *title, uint32_t id);
 
 /* ---- text_format.c: results are in one of a few static buffers, good for one line ---- */
 

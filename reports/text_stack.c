@@ -103,12 +103,22 @@ static void print_frame(struct pinw_term *term, unsigned number, const struct pi
 	pinw_term_end(term, FRAME_COLUMN + 6, PINW_STYLE_PLAIN);
 }
 
-static void print_frames(struct pinw_text *t, const struct pinw_site *site, const struct stack_print *s)
+/* Frames that are worth a line. Below libc's start is the program's _start, whose name may have been stripped. */
+static unsigned frames_to_show(const struct stack_print *s)
 {
 	unsigned shown = s->count;
 
+	if (shown > 2 && is_run_up(&s->frames[shown - 2]))
+		shown--;
 	while (shown > 1 && is_run_up(&s->frames[shown - 1]))
 		shown--;
+	return shown;
+}
+
+static void print_frames(struct pinw_text *t, const struct pinw_site *site, const struct stack_print *s)
+{
+	unsigned shown = frames_to_show(s);
+
 	for (unsigned i = 0; i < shown; i++)
 		print_frame(&t->term, i, &s->frames[i]);
 	if (site->frame_count == 0)

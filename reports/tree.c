@@ -102,27 +102,23 @@ static void link_children(struct pinw_process **backwards, size_t count, struct 
 	}
 }
 
-/* Parents before children, without recursion: a chain of images can be as long as there are traces. */
-static size_t flatten(struct pinw_process *roots, struct pinw_process **out)
+/* The one that comes after `p`: its first child, or the next sibling of it or of the closest ancestor with one. */
+static struct pinw_process *next_in_tree(const struct pinw_process *p)
 {
-	size_t count = 0;
-	uint32_t depth = 0;
+	if (p->children)
+		return p->children;
+	while (p && !p->sibling)
+		p = p->parent;
+	return p ? p->sibling : NULL;
+}
 
-	for (struct pinw_process *p = roots; p;) {
-		p->tree_depth = depth;
-		out[count++] = p;
-		if (p->children) {
-			p = p->children;
-			depth++;
-			continue;
-		}
-		while (p && !p->sibling) {
-			p = p->parent;
-			depth -= p != NULL;
-		}
-		p = p ? p->sibling : NULL;
+/* Parents before children, without recursion: a chain of images can be as long as there are traces. */
+static void flatten(struct pinw_process *roots, struct pinw_process **out)
+{
+	for (struct pinw_process *p = roots; p; p = next_in_tree(p)) {
+		p->tree_depth = p->parent ? p->parent->tree_depth + 1 : 0;
+		*out++ = p;
 	}
-	return count;
 }
 
 int pinw_tree_build(struct pinw_model *m)
@@ -143,13 +139,14 @@ int pinw_tree_build(struct pinw_model *m)
 		if (m->processes[i]->error != 0)
 			sorted[bad++] = m->processes[i];
 	if (count)
-		qsort(sorted, count, sizeof(*sorted), by_identity);
+		qsort(sorted, count, sizeof(struct pinw_process *), by_identity);
 	link_parents(sorted, count);
 	if (count)
-		qsort(sorted, count, sizeof(*sorted), by_start_backwards);
+		qsort(sorted, count, sizeof(struct pinw_process *), by_start_backwards);
 	link_children(sorted, count, &roots);
 	flatten(roots, m->processes);
-	memcpy(m->processes + count, sorted + count, (m->process_count - count) * sizeof(*sorted));
+	memcpy(m->processes + count, sorted + count,
+	       (m->process_count - count) * sizeof(struct pinw_process *));
 	free(sorted);
 	return 0;
 }

@@ -107,23 +107,23 @@ static struct pinw_cell *add_cells(struct pinw_builder_region *region, size_t ce
 static void add_record(struct pinw_builder_region *region, uint8_t type, const void *record, size_t bytes,
                        const void *extra, size_t extra_bytes)
 {
-	size_t all = bytes + extra_bytes;
-	size_t cells = (all + PINW_CELL_PAYLOAD - 1) / PINW_CELL_PAYLOAD;
+	unsigned char payload[255 * PINW_CELL_PAYLOAD];
+	size_t cells = (bytes + extra_bytes + PINW_CELL_PAYLOAD - 1) / PINW_CELL_PAYLOAD;
 	struct pinw_cell *first = add_cells(region, cells);
-	struct pinw_cell_head head = {.type = type, .cells = (uint8_t)cells, .bytes = (uint16_t)all};
+	struct pinw_cell_head head = {
+	    .type = type, .cells = (uint8_t)cells, .bytes = (uint16_t)(bytes + extra_bytes)};
 	uint64_t sum;
 
+	memset(payload, 0, cells * PINW_CELL_PAYLOAD);
+	memcpy(payload, record, bytes);
+	if (extra_bytes)
+		memcpy(payload + bytes, extra, extra_bytes);
 	memcpy(&sum, &head, sizeof(sum));
 	sum = pinw_check_step(0, sum);
 	for (size_t i = 0; i < cells; i++) {
-		unsigned char *payload = (unsigned char *)first[i].payload;
-		for (size_t at = 0; at < PINW_CELL_PAYLOAD && i * PINW_CELL_PAYLOAD + at < all; at++) {
-			size_t from = i * PINW_CELL_PAYLOAD + at;
-			payload[at] = from < bytes ? ((const unsigned char *)record)[from]
-			                           : ((const unsigned char *)extra)[from - bytes];
-		}
 		first[i].head = (struct pinw_cell_head){
 		    .type = PINW_REC_CONT, .cells = (uint8_t)cells, .index = (uint8_t)i};
+		memcpy(first[i].payload, payload + i * PINW_CELL_PAYLOAD, PINW_CELL_PAYLOAD);
 		for (size_t word = 0; word < PINW_CELL_PAYLOAD / 8; word++)
 			sum = pinw_check_step(sum, first[i].payload[word]);
 	}
@@ -354,7 +354,7 @@ void pinw_builder_site(struct pinw_builder *b, uint32_t id, uint32_t module, con
                        unsigned frames, uint16_t flags)
 {
 	struct pinw_rec_site rec = {.id = id, .frames = (uint16_t)frames, .flags = flags};
-	struct pinw_rec_frame list[PINW_FRAMES_MAX];
+	struct pinw_rec_frame list[PINW_FRAMES_MAX] = {{0}};
 
 	for (unsigned i = 0; i < frames; i++)
 		list[i] = (struct pinw_rec_frame){.module = module,

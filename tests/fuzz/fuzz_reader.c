@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Feeds traces of any content through the reader, the model and both renderers.
+ *
+ *   clang -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
+ *     -fno-sanitize-recover=all -o fuzz_reader tests/fuzz/fuzz_reader.c policy/mask.c \
+ *     $(ls reports/{reader*,model,replay*,settle,borrow,census,tree,leaks,growth,table,notes,stacks}.c) \
+ *     $(ls reports/{report_*,text_*,term,json,utf8}.c)
+ *   ./fuzz_reader -max_len=131072 CORPUS      seeds: any traces
+ *
+ * A random change almost never has the right sums, and the reader would look no further. So the sums of header,
+ * segments and records are put right first, unless a bit of the input's last byte says to leave them wrong.
+ * Symbols and /proc are left out: nothing here opens a file that the input names.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "reports/procfs.h"
+#include "reports/report.h"
+#include "reports/symbols.h"
+
+#define LEAVE_HEADER 0x1u
+#define LEAVE_SEGMENTS 0x2u
+#define LEAVE_RECORDS 0x4u
+#define RUNNING 0x8u
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* ---- what is left out ------------------------------------------------------------------- */
+
+static unsigned flags;
+
+int pinw_symbols_open(struct pinw_symbols **ret)
+{
+	*ret = NULL;
+	return 0;
+}
+
+void pinw_symbols_free(struct pinw_symbols *s)
+{
+	(void)s;
+}
+
+/* Every answer a lookup can give, by address. */
+int pinw_symbols_lookup(struct pinw_symbols *s, const char *module_path, const uint8_t *build_id,
+                        size_t build_id_len, uint64_t module_address, struct pinw_symbol_frame *ret_frames,
+                        size_t max, size_t *ret_count)
+{
+	static const int errors[] = {-ENOENT, -ESTALE, -ENODATA, -ENOMEM};
+
+	(void)s;
+	(void)build_id;
+	if (module_address % 8 < 4)
+		return errors[module_address % 4];
+	size_t count = module_address % 8 - 3;
+	for (size_t i = 0; i < count && i < max; i++)
+		ret_frames[i] = (struct pinw_symbol_frame){.function = module_path,
+		                                           .file = build_id_len ? module_path : NULL,
+		                                           .line = (unsigned)i,
+		                                           .inlined = i + 1 < count};
+	*ret_count = count < max ? count : max;
+	return 0;
+}
+
+int pinw_procfs_find(const struct pinw_identity *id, pid_t *ret_pid)
+{
+	if (id->pid % 3 == 0)
+		return -EXDEV;
+	*ret_pid = 1;
+	return flags & RUNNING ? 0 : -ESRCH;
+}
+
+int pinw_procfs_threads(pid_t pid, uint32_t **ret_tids, size_t *ret_count)
+{
+	static const uint32_t tids[] = {4711, 4712, 5002};
+
+	(void)pid;
+	*ret_tids = malloc(sizeof(tids));
+	if (!*ret_tids)
+		return -ENOMEM;
+	memcpy(*ret_tids, tids, sizeof(tids));
+	*ret_count = sizeof(tids) / sizeof(tids[0]);
+	return 0;
+}
+
+/* ---- putting sums right ----------------------------------------------------------------- */
+
+static void repair_header(uint8_t *file)
+{
+	struct pinw_trace_header h;
+
+	memcpy(&h, file, sizeof(h));
+	memcpy(h.magic, PINW_TRACE_MAGIC, sizeof(h.magic));
+	h.version = PINW_TRACE_VERSION;
+	h.header_bytes = PINW_HEADER_BYTES;
+	h.cell_bytes = PINW_CELL_BYTES;
+	h.mask_words = 1 + (h.mask_words - 1) % PINW_MASK_WORDS_MAX;
+	h.slot_bytes = (uint32_t)sizeof(struct pinw_slot) + 8 * h.mask_words;
+	h.check = pinw_reader_header_check(&h);
+	memcpy(file, &h, sizeof(h));
+}
+
+static size_t repair_record(uint8_t *cell, size_t cells_left)
+{
+	struct pinw_cell_head head;
+	uint64_t sum;
+
+	memcpy(&head, cell, sizeof(head));
+	if (head.type == PINW_REC_NONE || head.type == PINW_REC_CONT || head.cells == 0 ||
+	    head.cells > cells_left)
+		return 1;
+	head.index = 0;
+	head.check = 0;
+	memcpy(&sum, &head, sizeof(sum));
+	sum = pinw_check_step(0, sum);
+	for (size_t i = 0; i < head.cells; i++) {
+		struct pinw_cell c;
+		memcpy(&c, cell + i * sizeof(c), sizeof(c));
+		if (i) {
+			c.head = (struct pinw_cell_head){.type = PINW_REC_CONT, .index = (uint8_t)i};
+			memcpy(cell + i * sizeof(c), &c, sizeof(c));
+		}
+		for (size_t word = 0; word < PINW_CELL_PAYLOAD / 8; word++)
+			sum = pinw_check_step(sum, c.payload[word]);
+	}
+	head.check = pinw_check_fold(sum);
+	memcpy(cell, &head, sizeof(head));
+	return head.cells;
+}
+
+static void repair_segments(uint8_t *file, size_t size)
+{
+	for (size_t at = PINW_SEGMENTS_OFFSET; at + sizeof(struct pinw_segment) <= size;) {
+		struct pinw_segment s;
+		memcpy(&s, file + at, sizeof(s));
+		s.magic = PINW_SEGMENT_MAGIC;
+		s.bytes = (1 + s.bytes / PINW_SEGMENT_ALIGN % 4) * PINW_SEGMENT_ALIGN;
+		s.check = s.kind ^ (uint32_t)s.bytes ^ s.first ^ PINW_SEGMENT_MAGIC;
+		if (!(flags & LEAVE_SEGMENTS))
+			memcpy(file + at, &s, sizeof(s));
+		size_t end = at + s.bytes < size ? at + s.bytes : size;
+		size_t cells = (end - at) / PINW_CELL_BYTES;
+		for (size_t i = 1; i < cells && s.kind != PINW_SEG_SLOTS && !(flags & LEAVE_RECORDS);)
+			i += repair_record(file + at + i * PINW_CELL_BYTES, cells - i);
+		at += s.bytes;
+	}
+}
+
+/* ---- one input -------------------------------------------------------------------------- */
+
+static void render(const struct pinw_model *m)
+{
+	struct pinw_text_options options = {.color = flags & LEAVE_HEADER,
+	                                    .top = flags & LEAVE_RECORDS ? 0 : 5};
+	struct pinw_stacks *stacks;
+	char *text = NULL;
+	size_t len;
+
+	if (pinw_stacks_open(&stacks) < 0)
+		return;
+	FILE *out = open_memstream(&text, &len);
+	if (out) {
+		pinw_report_text(m, stacks, &options, out);
+		pinw_report_json(m, stacks, out);
+		fclose(out);
+	}
+	free(text);
+	pinw_stacks_free(stacks);
+}
+
+static void read_file(int fd)
+{
+	struct pinw_model *m;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (pinw_model_new(&m) < 0)
+		return;
+	if (pinw_model_add(m, path) == 0 && pinw_model_finish(m) == 0)
+		render(m);
+	pinw_model_free(m);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t *file = malloc(size + 1);
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+	flags = size ? data[size - 1] : 0;
+	if (file && fd >= 0) {
+		if (size)
+			memcpy(file, data, size);
+		if (size >= PINW_HEADER_BYTES && !(flags & LEAVE_HEADER))
+			repair_header(file);
+		repair_segments(file, size);
+		if (write(fd, file, size) == (ssize_t)size)
+			read_file(fd);
+	}
+	close(fd);
+	free(file);
+	return 0;
+}
