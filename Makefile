@@ -91,8 +91,8 @@ REPORTS_SRC := \
   reports/utf8.c \
   reports/witness.c
 
-# Code that unit tests link: of the shim without LD_PRELOAD, of the program all but main().
-UNIT_SRC := $(POLICY_SRC) $(filter-out reports/main.c,$(REPORTS_SRC))
+# Code that unit tests link: of the shim the recorder behind the wrappers, of the program all but main().
+UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
   tests/test_launch.c \
@@ -186,7 +186,7 @@ $(B)/test/%.c.o: %.c $(B)/flags | $(B)/headers
 
 $(B)/test/%.S.o: %.S $(B)/flags | $(B)/headers
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(BASE) $(STRICT) $(TEST_CFLAGS) -c -o $@ $<
+	$(CC) $(CFLAGS) $(BASE) $(STRICT) $(TEST_CFLAGS) -DPINW_NO_ENTRIES -c -o $@ $<
 
 $(B)/libpinwarden.so: $(PRELOAD_OBJ) preload/pinwarden.map Makefile
 	$(CC) $(CFLAGS) $(PRELOAD_LDFLAGS) -o $@ $(PRELOAD_OBJ)

@@ -79,6 +79,10 @@ pinw_get_registers:
 	.cfi_endproc
 	.size	pinw_get_registers, . - pinw_get_registers
 
+/* ---- the exported entry points: not in the unit tests, which record without wrappers ---- */
+
+#ifndef PINW_NO_ENTRIES
+
 /* Saves the six argument registers (and rax) around a C call, 16-byte aligned
  * at entry of a function. Used by the forwards below before their tail jump. */
 	.macro	SAVE_ARGS
@@ -211,5 +215,7 @@ pinw_entry_vfork:
 3:	ret
 	.cfi_endproc
 	.size	pinw_entry_vfork, . - pinw_entry_vfork
+
+#endif /* PINW_NO_ENTRIES */
 
 	.section .note.GNU-stack, "", @progbits

@@ -242,7 +242,7 @@ bool pinw_is_own_process(void)
 	return pinw_proc_pid() == pinw_shim.pid && pinw_proc_tid() == pinw_tls.tid;
 }
 
-/* ---- constructor ----------------------------------------------------------------------- */
+/* ---- what may allocate ------------------------------------------------------------------ */
 
 static void at_exit(int status, void *unused)
 {
@@ -265,9 +265,8 @@ static void know_main_stack(char **argv)
 	main_thread->stack_lo = (uintptr_t)argv - limit[0];
 }
 
-__attribute__((constructor)) static void construct(int argc, char **argv)
+void pinw_construct(char **argv)
 {
-	(void)argc;
 	pinw_ensure_init();
 	if (pinw_shim.status != PINW_STATUS_ON)
 		return;

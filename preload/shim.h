@@ -90,6 +90,10 @@ extern __thread struct pinw_tls pinw_tls __attribute__((tls_model("initial-exec"
  * that comes earlier. Returns with status ON or OFF, except in the thread that is in it. */
 void pinw_ensure_init(void);
 
+/* The rest of it, which may allocate: the clock, the unwinder, what to do at fork and exit. Called once, by the
+ * constructor; `argv` bounds the main thread's stack. */
+void pinw_construct(char **argv);
+
 /* The child of a fork: starts its own trace. Safe to call in any fork child, async-signal-safe. */
 void pinw_child_init(void);
 

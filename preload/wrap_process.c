@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What makes and ends process images: _Fork, the exec family, _exit, quick_exit; and
+ * What makes and ends process images: the loader's call, _Fork, the exec family, _exit, quick_exit; and
  * dlclose, which takes code away under remembered stacks. fork() itself needs no
  * wrapper (pthread_atfork), nor do posix_spawn, system and popen (their children run no
  * code of ours before exec). exec and _exit stay async-signal-safe.
@@ -20,6 +20,14 @@
 #include "preload/site.h"
 #include "preload/trace.h"
 #include "preload/wrap.h"
+
+/* ---- start ---------------------------------------------------------------------------------- */
+
+__attribute__((constructor)) static void construct(int argc, char **argv)
+{
+	(void)argc;
+	pinw_construct(argv);
+}
 
 /* ---- fork ----------------------------------------------------------------------------------- */
 
