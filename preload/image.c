@@ -222,7 +222,7 @@ static void fill_identity(struct pinw_trace_header *h, const struct pinw_identit
 	read_boot_id(h->self.boot_id);
 	if (pinw_sys2(SYS_stat, "/proc/self/ns/pid", &st) == 0)
 		h->self.pid_ns = st.st_ino;
-	pinw_proc_stat(h->self.pid, &ppid, &h->self.start_ticks);
+	pinw_proc_stat(0, &ppid, &h->self.start_ticks);
 	pinw_sys3(SYS_getrandom, h->self.nonce, sizeof(h->self.nonce), 1 /* GRND_NONBLOCK */);
 	if (parent) {
 		h->parent = *parent;

@@ -38,6 +38,8 @@ static uint32_t recent_next;
 static struct {
 	uint32_t number;
 	uint32_t kernel, seen;
+	uint32_t own_tid;
+	bool own_listed;
 	uint32_t unstarted; /* slots whose thread has not reached its start routine */
 	uint32_t unknown[CENSUS_UNKNOWN_MAX];
 	uint32_t unknown_count;
@@ -381,6 +383,7 @@ static void meet_task(uint32_t tid, void *unused)
 	struct pinw_thread *thread = pinw_registry_by_tid(tid);
 
 	(void)unused;
+	census.own_listed = census.own_listed || tid == census.own_tid;
 	if (thread) {
 		thread->census = census.number;
 		census.seen++;
@@ -397,7 +400,8 @@ static void count_unstarted(struct pinw_thread *thread, void *unused)
 	census.unstarted += __atomic_load_n(&thread->slot->state, __ATOMIC_RELAXED) == PINW_SLOT_CREATED;
 }
 
-/* Lists tasks until every one is known, or no unknown one can be a thread that is just starting. */
+/* Lists tasks until every one is known, or no unknown one can be a thread that is just starting. Returns
+ * how many there are, or -errno; -ESRCH when /proc speaks of another pid namespace, where tids mean others. */
 static long list_tasks(void)
 {
 	struct {
@@ -407,8 +411,12 @@ static long list_tasks(void)
 
 	for (unsigned i = 0; i < CENSUS_RETRIES; i++) {
 		census.number++;
+		census.own_listed = false;
+		census.own_tid = pinw_proc_tid();
 		census.kernel = census.seen = census.unknown_count = census.unstarted = 0;
 		listed = pinw_proc_each_task(meet_task, NULL);
+		if (listed >= 0 && !census.own_listed)
+			return -ESRCH;
 		pinw_registry_each(count_unstarted, NULL);
 		if (listed < 0 || !census.unknown_count || (!census.unstarted && i))
 			break;

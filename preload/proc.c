@@ -115,7 +115,8 @@ int pinw_proc_stat(uint32_t pid, uint32_t *ret_ppid, uint64_t *ret_start_ticks)
 	char path[32], buf[512];
 	size_t n = pinw_put(path, sizeof(path), 0, "/proc/");
 
-	n = pinw_put_number(path, sizeof(path), n, pid);
+	/* In a pid namespace with another's /proc only "self" means what we mean. */
+	n = pid ? pinw_put_number(path, sizeof(path), n, pid) : pinw_put(path, sizeof(path), n, "self");
 	pinw_put(path, sizeof(path), n, "/stat");
 	const char *rest = read_stat(path, buf, sizeof(buf));
 	if (!rest)

@@ -17,7 +17,7 @@ long pinw_proc_read(const char *path, char *buf, size_t len);
 /* Where a symbolic link points. Returns its length (not terminated, cut at len) or -errno. */
 long pinw_proc_readlink(const char *path, char *buf, size_t len);
 
-/* Fields of /proc/PID/stat: parent and start time in clock ticks since boot. Returns 0 or -errno. */
+/* Fields of /proc/PID/stat (pid 0: this process): parent and start time in clock ticks since boot. Returns 0 or -errno. */
 int pinw_proc_stat(uint32_t pid, uint32_t *ret_ppid, uint64_t *ret_start_ticks);
 
 /* Is this thread of ours past the point where it can run user code (PF_EXITING)? Also true when it is gone. */
