@@ -28,8 +28,8 @@ static void free_process(struct pinw_process *p)
 {
 	for (size_t i = 0; i < p->modules.count; i++)
 		free(((struct pinw_module *)pinw_table_at(&p->modules, i))->path);
-	for (size_t i = 0; i < p->exec_kept; i++)
-		free(p->execs[i].path);
+	for (size_t i = 0; i < p->unfollowed_count; i++)
+		free(p->unfollowed[i]);
 	pinw_table_done(&p->threads);
 	pinw_table_done(&p->sites);
 	pinw_table_done(&p->modules);

@@ -1,244 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * What traces say, put together: processes as a tree, and for each process image
- * its threads, pins, leaks and sites, in the words of the project's semantics.
- *
- * Totals come from the live page and are exact even when events were dropped;
- * details come from live slots and events. Nothing here prints or symbolises.
- * All strings may hold any byte: escape them when printing.
+ * What traces say, put together: processes as a tree. Nothing here prints or
+ * symbolises.
  *
  *     pinw_model_new → pinw_model_add for each trace → pinw_model_finish → read the fields
  */
 #ifndef PINW_REPORTS_MODEL_H
 #define PINW_REPORTS_MODEL_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "reports/process.h"
 
-#include "preload/trace_format.h"
-#include "reports/reader.h"
-#include "reports/table.h"
-
-#define PINW_TIME_UNKNOWN UINT64_MAX
-
-/* How a process image ended. */
-enum pinw_how {
-	PINW_HOW_EXIT, /* end_status: exit status */
-	PINW_HOW_SIGNAL, /* end_status: signal */
-	PINW_HOW_EXEC, /* the next image took its place */
-	PINW_HOW_VIOLENT, /* no end recorded and the process is gone: SIGKILL, raw exit_group, power */
-	PINW_HOW_RUNNING,
-};
-
-/* How a thread ended. */
-enum pinw_thread_how {
-	PINW_THOW_ALIVE, /* and its process too */
-	PINW_THOW_RETURN,
-	PINW_THOW_PTHREAD_EXIT,
-	PINW_THOW_CANCEL,
-	PINW_THOW_PROCESS_END, /* its process exited or was replaced by exec */
-	PINW_THOW_KILLED, /* its process ended by a signal or violently */
-	PINW_THOW_UNKNOWN, /* ended unseen */
-};
-
-enum pinw_leak_kind {
-	PINW_LEAK_EXIT_WHILE_PINNED,
-	PINW_LEAK_PINNED_AT_END,
-	PINW_LEAK_UNJOINED,
-	PINW_LEAK_INHERITED,
-	PINW_LEAK_GROWTH,
-	PINW_LEAK_KINDS,
-};
-
-/* An open pin. Site and `by` are 0 when unknown; `origin` is enum pinw_origin. */
-struct pinw_pin {
-	uint64_t since_ns;
-	uint64_t held_ns; /* up to the end of the thread or process, or to now */
-	uint32_t site;
-	uint32_t by; /* thread id of who set it */
-	uint16_t depth; /* 0 = no open pin */
-	uint8_t origin;
-};
-
-/* Times are since image start; PINW_TIME_UNKNOWN when not seen. */
-struct pinw_thread {
-	uint32_t id; /* start sequence, 1 = main */
-	uint32_t tid; /* 0 when it never started */
-	uint64_t created_ns;
-	uint64_t started_ns;
-	uint64_t ended_ns; /* its own end; unknown when it lived to the end of the process */
-	struct pinw_pin pin; /* open now, or when it ended */
-	uint32_t creator; /* thread id, 0 unknown */
-	uint32_t create_site;
-	uint32_t joined_by; /* thread id, 0 = not joined or not known by whom */
-	uint32_t inherited_site; /* the creator's pin it started with, when `inherited` */
-	uint32_t mask; /* for pinw_process_mask(), 0 unknown */
-	uint32_t pins_opened;
-	uint32_t affinity_calls; /* successful ones with this thread as target */
-	uint32_t flags; /* PINW_THREAD_* */
-	uint8_t how; /* enum pinw_thread_how */
-	bool joined;
-	bool slot; /* its live slot is in the file: state, pin and name are exact */
-	bool exited; /* ended before its process */
-	bool inherited; /* started on a mask that its creator's pin gave it */
-	char name[PINW_NAME_BYTES]; /* NUL padded */
-};
-
-/* What a site was used for; a site can have several uses. */
-#define PINW_USE_CREATE 0x1u
-#define PINW_USE_PIN 0x2u
-#define PINW_USE_AFFINITY 0x4u
-#define PINW_USE_OTHER 0x8u
-
-/* An interned stack. */
-struct pinw_site {
-	uint32_t id;
-	uint32_t first_frame; /* in pinw_process.frames */
-	uint16_t frame_count;
-	uint16_t flags; /* PINW_SITE_* */
-	uint32_t uses; /* PINW_USE_* */
-	bool known; /* its record was read; else only its id is known */
-	uint64_t created; /* threads created here */
-	uint64_t alive; /* of these, alive at the end */
-	uint64_t pins; /* pins opened by calls here */
-	uint64_t calls; /* affinity calls made here, failed ones included */
-	uint64_t failed; /* of these, failed */
-	uint64_t others; /* other events here */
-};
-
-/* Pins of one origin opened at one site, from the events. Site 0: no call seen. */
-struct pinw_pin_site {
-	uint32_t site;
-	uint8_t origin; /* enum pinw_origin */
-	uint64_t opened;
-	uint64_t released;
-	uint64_t lost; /* their thread ended with them open */
-	uint64_t open; /* when the process ended, or now */
-	uint64_t held_max_ns; /* of the closed and the open ones */
-	uint64_t held_sum_ns;
-	uint64_t held_count;
-};
-
-#define PINW_LEAK_EXAMPLES 3u
-#define PINW_LEAK_CREATORS 8u
-
-struct pinw_leak_creator {
-	uint32_t site;
-	uint64_t count;
-};
-
-/* Leaks with the same kind and stack: that of the pin where the kind has one and a call was seen, else that of the
- * thread's creation. */
-struct pinw_leak {
-	uint8_t kind; /* enum pinw_leak_kind */
-	uint8_t origin; /* enum pinw_origin of the pin, 0 when the kind has none */
-	uint32_t pin_site; /* 0 when the kind has none, or no call was seen */
-	uint64_t count;
-	struct pinw_leak_creator
-	    creators[PINW_LEAK_CREATORS]; /* creation sites of the threads, most frequent first */
-	uint32_t creator_count; /* of these in use */
-	uint64_t created_elsewhere; /* leaks of threads created at yet other sites */
-	uint64_t held_min_ns; /* above held_max_ns when no hold time is known */
-	uint64_t held_max_ns;
-	uint32_t depth_max;
-	uint32_t threads[PINW_LEAK_EXAMPLES]; /* ids of the first ones, 0 = none */
-};
-
-struct pinw_module {
-	uint32_t id;
-	uint8_t build_id_len;
-	uint8_t build_id[32];
-	uint64_t base;
-	char *path; /* NUL terminated; an inner NUL of the record cuts it */
-};
-
-struct pinw_noted {
-	uint32_t code; /* enum pinw_note */
-	uint32_t arg;
-	uint64_t count;
-};
-
-struct pinw_exec_call {
-	uint64_t time_ns;
-	uint16_t flags; /* PINW_EXEC_* */
-	uint16_t error;
-	char *path;
-};
-
-#define PINW_EXECS_MAX 16u /* kept; further ones are only counted */
-#define PINW_NOTES_MAX 32u
-
-/* Live threads over the run (growth.c says when they grow). */
-struct pinw_growth {
-	bool judged; /* false: the run was too short, or not all events are there */
-	bool found;
-	uint64_t first; /* least alive in the first window after the warm-up */
-	uint64_t last; /* least alive in the last window */
-	uint64_t since_ns; /* end of the warm-up */
-};
-
+/* A file that was read as a trace. */
 struct pinw_file_row {
 	uint64_t device;
 	uint64_t inode;
 };
 
-/* One trace: one image of one process. */
-struct pinw_process {
-	char *path; /* of the trace */
-	int error; /* 0, else why nothing could be read (pinw_reader_strerror); then only path and error hold */
-	struct pinw_trace_header header;
-	struct pinw_trace_live live;
-	struct pinw_problem problems[PINW_PROBLEMS_MAX];
-	uint64_t problem_count; /* all of them; > 0 means damaged */
-	struct pinw_reader_tally tally;
-
-	enum pinw_how how;
-	uint32_t end_status; /* exit status or signal */
-	uint64_t duration_ns; /* to the end; to the last thing recorded when violent; to now when running */
-	bool
-	    elsewhere; /* recorded on another machine or before a reboot: /proc here cannot tell whether it runs */
-
-	/* Tree, set by pinw_model_finish(). */
-	struct pinw_process *parent; /* NULL: not among these traces */
-	struct pinw_process *children; /* in order of start */
-	struct pinw_process *sibling;
-	bool by_exec; /* parent is the earlier image of this same process */
-	uint32_t tree_depth; /* 0 for a root */
-	uint32_t order; /* in which it was added */
-
-	struct pinw_table threads; /* struct pinw_thread, by id */
-	struct pinw_table sites; /* struct pinw_site, by id */
-	struct pinw_table modules; /* struct pinw_module, by id */
-	struct pinw_table pin_sites; /* struct pinw_pin_site, by site and origin */
-	struct pinw_pin_site *sorted_pin_sites; /* the same, most opened first: pin_sites.count of them */
-	struct pinw_rec_frame *frames;
-	size_t frame_count;
-	size_t frame_room;
-	struct pinw_table masks; /* uint64_t[header.mask_words] each, interned; see pinw_process_mask() */
-	struct pinw_leak *leaks; /* by kind, then most frequent first */
-	size_t leak_count;
-	uint64_t leaks_of[PINW_LEAK_KINDS];
-	struct pinw_growth growth;
-	struct pinw_noted notes[PINW_NOTES_MAX];
-	size_t note_count;
-	struct pinw_exec_call execs[PINW_EXECS_MAX];
-	size_t exec_kept;
-	uint64_t exec_count;
-	uint64_t last_event_ns;
-	uint64_t inherited_open; /* part of the pins open at the end, on threads whose slot is in the file */
-
-	/* The kernel's threads against ours: the shim's last census, or for a running process one taken now. */
-	uint64_t read_ns; /* CLOCK_MONOTONIC when the trace had been read */
-	bool alive; /* /proc still had the process when its trace was read */
-	bool census; /* one was taken */
-	uint32_t kernel_threads;
-	uint32_t seen_threads;
-};
-
 struct pinw_model {
-	struct pinw_process *
-	    *processes; /* once finished: in tree order, parents first; then unreadable ones */
+	struct pinw_process **processes; /* finished: in tree order, parents first; then unreadable ones */
 	size_t process_count;
 	bool damaged; /* some trace was unreadable or had a problem */
 	struct pinw_table files; /* inodes read so far: a trace named twice counts once */
@@ -261,26 +40,5 @@ int pinw_model_add_directory(struct pinw_model *m, const char *path);
 /* Links processes, classifies ends (asking /proc for those without one), derives leaks. Call once,
  * after the last trace. Returns 0 or -ENOMEM. */
 int pinw_model_finish(struct pinw_model *m);
-
-/* Returns NULL when unknown. */
-const struct pinw_thread *pinw_process_thread(const struct pinw_process *p, uint32_t id);
-const struct pinw_site *pinw_process_site(const struct pinw_process *p, uint32_t id);
-const struct pinw_module *pinw_process_module(const struct pinw_process *p, uint32_t id);
-const uint64_t *pinw_process_mask(const struct pinw_process *p, uint32_t mask);
-
-/* Successful thread starts nobody joined or detached, the living included. */
-uint64_t pinw_process_unjoined(const struct pinw_process *p);
-
-/* Pins never released: open now plus those whose thread ended with them. */
-uint64_t pinw_process_open_at_end(const struct pinw_process *p);
-
-/* Leaks of every kind. */
-uint64_t pinw_process_leaks(const struct pinw_process *p);
-
-/* now - then, 0 when then is later: counts and times of a trace need not agree. */
-uint64_t pinw_since(uint64_t now, uint64_t then);
-
-/* "exit-while-pinned", ... */
-const char *pinw_leak_kind_name(enum pinw_leak_kind kind);
 
 #endif

@@ -92,15 +92,11 @@ static void end_notes(const struct notes *n)
 static void exec_notes(const struct notes *n)
 {
 	const struct pinw_process *p = n->p;
-	uint64_t unnamed = p->live.counters.exec_unfollowed;
+	uint64_t unnamed = pinw_since(p->live.counters.exec_unfollowed, p->unfollowed_count);
 
-	for (size_t i = 0; i < p->exec_kept; i++) {
-		const struct pinw_exec_call *e = &p->execs[i];
-		if (!(e->flags & PINW_EXEC_UNFOLLOWED) || (e->flags & PINW_EXEC_FAILED))
-			continue;
-		note(n, "not followed: %s was started without the preload in its environment", e->path);
-		unnamed -= unnamed > 0;
-	}
+	for (size_t i = 0; i < p->unfollowed_count; i++)
+		note(n, "not followed: %s was started without the preload in its environment",
+		     p->unfollowed[i]);
 	if (unnamed)
 		note(n, "not followed: %s without the preload in their environment",
 		     COUNTED(unnamed, "program was started", "programs were started"));

@@ -196,13 +196,11 @@ static void on_exec(struct pinw_replay *c, const struct pinw_rec_exec *rec, cons
 	struct pinw_process *p = c->p;
 
 	count_other(c, rec->e.site);
-	p->exec_count++;
-	if (p->exec_kept == PINW_EXECS_MAX)
+	if (!(rec->flags & PINW_EXEC_UNFOLLOWED) || (rec->flags & PINW_EXEC_FAILED) ||
+	    p->unfollowed_count == PINW_EXECS_MAX)
 		return;
-	struct pinw_exec_call *kept = &p->execs[p->exec_kept];
-	*kept = (struct pinw_exec_call){.time_ns = rec->e.time_ns, .flags = rec->flags, .error = rec->error};
-	kept->path = copy_text(c, path, len);
-	p->exec_kept += kept->path != NULL;
+	p->unfollowed[p->unfollowed_count] = copy_text(c, path, len);
+	p->unfollowed_count += p->unfollowed[p->unfollowed_count] != NULL;
 }
 
 static void on_note(struct pinw_replay *c, const struct pinw_rec_note *rec)
@@ -231,7 +229,6 @@ static void on_module(struct pinw_replay *c, const struct pinw_read_record *rec)
 	if (!new)
 		return;
 	m->id = rec->module->id;
-	m->base = rec->module->base;
 	m->build_id_len = (uint8_t)rec->module->build_id_len;
 	memcpy(m->build_id, rec->module->build_id, sizeof(m->build_id));
 	m->path = copy_text(c, rec->text, rec->text_len);

@@ -115,9 +115,6 @@ static void settle_thread(struct pinw_process *p, struct pinw_thread *t)
 		t->pin.held_ns = pinw_since(end, t->pin.since_ns);
 	if (t->exited)
 		return;
-	struct pinw_site *site = pinw_table_find(&p->sites, t->create_site);
-	if (site && t->create_site)
-		site->alive++;
 	if (!t->pin.depth)
 		return;
 	p->inherited_open += t->pin.origin == PINW_ORIGIN_INHERITED;
