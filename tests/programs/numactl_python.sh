@@ -5,6 +5,6 @@
 # expect: .totals.threads.created == 3
 run numactl --physcpubind=0 /usr/bin/python3 -c '
 import os, threading
-threads = [threading.Thread(target=lambda: print(sorted(os.sched_getaffinity(0)))) for _ in range(3)]
+threads = [threading.Thread(target=lambda: os.write(1, b"%r\n" % sorted(os.sched_getaffinity(0)))) for _ in range(3)]
 for t in threads: t.start()
 for t in threads: t.join()'
