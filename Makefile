@@ -241,6 +241,19 @@ check:
 	$(MAKE) tests
 	tests/run $(B)
 
+# ---- costs -------------------------------------------------------------------------
+
+BENCH := $(addprefix $(B)/bench/,cost make_trace spawn tally)
+$(B)/bench/cost: $(B)/targets/common.o
+$(B)/bench/make_trace: $(call obj,test,tests/trace_builder.c)
+
+$(B)/bench/%: tests/bench/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -o $@ $< $(filter %.o,$^)
+
+bench: all $(BENCH) $(B)/targets/many_live
+	tests/bench/run $(B)
+
 # ---- what people type --------------------------------------------------------------
 
 demo:
@@ -267,4 +280,4 @@ install: all
 clean:
 	rm -rf build build-address build-undefined
 
--include $(wildcard $(PRELOAD_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(E2E_OBJ:.o=.d) $(B)/targets/*.d)
+-include $(wildcard $(PRELOAD_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(E2E_OBJ:.o=.d) $(B)/targets/*.d $(B)/bench/*.d)
