@@ -120,17 +120,22 @@ struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, co
 	return booking;
 }
 
-void pinw_ledger_birth(struct pinw_thread *thread, uint64_t now_ns)
+void pinw_ledger_birth(struct pinw_thread *thread, uint32_t seq, uint64_t now_ns)
 {
+	struct pinw_slot *slot = thread->slot;
 	struct pinw_pinner by = {thread->birth_origin, thread->birth_site, thread->birth_by};
 
-	if (__atomic_exchange_n(&thread->birth, 1, __ATOMIC_ACQ_REL))
+	/* The mark is set under the slot: who finds it set finds the pin booked, and who finds the slot in use leaves
+	 * the birth to the next. */
+	if (__atomic_load_n(&thread->birth, __ATOMIC_ACQUIRE) || !slot_hold(slot))
 		return;
-	if (thread->birth_origin != PINW_ORIGIN_NONE &&
-	    pinw_mask_is_pin(thread->mask, pinw_shim.baseline, pinw_shim.mask_words) && slot_hold(thread->slot)) {
-		open_pin(thread->slot, by, now_ns);
-		slot_let_go(thread->slot);
+	if (!thread->birth && slot->thread == seq && !is_over(slot)) {
+		if (by.origin != PINW_ORIGIN_NONE &&
+		    pinw_mask_is_pin(thread->mask, pinw_shim.baseline, pinw_shim.mask_words))
+			open_pin(slot, by, now_ns);
+		__atomic_store_n(&thread->birth, 1, __ATOMIC_RELEASE);
 	}
+	slot_let_go(slot);
 }
 
 /* ---- threads -------------------------------------------------------------------------- */

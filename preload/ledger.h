@@ -38,9 +38,10 @@ struct pinw_booking {
 struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, const uint64_t *after,
 				    struct pinw_pinner by, uint64_t now_ns, uint64_t *ret_before);
 
-/* Books, once, the pin a new thread gets from its creator or its attribute: the slot's mask as set at creation,
- * with birth_origin. Called by whoever comes first, the thread itself or somebody who changes its mask. */
-void pinw_ledger_birth(struct pinw_thread *thread, uint64_t now_ns);
+/* Books, once, the pin that the thread with start sequence `seq` gets from its creator or its attribute: the slot's
+ * mask as set at creation, with birth_origin. Called by whoever comes first, the thread itself or somebody who changes
+ * its mask. Does nothing when the struct serves another thread by now. */
+void pinw_ledger_birth(struct pinw_thread *thread, uint32_t seq, uint64_t now_ns);
 
 /* Books the end of a thread's life: no pin is booked on it from now on. The slot keeps its last pin for the record. */
 void pinw_ledger_end(struct pinw_thread *thread, enum pinw_exit how, uint64_t now_ns);

@@ -156,7 +156,7 @@ struct pinw_start pinw_thread_begin(struct pinw_thread *thread, uintptr_t cfa)
 	uint64_t now = pinw_now();
 	if (thread->birth_origin == PINW_ORIGIN_BORN && !is_sealed())
 		pinw_proc_affinity(0, thread->mask, pinw_shim.mask_words);
-	pinw_ledger_birth(thread, now);
+	pinw_ledger_birth(thread, slot->thread, now);
 	verify_mask(thread, 0, PINW_SEEN_START, now, mask);
 	slot->start_ns = now;
 	__atomic_store_n(&slot->state, PINW_SLOT_RUNNING, __ATOMIC_RELEASE);
@@ -269,7 +269,7 @@ static void inherit_pin(struct pinw_thread *thread, const struct pinw_thread_cop
 	thread->stack_lo = from->stack_lo;
 	thread->birth_origin = from->pin_depth ? PINW_ORIGIN_INHERITED : PINW_ORIGIN_NONE;
 	thread->birth_site = from->pin_site;
-	pinw_ledger_birth(thread, 0);
+	pinw_ledger_birth(thread, thread->slot->thread, 0);
 }
 
 void pinw_life_main(const struct pinw_thread_copy *inherit)
@@ -328,7 +328,7 @@ static void adopt(struct pinw_thread *thread, uint32_t flags)
 	slot->create_ns = slot->start_ns = now;
 	pinw_count(threads_adopted, 1);
 	pinw_ledger_peak(pinw_ledger_live());
-	pinw_ledger_birth(thread, now);
+	pinw_ledger_birth(thread, slot->thread, now);
 	struct pinw_rec_adopt record = {
 	    .e = {.time_ns = now, .thread = slot->thread}, .tid = slot->tid, .flags = flags};
 	memcpy(record.name, slot->name, sizeof(record.name));

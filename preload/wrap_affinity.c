@@ -144,7 +144,7 @@ static void book(const struct change *change, size_t cpusetsize, const void *mas
 		    .site = site,
 		    .by = pinw_tls.seq,
 		};
-		pinw_ledger_birth(change->target, now);
+		pinw_ledger_birth(change->target, change->target_seq, now);
 		booking = pinw_ledger_set(change->target, change->target_seq, after, by, now, before);
 	} else if (change->target) {
 		pinw_mask_copy(before, change->target->mask, words);
