@@ -95,7 +95,9 @@ REPORTS_SRC := \
 UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
+  tests/rig.c \
   tests/test_launch.c \
+  tests/test_ledger.c \
   tests/test_mask.c \
   tests/test_model.c \
   tests/test_pattern.c \
@@ -241,6 +243,49 @@ check:
 	$(MAKE) tests
 	tests/run $(B)
 
+# ---- faults ----------------------------------------------------------------------
+
+# What breaks shims: tests/faults/NAME.c and .cpp are programs, libNAME.* shared libraries; these three are shared by them.
+FAULTS_SHARED := $(patsubst %,$(B)/faults/%.o,common wander scan)
+FAULTS_SRC := $(filter-out tests/faults/wander.c tests/faults/scan.c,$(wildcard tests/faults/*.c tests/faults/*.cpp))
+FAULTS_MIXED := $(patsubst %,$(B)/faults/mixed_%,address thread undefined static_address static_thread)
+FAULTS := $(patsubst tests/faults/%,$(B)/faults/%,$(basename $(filter-out tests/faults/lib%,$(FAULTS_SRC)))) \
+  $(patsubst tests/faults/%,$(B)/faults/%.so,$(basename $(filter tests/faults/lib%,$(FAULTS_SRC)))) $(FAULTS_MIXED)
+CXX_CFLAGS := $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(TARGET_CFLAGS))
+
+$(B)/faults/common.o: tests/targets/common/common.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -fPIC -c -o $@ $<
+
+$(B)/faults/%.o: tests/faults/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -fPIC -c -o $@ $<
+
+$(B)/faults/lib%.so: tests/faults/lib%.c $(FAULTS_SHARED)
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fPIC -shared -Wl,-soname,$(@F) -o $@ $(FAULTS_SHARED) $<
+
+$(B)/faults/lib%.so: tests/faults/lib%.cpp $(FAULTS_SHARED)
+	$(CXX) $(CXX_CFLAGS) -MF $@.d -fPIC -shared -Wl,-soname,$(@F) -o $@ $(FAULTS_SHARED) $<
+
+# A compiler without some sanitizer builds the others; the row that wants it is skipped.
+$(B)/faults/mixed_static_%: tests/faults/mixed.c $(B)/faults/common.o
+	-$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fsanitize=$* -static-lib$(patsubst address,asan,$(patsubst thread,tsan,$*)) -o $@ $< $(B)/faults/common.o
+
+$(B)/faults/mixed_%: tests/faults/mixed.c $(B)/faults/common.o
+	-$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fsanitize=$* -fno-sanitize-recover=all -o $@ $< $(B)/faults/common.o
+
+$(B)/faults/first: FAULT_LIBS := -L$(B)/faults -lfirst -Wl,-rpath,'$$ORIGIN'
+$(B)/faults/first: $(B)/faults/libfirst.so
+
+$(B)/faults/%: tests/faults/%.c $(FAULTS_SHARED)
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -Wl,-z,now -o $@ $< $(FAULTS_SHARED) $(FAULT_LIBS)
+
+$(B)/faults/%: tests/faults/%.cpp $(FAULTS_SHARED)
+	$(CXX) $(CXX_CFLAGS) -MF $@.d -o $@ $< $(FAULTS_SHARED)
+
+faults: all $(FAULTS) $(TARGETS)
+	tests/faults/run $(B)
+
 # ---- costs -------------------------------------------------------------------------
 
 BENCH := $(addprefix $(B)/bench/,cost make_trace spawn tally)
@@ -280,4 +325,4 @@ install: all
 clean:
 	rm -rf build build-address build-undefined
 
--include $(wildcard $(PRELOAD_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(E2E_OBJ:.o=.d) $(B)/targets/*.d $(B)/bench/*.d)
+-include $(wildcard $(PRELOAD_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(E2E_OBJ:.o=.d) $(B)/targets/*.d $(B)/faults/*.d $(B)/bench/*.d)
