@@ -111,6 +111,7 @@ static void split(const char *command, char *text, char **argv)
 		used += strlen(text + used) + 1;
 		cr_assert_lt(used, COMMAND_BYTES, "too long: %s", command);
 	}
+	cr_assert_gt(n, 0, "an empty command");
 	argv[n] = NULL;
 }
 

@@ -8,6 +8,7 @@
 #   await_port PORT     until it listens on loopback
 #   stop [SIGNAL]       ends the server (TERM), returns its status
 #   $dir                an empty directory of the case's own
+#   $SOURCES            the project
 #
 # MODE says how programs are started: bare, audit (under `pinwarden run`) or truth (under strace, the shim
 # preloaded by hand). Traces go to $TRACES, strace's logs to $LOGS.
