@@ -14,6 +14,7 @@
 #include "preload/proc.h"
 #include "preload/real.h"
 #include "preload/registry.h"
+#include "preload/site.h"
 #include "preload/trace.h"
 
 enum { OUT_NEW, OUT_WRITING, OUT_WRITING_WAITED, OUT_DONE }; /* pinw_thread.out_state */
@@ -269,6 +270,8 @@ static void inherit_pin(struct pinw_thread *thread, const struct pinw_thread_cop
 	thread->stack_lo = from->stack_lo;
 	thread->birth_origin = from->pin_depth ? PINW_ORIGIN_INHERITED : PINW_ORIGIN_NONE;
 	thread->birth_site = from->pin_site;
+	if (from->pin_depth)
+		pinw_site_keep(from->pin_site);
 	pinw_ledger_birth(thread, thread->slot->thread, 0);
 }
 
@@ -353,8 +356,17 @@ struct pinw_thread *pinw_life_adopt_tid(uint32_t tid, uint32_t flags)
 struct pinw_thread *pinw_life_adopt_self(void)
 {
 	uint32_t tid = pinw_proc_tid();
-	struct pinw_thread *thread = pinw_registry_by_tid(tid);
+	struct pinw_thread *thread = pinw_registry_starting(pthread_self());
 
+	/* A signal handler came before the start routine: no stranger, only early. */
+	if (thread) {
+		pinw_registry_set_tid(thread, tid);
+		pinw_tls.thread = thread;
+		pinw_tls.seq = thread->slot->thread;
+		pinw_tls.tid = tid;
+		return thread;
+	}
+	thread = pinw_registry_by_tid(tid);
 	if (!thread)
 		thread = pinw_life_adopt_tid(tid, 0);
 	if (!thread)

@@ -160,6 +160,12 @@ static uint32_t find(const struct module *seen, uint32_t gen)
 	return 0;
 }
 
+void pinw_module_keep(uint32_t id)
+{
+	if (id && id <= modules.count && modules.table[id - 1].image_gen != pinw_shim.image_gen)
+		emit(id, &modules.table[id - 1]);
+}
+
 uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset)
 {
 	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
@@ -179,10 +185,8 @@ uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset)
 		id = add(&seen, gen);
 	if (!id)
 		return 0;
-	struct module *m = &modules.table[id - 1];
-	if (m->image_gen != pinw_shim.image_gen)
-		emit(id, m);
-	*ret_offset = pc - m->base;
+	pinw_module_keep(id);
+	*ret_offset = pc - modules.table[id - 1].base;
 	return id;
 }
 

@@ -18,6 +18,9 @@ extern uint32_t pinw_module_gen; /* atomic */
 uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset);
 
 
+/* Records a module in this image's trace unless it is there. */
+void pinw_module_keep(uint32_t id);
+
 /* Path of a module for the log, or NULL. */
 const char *pinw_module_path(uint32_t id);
 

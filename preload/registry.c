@@ -272,24 +272,28 @@ static bool has_tid(const struct pinw_thread *thread, uint64_t tid)
 	       __atomic_load_n(&thread->slot->tid, __ATOMIC_RELAXED) == tid;
 }
 
+/* The newest thread with this key: a pthread_t is reused as soon as its joiner returned, which may be before that
+ * joiner's wrapper has let go of the thread that had it. */
 static struct pinw_thread *find(const uint32_t *hints, unsigned start, uint64_t key,
 				bool (*has)(const struct pinw_thread *, uint64_t))
 {
 	uint32_t used = __atomic_load_n(&registry.used, __ATOMIC_ACQUIRE);
+	struct pinw_thread *newest = NULL;
 	bool full = true;
 
 	for (unsigned i = 0; i < PROBES; i++) {
 		uint32_t hint = __atomic_load_n(&hints[(start + i) & (HINTS - 1)], __ATOMIC_ACQUIRE);
 
-		if (hint && hint <= used && has(at(hint - 1), key))
-			return at(hint - 1);
+		if (hint && hint <= used && has(at(hint - 1), key) &&
+		    (!newest || at(hint - 1)->slot->thread > newest->slot->thread))
+			newest = at(hint - 1);
 		full = full && hint;
 	}
 	/* A hint is only ever lost where all places were taken. */
-	for (uint32_t i = 0; full && i < used; i++)
+	for (uint32_t i = 0; full && !newest && i < used; i++)
 		if (has(at(i), key))
-			return at(i);
-	return NULL;
+			newest = at(i);
+	return newest;
 }
 
 struct pinw_thread *pinw_registry_by_handle(pthread_t handle)
@@ -300,6 +304,19 @@ struct pinw_thread *pinw_registry_by_handle(pthread_t handle)
 struct pinw_thread *pinw_registry_by_tid(uint32_t tid)
 {
 	return find(registry.by_tid, tid, tid, has_tid);
+}
+
+struct pinw_thread *pinw_registry_starting(pthread_t handle)
+{
+	uint32_t used = __atomic_load_n(&registry.used, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; i < used; i++) {
+		struct pinw_thread *thread = at(i);
+
+		if (__atomic_load_n(&thread->slot->state, __ATOMIC_ACQUIRE) == PINW_SLOT_CREATED && thread->handle == handle)
+			return thread;
+	}
+	return NULL;
 }
 
 void pinw_registry_each(void (*fn)(struct pinw_thread *, void *), void *arg)

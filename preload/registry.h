@@ -34,6 +34,10 @@ void pinw_registry_set_tid(struct pinw_thread *thread, uint32_t tid);
 struct pinw_thread *pinw_registry_by_handle(pthread_t handle);
 struct pinw_thread *pinw_registry_by_tid(uint32_t tid);
 
+/* The created thread with this handle that has not reached its start routine, though nobody made it findable yet: only
+ * the C library has told it its handle. Looks at every thread. */
+struct pinw_thread *pinw_registry_starting(pthread_t handle);
+
 /* Calls fn for each thread whose slot is not free. */
 void pinw_registry_each(void (*fn)(struct pinw_thread *, void *), void *arg);
 

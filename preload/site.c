@@ -317,17 +317,36 @@ void pinw_site_child(void)
 		pinw_unwind_poison();
 }
 
-unsigned pinw_site_frames(uint32_t id, const uintptr_t **ret_pcs, uint16_t *ret_flags)
+static struct site *site_by_id(uint32_t id)
 {
 	for (unsigned b = 0; b < SITE_BUCKETS; b++) {
 		struct site *site = __atomic_load_n(&table.sites[b], __ATOMIC_ACQUIRE);
 
 		for (; site; site = __atomic_load_n(&site->next, __ATOMIC_ACQUIRE))
-			if (site->id == id) {
-				*ret_pcs = site->pcs;
-				*ret_flags = site->flags;
-				return site->count;
-			}
+			if (site->id == id)
+				return site;
 	}
-	return 0;
+	return NULL;
+}
+
+void pinw_site_keep(uint32_t id)
+{
+	struct site *site = id ? site_by_id(id) : NULL;
+
+	if (!site || site->image_gen == pinw_shim.image_gen)
+		return;
+	for (unsigned i = 0; i < site->count; i++)
+		pinw_module_keep(site->frames[i].module);
+	emit(site);
+}
+
+unsigned pinw_site_frames(uint32_t id, const uintptr_t **ret_pcs, uint16_t *ret_flags)
+{
+	const struct site *site = site_by_id(id);
+
+	if (!site)
+		return 0;
+	*ret_pcs = site->pcs;
+	*ret_flags = site->flags;
+	return site->count;
 }

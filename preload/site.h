@@ -32,6 +32,9 @@ uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where);
 /* Frees the lock and forgets what was recorded, in a fork child. */
 void pinw_site_child(void);
 
+/* Records a site of the parent's in a fork child's trace, before its first use there. One thread only. */
+void pinw_site_keep(uint32_t id);
+
 /* Around fork: nobody may be inside the unwinder while the process is copied. */
 void pinw_site_fork_prepare(void);
 void pinw_site_fork_done(void);

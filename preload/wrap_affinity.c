@@ -42,10 +42,13 @@ static bool is_borrower(void)
 	return pinw_proc_tid() != pinw_tls.tid;
 }
 
-static void aim_at_self(struct change *change)
+/* At whoever runs this code. A vfork child is nobody of ours, and a thread whose end is booked has no ledger any more. */
+static void aim_at_self(struct change *change, uint32_t tid)
 {
-	change->tid = pinw_tls.tid;
+	change->tid = tid;
 	change->relation = PINW_REL_SELF;
+	if (change->in_vfork)
+		return;
 	change->target = pinw_tls.ended ? NULL : change->self;
 	change->target_seq = pinw_tls.seq;
 }
@@ -53,36 +56,37 @@ static void aim_at_self(struct change *change)
 static void aim_at_tid(struct change *change, uint32_t tid)
 {
 	change->in_vfork = is_borrower();
+	uint32_t own = change->in_vfork ? pinw_proc_tid() : pinw_tls.tid;
+	if (tid == 0 || tid == own) {
+		aim_at_self(change, own);
+		return;
+	}
+	bool ours = true;
 	change->tid = tid;
-	if (change->in_vfork && tid == 0) {
-		change->tid = pinw_proc_tid();
-		change->relation = PINW_REL_OTHER_PROCESS;
-		return;
-	}
-	if (tid == 0 || tid == pinw_tls.tid) {
-		aim_at_self(change);
-		return;
-	}
 	change->target = pinw_registry_by_tid(tid);
-	if (!change->target && pinw_proc_is_our_task(pinw_shim.pid, tid))
-		change->target = pinw_life_adopt_tid(tid, 0);
-	change->relation = change->target ? PINW_REL_CROSS : PINW_REL_OTHER_PROCESS;
+	if (!change->target) {
+		ours = pinw_proc_is_our_task(pinw_shim.pid, tid);
+		change->target = ours ? pinw_life_adopt_tid(tid, 0) : NULL;
+	}
 	if (change->target)
 		change->target_seq = change->target->slot->thread;
+	change->relation = ours && !change->in_vfork ? PINW_REL_CROSS : PINW_REL_OTHER_PROCESS;
 }
 
-/* A pthread_t is always a thread of ours; one that nobody saw created is known to the C library alone. */
+/* A pthread_t is always a thread of ours. One that nobody saw created is known to the C library alone; one that has
+ * not started yet has no tid in our books, but it has a struct. */
 static void aim_at_handle(struct change *change, pthread_t handle)
 {
+	bool own = handle == pthread_self();
 	clockid_t clock;
 
 	change->in_vfork = is_borrower();
-	change->relation = PINW_REL_CROSS;
-	if (handle == pthread_self()) {
-		aim_at_self(change);
+	if (own && !change->in_vfork) {
+		aim_at_self(change, pinw_tls.tid);
 		return;
 	}
-	change->target = pinw_registry_by_handle(handle);
+	change->relation = change->in_vfork ? PINW_REL_OTHER_PROCESS : PINW_REL_CROSS;
+	change->target = own ? change->self : pinw_registry_by_handle(handle);
 	if (change->target) {
 		change->target_seq = change->target->slot->thread;
 		change->tid = change->target->slot->tid;

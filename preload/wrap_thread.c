@@ -98,8 +98,10 @@ static void count_creation(const struct creation *c)
 }
 
 /* Books a creation that returned. The new thread may be gone by now: only its sequence is used. */
-static void record_creation(const struct creation *c, int error)
+static void record_creation(const struct creation *c, const pthread_attr_t *attr, int error)
 {
+	uint64_t mask[pinw_shim.mask_words];
+	bool has_mask = c->flags & PINW_THREAD_ATTR_AFFINITY && pinw_attr_mask(attr, mask);
 	uint64_t latency = pinw_now() - c->start_ns;
 	struct pinw_rec_create record = {
 	    .e = {.time_ns = c->start_ns, .thread = pinw_tls.seq, .site = c->site},
@@ -113,7 +115,7 @@ static void record_creation(const struct creation *c, int error)
 		pinw_count(threads_create_failed, 1);
 	else
 		pinw_ledger_histogram(&pinw_shim.live->create_ns, latency);
-	pinw_trace_event(PINW_REC_THREAD_CREATE, &record, sizeof(record), NULL, 0);
+	pinw_trace_event(PINW_REC_THREAD_CREATE, &record, sizeof(record), mask, has_mask ? sizeof(mask) : 0);
 }
 
 static void give_up(struct creation *c)
@@ -123,7 +125,7 @@ static void give_up(struct creation *c)
 }
 
 /* Books the outcome: `error` is 0 or what the creator will be told. */
-static void conclude(struct creation *c, uint64_t live, int error)
+static void conclude(struct creation *c, const pthread_attr_t *attr, uint64_t live, int error)
 {
 	if (error == 0) {
 		count_creation(c);
@@ -134,7 +136,7 @@ static void conclude(struct creation *c, uint64_t live, int error)
 		pinw_uncount(threads_live, 1);
 		give_up(c);
 	}
-	record_creation(c, error);
+	record_creation(c, attr, error);
 }
 
 static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(void *), void *arg,
@@ -150,7 +152,7 @@ static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(v
 	c.thread->arg = arg;
 	uint64_t live = pinw_ledger_live();
 	int r = pinw_real.pthread_create(&c.thread->handle, attr, pinw_trampoline, c.thread);
-	conclude(&c, live, r);
+	conclude(&c, attr, live, r);
 	return r;
 }
 
@@ -180,7 +182,7 @@ int thrd_create_234(thrd_t *out, thrd_start_t routine, void *arg)
 	uint64_t live = pinw_ledger_live();
 	/* The C library reads the low half of what the start routine returns: the trampoline serves both kinds. */
 	int r = pinw_real.thrd_create(&c.thread->handle, (thrd_start_t)(void *)pinw_trampoline, c.thread);
-	conclude(&c, live, errno_of_thrd(r));
+	conclude(&c, NULL, live, errno_of_thrd(r));
 	return r;
 }
 PINW_ALSO(thrd_create_234, v228, "thrd_create@GLIBC_2.28");
