@@ -29,6 +29,7 @@ static struct {
 	uint32_t chunks_used;
 	uint32_t capacity; /* atomic */
 	uint32_t used;     /* atomic: indices handed out at least once */
+	uint32_t named;    /* atomic: counts handles given */
 	uint64_t free;     /* atomic: tag << 32 | index + 1 */
 	struct pinw_lock lock;
 	uint32_t *by_handle; /* HINTS entries, atomic: index + 1, only a hint */
@@ -63,17 +64,24 @@ static uint32_t *map_hints(void)
 	return hints;
 }
 
-/* Adds room for `count` threads. Slots that do not fit in the file live in private memory: the ledger stays right,
- * only nobody can read them there. */
-static bool add_chunk(uint32_t count, void *slots, bool filed)
+static struct pinw_thread *map_threads(uint32_t count)
+{
+	return map_private(count * sizeof(struct pinw_thread));
+}
+
+/* Adds room for `count` threads. Without slots in the file they live in private memory: the ledger stays right,
+ * only nobody can read them there. Takes `threads` over, also when it fails. */
+static bool add_chunk(uint32_t count, struct pinw_thread *threads, void *slots, bool filed)
 {
 	struct chunk *chunk = &registry.chunks[registry.chunks_used];
-	struct pinw_thread *threads = map_private(count * sizeof(*threads));
 
-	if (!slots)
+	if (threads && !slots)
 		slots = map_private(count * pinw_slot_bytes());
-	if (!threads || !slots)
+	if (!threads || !slots) {
+		if (threads)
+			pinw_sys2(SYS_munmap, threads, count * sizeof(*threads));
 		return false;
+	}
 	*chunk = (struct chunk){
 	    .first = registry.capacity, .count = count, .threads = threads, .slots = slots, .filed = filed};
 	for (uint32_t i = 0; i < count; i++) {
@@ -86,24 +94,27 @@ static bool add_chunk(uint32_t count, void *slots, bool filed)
 	return true;
 }
 
+/* The memory comes first: the file cannot give back what it grew by. */
+static bool grow_locked(uint32_t full)
+{
+	uint32_t count = CHUNK_FIRST_GROWN << (registry.chunks_used - 1);
+	struct pinw_thread *threads = registry.chunks_used < CHUNKS_MAX ? map_threads(count) : NULL;
+	void *slots = NULL;
+
+	if (!threads)
+		return false;
+	bool filed = pinw_trace_grow_slots(full, count, &slots) == 0;
+	return add_chunk(count, threads, slots, filed);
+}
+
 /* Doubles the room unless somebody did meanwhile. */
 static bool grow(uint32_t full)
 {
 	struct pinw_lock_state state;
-	bool ok = true;
 
 	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) || pinw_lock_take(&registry.lock, GROW_WAIT_NS, &state) < 0)
 		return false;
-	if (registry.capacity == full) {
-		uint32_t count = CHUNK_FIRST_GROWN << (registry.chunks_used - 1);
-		void *slots = NULL;
-
-		ok = registry.chunks_used < CHUNKS_MAX;
-		if (ok) {
-			bool filed = pinw_trace_grow_slots(full, count, &slots) == 0;
-			ok = add_chunk(count, slots, filed);
-		}
-	}
+	bool ok = registry.capacity != full || grow_locked(full);
 	pinw_lock_give(&registry.lock, &state);
 	return ok;
 }
@@ -127,7 +138,7 @@ int pinw_registry_init(void)
 		registry.by_handle = map_hints();
 	if (!registry.by_tid)
 		registry.by_tid = map_hints();
-	return registry.by_handle && registry.by_tid && add_chunk(count, slots, true) ? 0 : -ENOMEM;
+	return registry.by_handle && registry.by_tid && add_chunk(count, map_threads(count), slots, true) ? 0 : -ENOMEM;
 }
 
 /* ---- taking and giving --------------------------------------------------------------- */
@@ -249,6 +260,7 @@ static void put_hint(uint32_t *hints, unsigned start, uint32_t index)
 void pinw_registry_set_handle(struct pinw_thread *thread, pthread_t handle)
 {
 	thread->handle = handle;
+	thread->named = __atomic_add_fetch(&registry.named, 1, __ATOMIC_RELAXED);
 	thread->slot->pthread = (uint64_t)handle;
 	put_hint(registry.by_handle, handle_slot(handle), thread->index);
 }
@@ -272,28 +284,28 @@ static bool has_tid(const struct pinw_thread *thread, uint64_t tid)
 	       __atomic_load_n(&thread->slot->tid, __ATOMIC_RELAXED) == tid;
 }
 
-/* The newest thread with this key: a pthread_t is reused as soon as its joiner returned, which may be before that
- * joiner's wrapper has let go of the thread that had it. */
+/* The thread that was given this key last: a pthread_t is reused as soon as its joiner returned, which may be before
+ * that joiner's wrapper has let go of the thread that had it. */
 static struct pinw_thread *find(const uint32_t *hints, unsigned start, uint64_t key,
 				bool (*has)(const struct pinw_thread *, uint64_t))
 {
 	uint32_t used = __atomic_load_n(&registry.used, __ATOMIC_ACQUIRE);
-	struct pinw_thread *newest = NULL;
+	struct pinw_thread *last = NULL;
 	bool full = true;
 
 	for (unsigned i = 0; i < PROBES; i++) {
 		uint32_t hint = __atomic_load_n(&hints[(start + i) & (HINTS - 1)], __ATOMIC_ACQUIRE);
 
 		if (hint && hint <= used && has(at(hint - 1), key) &&
-		    (!newest || at(hint - 1)->slot->thread > newest->slot->thread))
-			newest = at(hint - 1);
+		    (!last || (int32_t)(at(hint - 1)->named - last->named) > 0))
+			last = at(hint - 1);
 		full = full && hint;
 	}
 	/* A hint is only ever lost where all places were taken. */
-	for (uint32_t i = 0; full && !newest && i < used; i++)
+	for (uint32_t i = 0; full && !last && i < used; i++)
 		if (has(at(i), key))
-			newest = at(i);
-	return newest;
+			last = at(i);
+	return last;
 }
 
 struct pinw_thread *pinw_registry_by_handle(pthread_t handle)
