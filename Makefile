@@ -102,6 +102,7 @@ TEST_SRC := \
   tests/test_model.c \
   tests/test_pattern.c \
   tests/test_reader.c \
+  tests/test_registry.c \
   tests/test_report.c \
   tests/test_run.c \
   tests/test_symbols.c \
@@ -159,11 +160,11 @@ CLI_OBJ := $(call obj,cli,$(REPORTS_SRC) $(POLICY_SRC))
 UNIT_OBJ := $(call obj,test,$(TEST_SRC) $(UNIT_SRC))
 E2E_OBJ := $(call obj,test,$(E2E_SRC))
 
-# Changed flags rebuild what they concern, as changed sources do.
+# Changed flags rebuild, as changed sources do.
+ALL_FLAGS = $(CC) $(CXX) $(CFLAGS) $(BASE) $(STRICT) $(SANFLAGS) $(PRELOAD_CFLAGS) $(TARGET_CFLAGS)
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(CFLAGS) $(BASE) $(STRICT) $(SANFLAGS)' | cmp -s - $@ || \
-	  echo '$(CC) $(CFLAGS) $(BASE) $(STRICT) $(SANFLAGS)' >$@
+	@echo '$(ALL_FLAGS)' | cmp -s - $@ || echo '$(ALL_FLAGS)' >$@
 FORCE:
 
 # A missing header is said with the package that has it, before the compiler stumbles.
