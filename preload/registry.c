@@ -29,7 +29,7 @@ static struct {
 	uint32_t chunks_used;
 	uint32_t capacity; /* atomic */
 	uint32_t used;     /* atomic: indices handed out at least once */
-	uint32_t named;    /* atomic: counts handles given */
+	uint32_t named;    /* atomic: counts handles and tids given */
 	uint64_t free;     /* atomic: tag << 32 | index + 1 */
 	struct pinw_lock lock;
 	uint32_t *by_handle; /* HINTS entries, atomic: index + 1, only a hint */
@@ -267,6 +267,7 @@ void pinw_registry_set_handle(struct pinw_thread *thread, pthread_t handle)
 
 void pinw_registry_set_tid(struct pinw_thread *thread, uint32_t tid)
 {
+	thread->named = __atomic_add_fetch(&registry.named, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&thread->slot->tid, tid, __ATOMIC_RELEASE);
 	put_hint(registry.by_tid, tid, thread->index);
 }
@@ -284,6 +285,11 @@ static bool has_tid(const struct pinw_thread *thread, uint64_t tid)
 	       __atomic_load_n(&thread->slot->tid, __ATOMIC_RELAXED) == tid;
 }
 
+static struct pinw_thread *later(struct pinw_thread *a, struct pinw_thread *b)
+{
+	return a && (int32_t)(a->named - b->named) > 0 ? a : b;
+}
+
 /* The thread that was given this key last: a pthread_t is reused as soon as its joiner returned, which may be before
  * that joiner's wrapper has let go of the thread that had it. */
 static struct pinw_thread *find(const uint32_t *hints, unsigned start, uint64_t key,
@@ -296,15 +302,15 @@ static struct pinw_thread *find(const uint32_t *hints, unsigned start, uint64_t 
 	for (unsigned i = 0; i < PROBES; i++) {
 		uint32_t hint = __atomic_load_n(&hints[(start + i) & (HINTS - 1)], __ATOMIC_ACQUIRE);
 
-		if (hint && hint <= used && has(at(hint - 1), key) &&
-		    (!last || (int32_t)(at(hint - 1)->named - last->named) > 0))
-			last = at(hint - 1);
+		if (hint && hint <= used && has(at(hint - 1), key))
+			last = later(last, at(hint - 1));
 		full = full && hint;
 	}
 	/* A hint is only ever lost where all places were taken. */
-	for (uint32_t i = 0; full && !last && i < used; i++)
+	full = full && !last;
+	for (uint32_t i = 0; full && i < used; i++)
 		if (has(at(i), key))
-			last = at(i);
+			last = later(last, at(i));
 	return last;
 }
 

@@ -138,6 +138,33 @@ Test(registry, finds_by_handle_who_waits_to_be_joined)
 	cr_expect_null(pinw_registry_by_handle(0x7f0000001640));
 }
 
+/* A thread may have ended unseen, or its joiner not have let go of it yet, when its number is given out again. */
+Test(registry, gives_a_number_used_again_to_its_last_owner)
+{
+	pinw_rig_bench_small();
+	struct pinw_thread *first = pinw_rig_thread(5, NULL), *second = pinw_rig_thread(5, NULL);
+
+	cr_expect_eq(pinw_registry_by_tid(5), second);
+	pinw_registry_set_handle(second, 0x40);
+	pinw_registry_set_handle(first, 0x40);
+	cr_expect_eq(pinw_registry_by_handle(0x40), first,
+	             "not the newer thread: the one that was named later");
+	pinw_registry_give(first);
+	cr_expect_eq(pinw_registry_by_handle(0x40), second);
+}
+
+Test(registry, finds_who_has_not_reached_its_start_routine)
+{
+	pinw_rig_bench_small();
+	struct pinw_thread *t = pinw_registry_take();
+
+	t->handle = 0x7f0000000040; /* as the C library writes it */
+	cr_expect_eq(pinw_registry_starting(0x7f0000000040), t);
+	cr_expect_null(pinw_registry_starting(0x7f0000000080));
+	t->slot->state = PINW_SLOT_RUNNING;
+	cr_expect_null(pinw_registry_starting(0x7f0000000040));
+}
+
 /* More than fit in one neighbourhood of the table: the last resort is to look at all. */
 Test(registry, finds_tids_that_share_a_place)
 {
