@@ -107,6 +107,7 @@ TEST_SRC := \
   tests/test_run.c \
   tests/test_symbols.c \
   tests/test_target.c \
+  tests/test_trace.c \
   tests/trace_builder.c
 
 # Tests that run programs as children, bare and audited.
@@ -269,10 +270,10 @@ $(B)/faults/lib%.so: tests/faults/lib%.cpp $(FAULTS_SHARED)
 	$(CXX) $(CXX_CFLAGS) -MF $@.d -fPIC -shared -Wl,-soname,$(@F) -o $@ $(FAULTS_SHARED) $<
 
 # A compiler without some sanitizer builds the others; the row that wants it is skipped.
-$(B)/faults/mixed_static_%: tests/faults/mixed.c $(B)/faults/common.o
+$(filter %_static_address %_static_thread,$(FAULTS_MIXED)): $(B)/faults/mixed_static_%: tests/faults/mixed.c $(B)/faults/common.o
 	-$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fsanitize=$* -static-lib$(patsubst address,asan,$(patsubst thread,tsan,$*)) -o $@ $< $(B)/faults/common.o
 
-$(B)/faults/mixed_%: tests/faults/mixed.c $(B)/faults/common.o
+$(filter-out %_static_address %_static_thread,$(FAULTS_MIXED)): $(B)/faults/mixed_%: tests/faults/mixed.c $(B)/faults/common.o
 	-$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fsanitize=$* -fno-sanitize-recover=all -o $@ $< $(B)/faults/common.o
 
 $(B)/faults/first: FAULT_LIBS := -L$(B)/faults -lfirst -Wl,-rpath,'$$ORIGIN'
