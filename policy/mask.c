@@ -2,18 +2,17 @@
 #include "policy/mask.h"
 
 #include <errno.h>
+#include <string.h>
 
 void pinw_mask_load(uint64_t *dst, unsigned words, const void *src, size_t cpusetsize)
 {
-	const unsigned char *bytes = src;
 	size_t n = (size_t)words * 8;
 
 	for (unsigned i = 0; i < words; i++)
 		dst[i] = 0;
-	if (n > cpusetsize)
-		n = cpusetsize;
-	for (size_t i = 0; i < n; i++)
-		dst[i / 8] |= (uint64_t)bytes[i] << (i % 8 * 8);
+	/* A mask cut inside a word has its low CPUs first: little endian, as the trace is. */
+	if (cpusetsize)
+		memcpy(dst, src, n < cpusetsize ? n : cpusetsize);
 }
 
 void pinw_mask_copy(uint64_t *dst, const uint64_t *src, unsigned words)
