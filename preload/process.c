@@ -52,14 +52,15 @@ void pinw_image_resume(void)
 
 void pinw_vfork_child(void)
 {
-	pinw_tls.in_vfork = 1;
+	pinw_tls.in_vfork++; /* a vfork child may vfork */
 }
 
 void pinw_vfork_parent(long result)
 {
-	pinw_tls.in_vfork = 0;
 	if (result < 0)
-		errno = (int)-result;
+		errno = (int)-result; /* no child was there to mark */
+	else
+		pinw_tls.in_vfork--;
 }
 
 void pinw_clone_watch(int flags)

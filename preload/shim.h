@@ -80,7 +80,7 @@ struct pinw_tls {
 	uint32_t tid;
 	uint8_t ended;              /* its end was recorded: later events are late */
 	uint8_t exit_called;        /* pthread_exit or thrd_exit was called */
-	uint8_t in_vfork;           /* a vfork child runs on this thread's stack */
+	uint8_t in_vfork;           /* vfork children, one in the other, that run on this thread's stack */
 	uint8_t starting;           /* inside pinw_ensure_init */
 	uint8_t trampolined;        /* its end is seen by pinw_trampoline */
 };
