@@ -7,14 +7,14 @@ struct pinw_real pinw_real;
 long (*pinw_real_syscall)(long, ...);
 int (*pinw_real_clone)(int (*)(void *), void *, int, void *, ...);
 
-/* The next definition after ours. The version keeps dlvsym from ever failing
- * with a message, which it would allocate, on the C library we know; an older or
- * newer one may still know the name under another version. */
+/* The next definition after ours. Without a version first: another preload or a sanitizer behind us defines the
+ * name without one, and asking for the C library's would pass it by (a thread that ThreadSanitizer did not see
+ * made crashes). On the C library we know neither call fails with a message, which it would allocate. */
 static void *next_symbol(const char *name, const char *version)
 {
-	void *p = dlvsym(RTLD_NEXT, name, version);
+	void *p = dlsym(RTLD_NEXT, name);
 
-	return p ? p : dlsym(RTLD_NEXT, name);
+	return p ? p : dlvsym(RTLD_NEXT, name, version);
 }
 
 unsigned pinw_real_resolve(unsigned *ret_first)

@@ -49,8 +49,15 @@ pid_t Fork_234(void)
 static void record_exec(const struct pinw_thread *self, const char *path, uint16_t flags, int error,
 			struct pinw_where where)
 {
-	char copy[PINW_PATH_MAX];
-	size_t len = strnlen(copy, pinw_proc_peek(copy, path, sizeof(copy))); /* exec answers a bad pointer with EFAULT */
+	/* Off the stack, which may be small. Whoever comes while it is in use (by the image of this number: a fork
+	 * child finds it free) goes without the path. */
+	static char copy[PINW_PATH_MAX];
+	static uint32_t user;
+	uint32_t gen = pinw_shim.image_gen, before = __atomic_load_n(&user, __ATOMIC_RELAXED);
+	bool mine = before != gen &&
+		    __atomic_compare_exchange_n(&user, &before, gen, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	/* exec answers a bad pointer with EFAULT */
+	size_t len = mine ? strnlen(copy, pinw_proc_peek(copy, path, sizeof(copy))) : 0;
 	struct pinw_rec_exec record = {
 	    .e = {.time_ns = pinw_now(), .thread = pinw_tls.seq, .site = pinw_site(self, where)},
 	    .flags = flags,
@@ -59,6 +66,8 @@ static void record_exec(const struct pinw_thread *self, const char *path, uint16
 	};
 
 	pinw_trace_event(PINW_REC_EXEC, &record, sizeof(record), copy, len);
+	if (mine)
+		__atomic_store_n(&user, 0, __ATOMIC_RELEASE);
 }
 
 /* Before an exec: the image is about to end. NULL: nothing to book here (recording is off, or a vfork child, whose
@@ -104,6 +113,27 @@ static int exec_path(const char *path, char *const argv[], char *const envp[], s
 	return after_exec(self, path, envp, where);
 }
 
+/* The forms that keep the environment go to their like, for what another preload wraps there. */
+static int exec_path_here(const char *path, char *const argv[], struct pinw_where where)
+{
+	struct pinw_thread *self = before_exec(path, environ, where);
+
+	if (!pinw_real.execv)
+		return pinw_missing();
+	pinw_real.execv(path, argv);
+	return after_exec(self, path, environ, where);
+}
+
+static int exec_search_here(const char *file, char *const argv[], struct pinw_where where)
+{
+	struct pinw_thread *self = before_exec(file, environ, where);
+
+	if (!pinw_real.execvp)
+		return pinw_missing();
+	pinw_real.execvp(file, argv);
+	return after_exec(self, file, environ, where);
+}
+
 static int exec_search(const char *file, char *const argv[], char *const envp[], struct pinw_where where)
 {
 	struct pinw_thread *self = before_exec(file, envp, where);
@@ -123,13 +153,13 @@ int execve_225(const char *path, char *const argv[], char *const envp[])
 PINW_WRAPPER("execv@@GLIBC_2.2.5")
 int execv_225(const char *path, char *const argv[])
 {
-	return exec_path(path, argv, environ, PINW_WHERE());
+	return exec_path_here(path, argv, PINW_WHERE());
 }
 
 PINW_WRAPPER("execvp@@GLIBC_2.2.5")
 int execvp_225(const char *file, char *const argv[])
 {
-	return exec_search(file, argv, environ, PINW_WHERE());
+	return exec_search_here(file, argv, PINW_WHERE());
 }
 
 PINW_WRAPPER("execvpe@@GLIBC_2.11")
@@ -186,7 +216,7 @@ int execl_225(const char *path, const char *arg0, ...)
 	va_start(args, arg0);
 	FILL_LIST(argv, count, arg0, args);
 	va_end(args);
-	return exec_path(path, argv, environ, PINW_WHERE());
+	return exec_path_here(path, argv, PINW_WHERE());
 }
 
 PINW_WRAPPER("execlp@@GLIBC_2.2.5")
@@ -199,7 +229,7 @@ int execlp_225(const char *file, const char *arg0, ...)
 	va_start(args, arg0);
 	FILL_LIST(argv, count, arg0, args);
 	va_end(args);
-	return exec_search(file, argv, environ, PINW_WHERE());
+	return exec_search_here(file, argv, PINW_WHERE());
 }
 
 PINW_WRAPPER("execle@@GLIBC_2.2.5")
