@@ -14,6 +14,7 @@
 #define MODULES_MAX 2048u
 #define BUILD_ID_MAX 32u
 #define PATHS_BYTES (256u << 10)
+#define NOT_INLINED __attribute__((noinline)) /* their locals would add up, on stacks that may be small */
 
 struct module {
 	uintptr_t start, end, base;
@@ -99,7 +100,7 @@ static size_t read_path(const struct module *m, char *buf, size_t size)
 
 /* ---- the table ---------------------------------------------------------------------- */
 
-static void emit(uint32_t id, struct module *m)
+static NOT_INLINED void emit(uint32_t id, struct module *m)
 {
 	struct pinw_rec_module record = {
 	    .id = id,
@@ -116,7 +117,7 @@ static void emit(uint32_t id, struct module *m)
 }
 
 /* Does the entry still describe what the loader has mapped there? */
-static bool is_current(struct module *m, const struct module *seen, uint32_t gen)
+static NOT_INLINED bool is_current(struct module *m, const struct module *seen, uint32_t gen)
 {
 	static char path[PINW_PATH_MAX]; /* off the stack: it may be small */
 	struct module now = *seen;
@@ -134,7 +135,7 @@ static bool is_current(struct module *m, const struct module *seen, uint32_t gen
 	return true;
 }
 
-static uint32_t add(const struct module *seen, uint32_t gen)
+static NOT_INLINED uint32_t add(const struct module *seen, uint32_t gen)
 {
 	size_t room = sizeof(modules.paths) - modules.paths_used;
 
