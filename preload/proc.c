@@ -266,20 +266,22 @@ void pinw_proc_stderr_init(void)
 	}
 }
 
-/* A write to a pipe without a reader raises SIGPIPE in the writing thread: held back, and taken off the
- * pending set again unless one was pending before. */
+/* A write to a pipe without a reader raises SIGPIPE in the writing thread, one past RLIMIT_FSIZE SIGXFSZ: held back, and
+ * taken off the pending set again unless one was pending before. */
 long pinw_proc_write(int fd, const char *text, size_t len)
 {
-	uint64_t sigpipe = UINT64_C(1) << (SIGPIPE - 1), before = 0, pending = 0;
+	const uint64_t sigpipe = UINT64_C(1) << (SIGPIPE - 1), sigxfsz = UINT64_C(1) << (SIGXFSZ - 1);
+	uint64_t both = sigpipe | sigxfsz, before = 0, pending = 0;
 	struct {
 		int64_t sec, nsec;
 	} now = {0, 0};
 
-	pinw_sys4(SYS_rt_sigprocmask, SIG_BLOCK, &sigpipe, &before, sizeof(sigpipe));
+	pinw_sys4(SYS_rt_sigprocmask, SIG_BLOCK, &both, &before, sizeof(both));
 	pinw_sys2(SYS_rt_sigpending, &pending, sizeof(pending));
 	long r = pinw_sys3(SYS_write, fd, text, len);
-	if (r == -EPIPE && !(pending & sigpipe))
-		pinw_sys4(SYS_rt_sigtimedwait, &sigpipe, 0, &now, sizeof(sigpipe));
+	uint64_t raised = (r == -EPIPE ? sigpipe : r == -EFBIG ? sigxfsz : 0) & ~pending;
+	if (raised)
+		pinw_sys4(SYS_rt_sigtimedwait, &raised, 0, &now, sizeof(raised));
 	pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof(before));
 	return r;
 }
