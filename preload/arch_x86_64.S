@@ -146,6 +146,8 @@ pinw_entry_syscall:
 	je	1f
 	cmpq	$231, %rdi		/* exit_group */
 	je	1f
+	cmpq	$60, %rdi		/* exit */
+	je	1f
 0:	movq	pinw_real_syscall(%rip), %r11
 	testq	%r11, %r11
 	je	2f
@@ -191,6 +193,11 @@ pinw_entry_clone:
 	.p2align 4
 pinw_entry_vfork:
 	.cfi_startproc
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	call	pinw_vfork_prepare
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
 	popq	%rdi
 	.cfi_adjust_cfa_offset -8
 	.cfi_register %rip, %rdi

@@ -8,6 +8,7 @@
 #include "preload/shim.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -35,6 +36,7 @@ static struct pinw_trace_live spare_live; /* counters while there is no trace */
 static struct pinw_trace_setup setup;     /* too large for a small stack */
 static struct pinw_identity own_identity;
 static struct pinw_thread_copy fork_copy;
+static uint32_t image_flags; /* PINW_HDR_* that hold for fork children too */
 
 struct pinw_shim pinw_shim = {.image_gen = 1, .live = &spare_live};
 __thread struct pinw_tls pinw_tls;
@@ -45,7 +47,7 @@ _Static_assert(sizeof(struct pinw_tls) <= 64, "the shim may take 64 bytes of sta
 
 void pinw_off(const char *why, int error)
 {
-	char line[PINW_PATH_MAX + 256];
+	static char line[PINW_PATH_MAX + 256];
 	size_t n;
 
 	__atomic_store_n(&pinw_shim.status, PINW_STATUS_OFF, __ATOMIC_RELEASE);
@@ -82,8 +84,7 @@ static int start_image(const struct pinw_identity *parent, const struct pinw_thr
 
 	if (r < 0)
 		return r;
-	if (pinw_clock_is_faked())
-		setup.header.flags |= PINW_HDR_CLOCK_MISMATCH;
+	setup.header.flags |= image_flags;
 	pinw_shim.start_mono_ns = setup.header.start_mono_ns;
 	struct pinw_trace_live *live;
 	r = pinw_trace_open(&setup, &live);
@@ -100,7 +101,7 @@ static int start_image(const struct pinw_identity *parent, const struct pinw_thr
 
 static void off_for_image(int error)
 {
-	char why[PINW_PATH_MAX + 32];
+	static char why[PINW_PATH_MAX + 32]; /* off the stack: a fork child's may be small */
 	size_t n = pinw_put(why, sizeof(why), 0, "cannot create ");
 
 	pinw_put(why, sizeof(why), n, setup.path[0] ? setup.path : pinw_config.output);
@@ -126,6 +127,8 @@ static void start_first_image(void)
 		return;
 	}
 	pinw_life_init();
+	if (pinw_clock_is_faked())
+		image_flags |= PINW_HDR_CLOCK_MISMATCH;
 	r = start_image(NULL, NULL);
 	if (r < 0) {
 		off_for_image(r);
@@ -175,14 +178,13 @@ static const struct pinw_thread_copy *copy_forker(void)
 	return &fork_copy;
 }
 
-void pinw_child_init(void)
+/* Leaves the parent's trace and starts the child's own. A sealed child may not open one: it goes unrecorded. */
+static void restart_image(void)
 {
-	if (__atomic_load_n(&pinw_shim.status, __ATOMIC_ACQUIRE) != PINW_STATUS_ON || *pinw_shim.fork_canary)
-		return;
-	pinw_tls.starting = 1;
-	__atomic_store_n(&pinw_shim.status, PINW_STATUS_STARTING, __ATOMIC_RELEASE);
 	const struct pinw_thread_copy *copy = copy_forker();
 	struct pinw_identity parent = own_identity;
+	int status = PINW_STATUS_OFF;
+
 	pinw_trace_abandon();
 	pinw_shim.live = &spare_live;
 	pinw_shim.shared_vm = false;
@@ -190,34 +192,35 @@ void pinw_child_init(void)
 	pinw_site_child();
 	pinw_log_child();
 	pinw_tls.thread = NULL;
-	if (pinw_config.follow && !pinw_shim.sealed) { /* a sealed child may not open a trace: it goes unrecorded */
+	pinw_tls.in_vfork = 0;
+	if (pinw_config.follow && !pinw_shim.sealed) {
 		pinw_shim.pid = pinw_proc_pid();
 		int r = start_image(&parent, copy);
 		if (r < 0)
 			off_for_image(r);
-	} else
-		__atomic_store_n(&pinw_shim.status, PINW_STATUS_OFF, __ATOMIC_RELEASE);
+		else
+			status = PINW_STATUS_ON;
+	}
 	*pinw_shim.fork_canary = pinw_shim.image_gen;
+	__atomic_store_n(&pinw_shim.status, status, __ATOMIC_RELEASE);
+}
+
+void pinw_child_init(void)
+{
+	uint64_t all = ~UINT64_C(0), before = 0;
+	bool sealed = pinw_shim.sealed;
+
+	if (__atomic_load_n(&pinw_shim.status, __ATOMIC_ACQUIRE) != PINW_STATUS_ON || *pinw_shim.fork_canary)
+		return;
+	/* A handler that forks halfway would have a child that believes it is us. */
+	if (!sealed)
+		pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
+	pinw_tls.starting = 1;
+	__atomic_store_n(&pinw_shim.status, PINW_STATUS_STARTING, __ATOMIC_RELEASE);
+	restart_image();
 	pinw_tls.starting = 0;
-	int starting = PINW_STATUS_STARTING;
-	__atomic_compare_exchange_n(&pinw_shim.status, &starting, PINW_STATUS_ON, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
-}
-
-static void before_fork(void)
-{
-	if (__atomic_load_n(&pinw_shim.status, __ATOMIC_ACQUIRE) == PINW_STATUS_ON)
-		pinw_site_fork_prepare();
-}
-
-static void after_fork_parent(void)
-{
-	pinw_site_fork_done();
-}
-
-static void after_fork_child(void)
-{
-	pinw_child_init();
-	pinw_site_fork_done();
+	if (!sealed)
+		pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof(before));
 }
 
 /* ---- the way in ------------------------------------------------------------------------ */
@@ -237,8 +240,10 @@ struct pinw_thread *__attribute__((noinline)) pinw_enter_slow(void)
 
 bool pinw_is_own_process(void)
 {
+	if (pinw_tls.in_vfork) /* even in a pid namespace of its own, where it may have our pid */
+		return false;
 	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
-		return !pinw_tls.in_vfork;
+		return !__atomic_load_n(&pinw_shim.shared_vm, __ATOMIC_RELAXED);
 	return pinw_proc_pid() == pinw_shim.pid && pinw_proc_tid() == pinw_tls.tid;
 }
 
@@ -272,8 +277,10 @@ void pinw_construct(char **argv)
 		return;
 	know_main_stack(argv);
 	pinw_clock_init();
-	if (pinw_unwind_open() < 0)
+	if (pinw_unwind_open() < 0) {
+		image_flags |= PINW_HDR_NO_UNWINDER;
 		pinw_trace_set_flags(PINW_HDR_NO_UNWINDER);
-	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+	}
+	pthread_atfork(NULL, NULL, pinw_child_init);
 	on_exit(at_exit, NULL);
 }

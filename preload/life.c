@@ -30,8 +30,8 @@ static struct pinw_slot ended_slot;
 static uint64_t ended_mask[PINW_MASK_WORDS_MAX];
 static struct pinw_thread ended_thread = {.slot = &ended_slot, .mask = ended_mask};
 
-static pthread_key_t adopted_key;
-static bool adopted_key_made;
+static pthread_key_t watch_key;
+static bool watch_key_made;
 static bool clockid_has_tid; /* pthread_getcpuclockid was seen to encode the kernel's tid */
 static uint32_t recent_ends[RECENT_ENDS]; /* tids that ended but may still be listed, atomic */
 static uint32_t recent_next;
@@ -151,7 +151,9 @@ struct pinw_start pinw_thread_begin(struct pinw_thread *thread, uintptr_t cfa)
 	pinw_tls = (struct pinw_tls){.thread = thread, .seq = slot->thread, .trampolined = 1};
 	pinw_life_hand_over(thread);
 	pinw_tls.tid = tid_of_handle(thread->handle);
-	thread->stack_lo = cfa - thread->stack_lo; /* the creator left the size there */
+	/* The creator left the size there. The thread's own struct, at `handle`, is less than a page from the top of its stack
+	 * (glibc's nptl/allocatestack.c): this bound never lies below the stack. */
+	thread->stack_lo = (uintptr_t)thread->handle + 4096 - thread->stack_lo;
 	thread->stack_hi = cfa;
 	pinw_registry_set_tid(thread, pinw_tls.tid);
 	uint64_t now = pinw_now();
@@ -202,10 +204,10 @@ static void end_thread(struct pinw_thread *thread, enum pinw_exit how, const uin
 
 void pinw_life_end(enum pinw_exit how)
 {
-	struct pinw_thread *thread = pinw_tls.thread;
-	uint64_t mask[pinw_shim.mask_words];
+	struct pinw_thread *thread = pinw_tls.thread ? pinw_enter() : NULL; /* which notices a fork */
+	uint64_t mask[pinw_shim.mask_words + 1];
 
-	if (!thread || pinw_tls.ended || __atomic_load_n(&pinw_shim.status, __ATOMIC_RELAXED) != PINW_STATUS_ON)
+	if (!thread || pinw_tls.ended)
 		return;
 	uint64_t now = pinw_now();
 	verify_mask(thread, 0, PINW_SEEN_EXIT, now, mask);
@@ -228,18 +230,30 @@ int pinw_trampoline_personality(int version, int actions, uint64_t exception_cla
 	return URC_CONTINUE_UNWIND;
 }
 
-/* Destructor of the key that only adopted threads set: they have no trampoline. */
-static void adopted_end(void *unused)
+void pinw_life_end_unseen(struct pinw_thread *thread, uint64_t now_ns)
+{
+	if (__atomic_load_n(&thread->slot->state, __ATOMIC_ACQUIRE) != PINW_SLOT_EXITED)
+		end_thread(thread, PINW_EXIT_UNKNOWN, thread->mask, now_ns);
+}
+
+/* Destructor of the key that threads set whose end no trampoline may see. */
+static void watched_end(void *unused)
 {
 	(void)unused;
-	pinw_life_end(PINW_EXIT_UNKNOWN);
+	pinw_life_end(pinw_tls.exit_called ? PINW_EXIT_PTHREAD_EXIT : PINW_EXIT_UNKNOWN);
+}
+
+void pinw_life_watch_end(void)
+{
+	if (watch_key_made)
+		pthread_setspecific(watch_key, &watch_key);
 }
 
 void pinw_life_init(void)
 {
 	clockid_t clock;
 
-	adopted_key_made = pthread_key_create(&adopted_key, adopted_end) == 0;
+	watch_key_made = pthread_key_create(&watch_key, watched_end) == 0;
 	clockid_has_tid = pinw_real.pthread_getcpuclockid &&
 			  pinw_real.pthread_getcpuclockid(pthread_self(), &clock) == 0 &&
 			  (uint32_t)~(clock >> 3) == pinw_proc_tid();
@@ -375,8 +389,7 @@ struct pinw_thread *pinw_life_adopt_self(void)
 	pinw_tls.thread = thread;
 	pinw_tls.seq = thread->slot->thread;
 	pinw_tls.tid = tid;
-	if (adopted_key_made)
-		pthread_setspecific(adopted_key, thread);
+	pinw_life_watch_end();
 	return thread;
 }
 
@@ -388,6 +401,19 @@ static bool has_ended(uint32_t tid)
 		if (__atomic_load_n(&recent_ends[i], __ATOMIC_RELAXED) == tid)
 			return true;
 	return pinw_proc_is_exiting(tid);
+}
+
+static void count_unstarted(struct pinw_thread *thread, void *count)
+{
+	*(uint32_t *)count += __atomic_load_n(&thread->slot->state, __ATOMIC_RELAXED) == PINW_SLOT_CREATED;
+}
+
+struct pinw_thread *pinw_life_adopt_named(uint32_t tid)
+{
+	uint32_t unstarted = 0;
+
+	pinw_registry_each(count_unstarted, &unstarted);
+	return unstarted || has_ended(tid) || is_sealed() ? NULL : pinw_life_adopt_tid(tid, 0);
 }
 
 static void meet_task(uint32_t tid, void *unused)
@@ -404,12 +430,6 @@ static void meet_task(uint32_t tid, void *unused)
 	} else if (census.unknown_count < CENSUS_UNKNOWN_MAX)
 		census.unknown[census.unknown_count++] = tid;
 	census.kernel++;
-}
-
-static void count_unstarted(struct pinw_thread *thread, void *unused)
-{
-	(void)unused;
-	census.unstarted += __atomic_load_n(&thread->slot->state, __ATOMIC_RELAXED) == PINW_SLOT_CREATED;
 }
 
 /* Lists tasks until every one is known, or no unknown one can be a thread that is just starting. Returns
@@ -429,7 +449,7 @@ static long list_tasks(void)
 		listed = pinw_proc_each_task(meet_task, NULL);
 		if (listed >= 0 && !census.own_listed)
 			return -ESRCH;
-		pinw_registry_each(count_unstarted, NULL);
+		pinw_registry_each(count_unstarted, &census.unstarted);
 		if (listed < 0 || !census.unknown_count || (!census.unstarted && i))
 			break;
 		pinw_sys2(SYS_nanosleep, &pause, 0);
@@ -446,8 +466,8 @@ static void check_thread(struct pinw_thread *thread, void *arg)
 		return;
 	if (thread->census == census.number)
 		verify_mask(thread, slot->tid, PINW_SEEN_CENSUS, now, mask);
-	else if (slot->flags & PINW_THREAD_ADOPTED)
-		end_thread(thread, PINW_EXIT_UNKNOWN, thread->mask, now);
+	else if (has_ended(slot->tid)) /* adopted, or left by a raw exit */
+		pinw_life_end_unseen(thread, now);
 }
 
 void pinw_life_census(void)

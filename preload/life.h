@@ -32,6 +32,12 @@ void pinw_life_hand_over(struct pinw_thread *thread);
 /* Books the end of the calling thread, once. */
 void pinw_life_end(enum pinw_exit how);
 
+/* Books the end of another thread that is gone without a trace of how, unless it is booked. */
+void pinw_life_end_unseen(struct pinw_thread *thread, uint64_t now_ns);
+
+/* Has the calling thread's end noticed by its thread-specific data, as well. */
+void pinw_life_watch_end(void);
+
 /* The main thread of a new image. With `inherit`, a fork child: the thread that forked, as it was. */
 struct pinw_thread_copy {
 	uintptr_t stack_hi, stack_lo;
@@ -43,6 +49,9 @@ void pinw_life_main(const struct pinw_thread_copy *inherit);
 
 /* Adopts the calling thread, which nobody saw created. NULL without memory. */
 struct pinw_thread *pinw_life_adopt_self(void);
+
+/* Adopts a thread that somebody names by its tid, unless it may be one of ours that is just starting or ending: NULL then. */
+struct pinw_thread *pinw_life_adopt_named(uint32_t tid);
 
 /* Adopts a thread of this process by its tid: it becomes known, its calls will find it. NULL without memory. */
 struct pinw_thread *pinw_life_adopt_tid(uint32_t tid, uint32_t flags);

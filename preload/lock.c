@@ -31,11 +31,16 @@ int pinw_lock_take(struct pinw_lock *lock, uint64_t wait_ns, struct pinw_lock_st
 	if (!try_take(lock)) {
 		start = pinw_clock_mono();
 		while (!try_take(lock)) {
-			if (pinw_clock_mono() - start > wait_ns) {
+			struct {
+				int64_t sec, nsec;
+			} nap = {0, 20000};
+
+			if (pinw_clock_mono() - start >= wait_ns) {
 				pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, 0, sizeof(before));
 				return -EBUSY;
 			}
-			pinw_sys0(SYS_sched_yield);
+			/* Asleep, so that a holder of lower real-time priority runs. */
+			pinw_sys2(SYS_nanosleep, &nap, 0);
 		}
 	}
 	ret_state->sigmask = before;

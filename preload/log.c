@@ -77,22 +77,21 @@ static void put_duration(uint64_t ns)
 	put(units[u].name);
 }
 
-static void put_frame(unsigned number, uintptr_t pc)
+static void put_frame(unsigned number, const struct pinw_rec_frame *frame)
 {
 	char name[160];
-	uint64_t address, offset;
-	uint32_t module = pinw_module_of(pc - 1, &address);
-	const char *path = pinw_module_path(module);
+	uint64_t call = (frame->offset_low | (uint64_t)frame->offset_high << 32) - 1, offset;
+	const char *path = pinw_module_path(frame->module);
 
 	put("    #");
 	put_number(number);
 	put(" ");
-	if (path && pinw_elfsym_name(path, address, name, sizeof(name), &offset) == 0) {
+	if (path && pinw_elfsym_name(path, call, name, sizeof(name), &offset) == 0) {
 		put_escaped(name, sizeof(name));
 		put("+");
 		put_hex(offset + 1);
 	} else
-		put_hex(address + 1);
+		put_hex(call + 1);
 	put(" (");
 	put_escaped(path ? path : "no object: generated code", PINW_PATH_MAX);
 	put(")\n");
@@ -100,15 +99,15 @@ static void put_frame(unsigned number, uintptr_t pc)
 
 static void put_stack(const char *title, uint32_t site)
 {
-	const uintptr_t *pcs;
+	const struct pinw_rec_frame *frames;
 	uint16_t flags = 0;
-	unsigned count = site ? pinw_site_frames(site, &pcs, &flags) : 0;
+	unsigned count = site ? pinw_site_frames(site, &frames, &flags) : 0;
 
 	put("  ");
 	put(title);
 	put(count ? ":\n" : ": unknown\n");
 	for (unsigned i = 0; i < count && i < FRAMES_SHOWN; i++)
-		put_frame(i, pcs[i]);
+		put_frame(i, &frames[i]);
 	if (count > FRAMES_SHOWN || flags & PINW_SITE_TRUNCATED)
 		put("    ... the stack goes on\n");
 }

@@ -47,7 +47,7 @@ long pinw_proc_write(int fd, const char *text, size_t len);
 /* Writes one message to stderr, if it is still the file it was when the image started. */
 void pinw_proc_stderr(const char *text, size_t len);
 
-/* Copies memory that may not be there. Returns how many bytes could be read. */
+/* Copies memory that may not be there. Returns how many bytes could be read; 0 once the target sealed itself. */
 size_t pinw_proc_peek(void *to, const void *from, size_t len);
 
 /* Remembers what stderr is. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -14,6 +15,8 @@
 #include "preload/proc.h"
 #include "preload/registry.h"
 #include "preload/trace.h"
+
+#define PINW_ENTRY_PEEK 512u /* of an LD_PRELOAD entry */
 
 /* ---- the end of an image --------------------------------------------------------------- */
 
@@ -50,6 +53,11 @@ void pinw_image_resume(void)
 
 /* ---- borrowed memory -------------------------------------------------------------------- */
 
+void pinw_vfork_prepare(void)
+{
+	(void)pinw_enter();
+}
+
 void pinw_vfork_child(void)
 {
 	pinw_tls.in_vfork++; /* a vfork child may vfork */
@@ -72,19 +80,26 @@ void pinw_clone_watch(int flags)
 		__atomic_store_n(&pinw_shim.shared_vm, true, __ATOMIC_RELAXED);
 }
 
-static void seal(void)
+void pinw_seal(void)
 {
 	struct pinw_thread *self = pinw_enter();
 
-	if (self && !__atomic_exchange_n(&pinw_shim.sealed, true, __ATOMIC_RELAXED))
+	/* A vfork child seals itself alone. */
+	if (self && pinw_is_own_process() && !__atomic_exchange_n(&pinw_shim.sealed, true, __ATOMIC_RELAXED))
 		pinw_trace_note(pinw_tls.seq, PINW_NOTE_SECCOMP, 0);
+}
+
+/* A call that will seal, if the kernel takes it: the probes that ask for support pass no filter, or another operation. */
+static bool is_sealing(long mode_or_operation, long filter)
+{
+	return mode_or_operation == SECCOMP_SET_MODE_STRICT || (mode_or_operation == SECCOMP_SET_MODE_FILTER && filter);
 }
 
 void pinw_syscall_watch(long nr, long a, long b, long c, long d)
 {
 	uint64_t flags;
 
-	(void)b, (void)c, (void)d;
+	(void)d;
 	switch (nr) {
 	case SYS_clone:
 		pinw_clone_watch((int)a);
@@ -100,11 +115,16 @@ void pinw_syscall_watch(long nr, long a, long b, long c, long d)
 		pinw_clone_watch(CLONE_VM);
 		break;
 	case SYS_seccomp:
-		seal();
+		if (is_sealing(a, c))
+			pinw_seal();
 		break;
-	case SYS_prctl:
-		if (a == PR_SET_SECCOMP)
-			seal();
+	case SYS_prctl: /* its modes are one more than seccomp's operations */
+		if (a == PR_SET_SECCOMP && is_sealing(b - 1, c))
+			pinw_seal();
+		break;
+	case SYS_exit:
+		if (pinw_enter() && !pinw_tls.in_vfork)
+			pinw_life_end(PINW_EXIT_PTHREAD_EXIT);
 		break;
 	case SYS_exit_group:
 		if (pinw_enter())
@@ -117,10 +137,18 @@ void pinw_syscall_watch(long nr, long a, long b, long c, long d)
 
 /* ---- exec --------------------------------------------------------------------------------- */
 
+/* Read carefully: exec answers a bad pointer with EFAULT. */
 bool pinw_env_unfollowed(char *const envp[])
 {
-	for (; envp && *envp; envp++)
-		if (strncmp(*envp, "LD_PRELOAD=", 11) == 0)
-			return strstr(*envp, "libpinwarden.so") == NULL;
-	return true;
+	char text[PINW_ENTRY_PEEK + 1];
+	const char *entry;
+
+	for (; envp && pinw_proc_peek(&entry, envp, sizeof(entry)) == sizeof(entry) && entry; envp++) {
+		text[pinw_proc_peek(text, entry, 11)] = '\0';
+		if (strcmp(text, "LD_PRELOAD=") != 0)
+			continue;
+		text[pinw_proc_peek(text, entry, PINW_ENTRY_PEEK)] = '\0';
+		return strstr(text, "libpinwarden.so") == NULL;
+	}
+	return !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED); /* sealed: nobody can tell */
 }

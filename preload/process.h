@@ -15,9 +15,15 @@ void pinw_image_end(enum pinw_end how, uint32_t status);
 /* An exec that failed: the image goes on. */
 void pinw_image_resume(void);
 
+/* Before a vfork: the child must not be the first that wakes the shim in our memory. */
+void pinw_vfork_prepare(void);
+
 /* Bodies of the marks that pinw_entry_vfork sets around a vfork child. `result` is the kernel's. */
 void pinw_vfork_child(void);
 void pinw_vfork_parent(long result);
+
+/* The target installed seccomp: no optional system call from now on. */
+void pinw_seal(void);
 
 /* Told before syscall() and clone() make calls that change who we are. */
 void pinw_syscall_watch(long nr, long a, long b, long c, long d);

@@ -46,6 +46,7 @@
 	X(int, execvpe, "GLIBC_2.11", (const char *, char *const[], char *const[]))                           \
 	X(int, fexecve, "GLIBC_2.2.5", (int, char *const[], char *const[]))                                   \
 	X(int, execveat, "GLIBC_2.34", (int, const char *, char *const[], char *const[], int))                \
+	X(int, daemon, "GLIBC_2.2.5", (int, int))                                                             \
 	X(void, _exit, "GLIBC_2.2.5", (int))                                                                  \
 	X(void, quick_exit, "GLIBC_2.24", (int))                                                              \
 	X(int, dlclose, "GLIBC_2.34", (void *))

@@ -13,7 +13,7 @@
 #define CHUNK_FIRST_GROWN 128u
 #define HINTS 65536u /* power of two */
 #define PROBES 8u    /* neighbours tried before a hint is overwritten or a search goes through all */
-#define GROW_WAIT_NS 1000000000u
+#define GROW_WAIT_NS 100000000u
 #define MADV_WIPEONFORK_ 18 /* Linux 4.14 */
 
 /* `count` threads and their slots. Published by registry.capacity. */
@@ -124,13 +124,7 @@ int pinw_registry_init(void)
 	uint32_t count;
 	void *slots = pinw_trace_first_slots(&count);
 
-	for (uint32_t i = 0; i < registry.chunks_used; i++) {
-		struct chunk *chunk = &registry.chunks[i];
-
-		pinw_sys2(SYS_munmap, chunk->threads, chunk->count * sizeof(*chunk->threads));
-		if (!chunk->filed)
-			pinw_sys2(SYS_munmap, chunk->slots, chunk->count * pinw_slot_bytes());
-	}
+	/* The parent's threads stay mapped in a fork child: it may return into a wrapper that a handler interrupted. */
 	pinw_lock_reset(&registry.lock);
 	registry.chunks_used = registry.capacity = registry.used = 0;
 	registry.free = 0;
@@ -243,18 +237,15 @@ static bool is_free(const struct pinw_thread *thread)
 /* Leaves a hint in the first place near `start` that is empty or speaks of a freed thread. */
 static void put_hint(uint32_t *hints, unsigned start, uint32_t index)
 {
-	uint32_t *place = &hints[start & (HINTS - 1)];
-
 	for (unsigned i = 0; i < PROBES; i++) {
-		uint32_t *try = &hints[(start + i) & (HINTS - 1)];
-		uint32_t hint = __atomic_load_n(try, __ATOMIC_RELAXED);
+		uint32_t *place = &hints[(start + i) & (HINTS - 1)];
+		uint32_t hint = __atomic_load_n(place, __ATOMIC_RELAXED);
 
-		if (!hint || hint == index + 1 || is_free(at(hint - 1))) {
-			place = try;
-			break;
-		}
+		if ((!hint || hint == index + 1 || is_free(at(hint - 1))) &&
+		    __atomic_compare_exchange_n(place, &hint, index + 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+			return;
 	}
-	__atomic_store_n(place, index + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&hints[start & (HINTS - 1)], index + 1, __ATOMIC_RELEASE);
 }
 
 void pinw_registry_set_handle(struct pinw_thread *thread, pthread_t handle)

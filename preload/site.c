@@ -10,7 +10,7 @@
 #include "preload/trace.h"
 #include "preload/unwind.h"
 
-#define LOCK_WAIT_NS 50000000u /* then the event goes without a site: never a deadlock */
+#define LOCK_WAIT_NS 10000000u /* then the event goes without a site: never a deadlock */
 #define MEMO_BUCKETS 2048u
 #define SITE_BUCKETS 4096u
 #define CHAIN_MAX 512u /* memos from one call site; further stacks are walked every time */
@@ -24,7 +24,6 @@ struct site {
 	uint32_t image_gen; /* atomic: image whose trace holds its record */
 	uint16_t count;
 	uint16_t flags;
-	uintptr_t *pcs;
 	struct pinw_rec_frame frames[];
 };
 
@@ -44,8 +43,6 @@ struct memo {
 
 static struct {
 	struct pinw_lock lock;
-	struct pinw_lock_state fork_state;
-	const void *fork_owner; /* whose fork() holds the lock: the address of its TLS */
 	struct memo *memos[MEMO_BUCKETS]; /* atomic */
 	struct site *sites[SITE_BUCKETS]; /* atomic */
 	uint32_t next_id;
@@ -170,15 +167,12 @@ static struct site *add_site(uint64_t hash, const struct pinw_walk *walk, const 
 {
 	size_t frames_bytes = walk->count * sizeof(*frames);
 	struct site *site = arena_take(sizeof(*site) + frames_bytes);
-	uintptr_t *pcs = site ? arena_take(walk->count * sizeof(*pcs)) : NULL;
 
-	if (!pcs)
+	if (!site)
 		return NULL;
-	*site = (struct site){.hash = hash, .count = (uint16_t)walk->count, .flags = walk->flags, .pcs = pcs};
+	*site = (struct site){.hash = hash, .count = (uint16_t)walk->count, .flags = walk->flags};
 	site->id = ++table.next_id;
 	memcpy(site->frames, frames, frames_bytes);
-	for (unsigned i = 0; i < walk->count; i++)
-		pcs[i] = walk->frames[i].pc;
 	site->next = table.sites[hash % SITE_BUCKETS];
 	__atomic_store_n(&table.sites[hash % SITE_BUCKETS], site, __ATOMIC_RELEASE);
 	return site;
@@ -288,31 +282,9 @@ static uint32_t __attribute__((noinline)) site_slow(const struct pinw_thread *se
 
 /* ---- fork, log -------------------------------------------------------------------------- */
 
-void pinw_site_fork_prepare(void)
-{
-	struct pinw_lock_state state;
-
-	if (pinw_lock_take(&table.lock, LOCK_WAIT_NS, &state) < 0)
-		return;
-	table.fork_state = state;
-	table.fork_owner = &pinw_tls;
-}
-
-void pinw_site_fork_done(void)
-{
-	if (table.fork_owner != &pinw_tls)
-		return;
-	struct pinw_lock_state state = table.fork_state;
-	table.fork_owner = NULL;
-	pinw_lock_give(&table.lock, &state);
-}
-
 void pinw_site_child(void)
 {
-	/* Our own fork() holds the lock; a raw fork may have caught another thread inside libunwind. */
-	if (table.fork_owner == &pinw_tls)
-		return;
-	table.fork_owner = NULL;
+	/* Somebody else was walking a stack while the process was copied: libunwind's own locks may be held for ever. */
 	if (pinw_lock_reset(&table.lock))
 		pinw_unwind_poison();
 }
@@ -340,13 +312,13 @@ void pinw_site_keep(uint32_t id)
 	emit(site);
 }
 
-unsigned pinw_site_frames(uint32_t id, const uintptr_t **ret_pcs, uint16_t *ret_flags)
+unsigned pinw_site_frames(uint32_t id, const struct pinw_rec_frame **ret_frames, uint16_t *ret_flags)
 {
 	const struct site *site = site_by_id(id);
 
 	if (!site)
 		return 0;
-	*ret_pcs = site->pcs;
+	*ret_frames = site->frames;
 	*ret_flags = site->flags;
 	return site->count;
 }

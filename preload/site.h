@@ -29,17 +29,14 @@ struct pinw_where {
 /* The site id of the calling thread's present stack, 0 when it could not be told (counted). */
 uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where);
 
-/* Frees the lock and forgets what was recorded, in a fork child. */
+/* In a fork child: frees the lock. If a walk was under way in another thread, the child goes on with frame pointers
+ * alone. (Holding the lock across fork would stall and mask the threads that other atfork handlers stop and start.) */
 void pinw_site_child(void);
 
 /* Records a site of the parent's in a fork child's trace, before its first use there. One thread only. */
 void pinw_site_keep(uint32_t id);
 
-/* Around fork: nobody may be inside the unwinder while the process is copied. */
-void pinw_site_fork_prepare(void);
-void pinw_site_fork_done(void);
-
-/* The frames of a site, for the log: runtime return addresses. Returns their number, 0 if unknown. Lock-free. */
-unsigned pinw_site_frames(uint32_t id, const uintptr_t **ret_pcs, uint16_t *ret_flags);
+/* The frames of a site, for the log. Returns their number, 0 if unknown. Lock-free. */
+unsigned pinw_site_frames(uint32_t id, const struct pinw_rec_frame **ret_frames, uint16_t *ret_flags);
 
 #endif

@@ -15,6 +15,7 @@
 
 #define GROW_WAIT_NS 20000000u /* a writer waits this long for somebody else's growth, then drops */
 #define SEGMENTS_MAX 1024u
+#define HIGH_FD 512
 #define FIRST_SLOTS_BYTES 12288u
 #define FIRST_META_BYTES 8192u
 #define FIRST_EVENTS_BYTES 16384u
@@ -43,6 +44,7 @@ struct region {
 static struct {
 	char path[PINW_PATH_MAX];
 	uint64_t dev, ino;
+	int open_fd; /* while growing */
 	uint64_t max_bytes;
 	uint64_t file_bytes;
 	struct pinw_trace_header *header;
@@ -67,6 +69,15 @@ static char zeros[64 << 10];
 
 /* ---- the file ------------------------------------------------------------------- */
 
+/* Is this descriptor open on our file? Asked again before each use: the program may close and reuse any number. */
+static bool is_ours(int fd)
+{
+	struct stat st = {0};
+
+	return pinw_sys2(SYS_fstat, fd, &st) == 0 && st.st_dev == trace.dev && st.st_ino == trace.ino &&
+	       S_ISREG(st.st_mode);
+}
+
 /* Writes zeros over [from, from + bytes): space is taken now, or the error is told now. Writing beats
  * posix_fallocate here: the pages it leaves in the cache make the later write faults six times cheaper. */
 static int write_zeros(int fd, uint64_t from, uint64_t bytes)
@@ -79,6 +90,8 @@ static int write_zeros(int fd, uint64_t from, uint64_t bytes)
 		return -EFBIG;
 	while (from < end) {
 		uint64_t n = end - from < sizeof(zeros) ? end - from : sizeof(zeros);
+		if (!is_ours(fd))
+			return -ESTALE;
 		long done = pinw_sys4(SYS_pwrite64, fd, zeros, n, from);
 		if (done == -EINTR)
 			continue;
@@ -104,21 +117,24 @@ static int map_range(int fd, uint64_t offset, uint64_t bytes, void **ret_start)
 	return 0;
 }
 
-/* Opens the file again and makes sure it is still ours. Returns a descriptor or -errno. */
+/* Opens the file again, on a number that programs do not count on. Returns a descriptor or -errno. */
 static int reopen(void)
 {
-	struct stat st = {0};
-	long fd = pinw_sys3(SYS_open, trace.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0);
+	long low = pinw_sys3(SYS_open, trace.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0);
 
+	if (low < 0)
+		return (int)low;
+	long fd = pinw_sys3(SYS_fcntl, low, F_DUPFD_CLOEXEC, HIGH_FD);
 	if (fd < 0)
-		return (int)fd;
-	long r = pinw_sys2(SYS_fstat, fd, &st);
-	if (r == 0 && (st.st_dev != trace.dev || st.st_ino != trace.ino || !S_ISREG(st.st_mode)))
-		r = -ESTALE;
-	if (r < 0) {
-		pinw_sys1(SYS_close, fd);
-		return (int)r;
+		fd = low;
+	else if (is_ours((int)low))
+		pinw_sys1(SYS_close, low);
+	if (!is_ours((int)fd)) {
+		if (fd == low)
+			pinw_sys1(SYS_close, fd);
+		return -ESTALE;
 	}
+	trace.open_fd = (int)fd;
 	return (int)fd;
 }
 
@@ -135,6 +151,13 @@ static int extend(uint64_t bytes, uint64_t limit, void **ret_start)
 	int r = write_zeros(fd, trace.file_bytes, bytes);
 	if (r == 0)
 		r = map_range(fd, trace.file_bytes, bytes, ret_start);
+	if (!is_ours(fd)) {
+		if (r == 0) { /* mapped somebody else's file: nothing was stored in it */
+			pinw_sys2(SYS_munmap, *ret_start, bytes);
+			trace.maps_used--;
+		}
+		return -ESTALE;
+	}
 	pinw_sys1(SYS_close, fd);
 	if (r < 0)
 		return r;
@@ -454,6 +477,8 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 	trace.first_slots_count = (FIRST_SLOTS_BYTES - (uint32_t)sizeof(struct pinw_segment)) / trace.slot_bytes;
 	memcpy(trace.path, setup->path, sizeof(trace.path));
 	int r = (int)pinw_sys2(SYS_fstat, setup->fd, &st);
+	trace.dev = st.st_dev;
+	trace.ino = st.st_ino;
 	if (r == 0)
 		r = write_zeros(setup->fd, 0, bytes);
 	if (r == 0)
@@ -463,8 +488,6 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 		pinw_sys1(SYS_unlink, setup->path);
 		return r;
 	}
-	trace.dev = st.st_dev;
-	trace.ino = st.st_ino;
 	lay_out(start);
 	complete_header(&setup->header, setup->max_bytes);
 	write_header(trace.header, &setup->header);
@@ -474,10 +497,13 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 
 void pinw_trace_abandon(void)
 {
+	/* Empty pages take their place: the child may return into a wrapper that a signal handler interrupted. */
 	for (uint32_t i = 0; i < trace.maps_used; i++)
-		pinw_sys2(SYS_munmap, trace.maps[i].start, trace.maps[i].bytes);
+		pinw_sys6(SYS_mmap, (long)trace.maps[i].start, (long)trace.maps[i].bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	trace.maps_used = trace.segments_used = 0;
-	pinw_lock_reset(&trace.lock);
+	if (pinw_lock_reset(&trace.lock) && is_ours(trace.open_fd))
+		pinw_sys1(SYS_close, trace.open_fd); /* somebody was growing the parent's file */
 }
 
 void pinw_trace_set_flags(uint32_t flags)

@@ -55,8 +55,7 @@ static bool read_memory(const struct pinw_walk *walk, uintptr_t at, void *to, si
 		memcpy(to, (const void *)at, len);
 		return true;
 	}
-	return at >= 4096 && !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) &&
-	       pinw_proc_peek(to, (const void *)at, len) == len;
+	return pinw_proc_peek(to, (const void *)at, len) == len;
 }
 
 static bool is_inside(uintptr_t at, uintptr_t start, uintptr_t end)

@@ -65,8 +65,8 @@ static void aim_at_tid(struct change *change, uint32_t tid)
 	change->tid = tid;
 	change->target = pinw_registry_by_tid(tid);
 	if (!change->target) {
-		ours = pinw_proc_is_our_task(pinw_shim.pid, tid);
-		change->target = ours ? pinw_life_adopt_tid(tid, 0) : NULL;
+		ours = !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) && pinw_proc_is_our_task(pinw_shim.pid, tid);
+		change->target = ours ? pinw_life_adopt_named(tid) : NULL;
 	}
 	if (change->target)
 		change->target_seq = change->target->slot->thread;
@@ -186,7 +186,7 @@ static void begin(struct change *change)
 
 static void finish(struct change *change, size_t cpusetsize, const void *mask, int error, struct pinw_where where)
 {
-	book(change, cpusetsize, mask, error, where);
+	book(change, (unsigned)cpusetsize, mask, error, where); /* the kernel takes an unsigned int (kernel/sched/syscalls.c) */
 	if (change->target)
 		__atomic_fetch_sub(&change->target->changing, 1, __ATOMIC_ACQ_REL);
 }
@@ -235,8 +235,7 @@ long pinw_syscall_setaffinity(long nr, long pid, unsigned long cpusetsize, const
 	begin(&change);
 	long r = pinw_real_syscall(nr, pid, cpusetsize, mask);
 	int saved = errno;
-	/* The raw call takes an unsigned int (kernel/sched/core.c). */
-	finish(&change, (unsigned)cpusetsize, mask, r < 0 ? saved : 0, where);
+	finish(&change, cpusetsize, mask, r < 0 ? saved : 0, where);
 	errno = saved;
 	return r;
 }

@@ -28,6 +28,17 @@ static uint64_t remembered[REMEMBERED];
 
 /* ---- reading an attribute ----------------------------------------------------------------- */
 
+/* A mask of any size, cut to what this machine can have, as the kernel does. */
+static bool __attribute__((noinline)) read_large_mask(const pthread_attr_t *attr, uint64_t *ret_mask)
+{
+	uint64_t large[PINW_MASK_WORDS_MAX];
+
+	if (pinw_real.pthread_attr_getaffinity_np(attr, sizeof(large), (cpu_set_t *)large) != 0)
+		return false;
+	pinw_mask_copy(ret_mask, large, pinw_shim.mask_words);
+	return true;
+}
+
 /* An attribute without a mask answers with every bit set (pthread_attr_getaffinity_np(3)). */
 bool pinw_attr_mask(const pthread_attr_t *attr, uint64_t *ret_mask)
 {
@@ -37,8 +48,12 @@ bool pinw_attr_mask(const pthread_attr_t *attr, uint64_t *ret_mask)
 		pinw_mask_copy(ret_mask, default_attr.mask, words);
 		return __atomic_load_n(&default_attr.has_mask, __ATOMIC_ACQUIRE);
 	}
-	if (!pinw_real.pthread_attr_getaffinity_np ||
-	    pinw_real.pthread_attr_getaffinity_np(attr, words * 8u, (cpu_set_t *)ret_mask) != 0)
+	if (!pinw_real.pthread_attr_getaffinity_np)
+		return false;
+	int r = pinw_real.pthread_attr_getaffinity_np(attr, words * 8u, (cpu_set_t *)ret_mask);
+	if (r == EINVAL) /* it names CPUs that this machine cannot have */
+		return read_large_mask(attr, ret_mask);
+	if (r != 0)
 		return false;
 	for (unsigned i = 0; i < words; i++)
 		if (~ret_mask[i])

@@ -93,10 +93,10 @@ static int after_exec(const struct pinw_thread *self, const char *path, char *co
 {
 	int saved = errno;
 
+	if (pinw_enter() && pinw_env_unfollowed(envp)) /* also in a vfork child, which may try many paths */
+		pinw_uncount(exec_unfollowed, 1);
 	if (self) {
 		pinw_image_resume();
-		if (pinw_env_unfollowed(envp))
-			pinw_uncount(exec_unfollowed, 1);
 		record_exec(self, path, PINW_EXEC_FAILED, saved, where);
 	}
 	errno = saved;
@@ -247,6 +247,25 @@ int execle_225(const char *path, const char *arg0, ...)
 }
 
 /* ---- exit ------------------------------------------------------------------------------------ */
+
+/* The parent leaves inside the C library, by an _exit that nobody can wrap: its end is booked before. */
+PINW_WRAPPER("daemon@@GLIBC_2.2.5")
+int daemon_225(int nochdir, int noclose)
+{
+	struct pinw_thread *self = pinw_enter();
+
+	if (!pinw_real.daemon)
+		return pinw_missing();
+	if (self)
+		pinw_image_end(PINW_END_EXIT, 0);
+	int r = pinw_real.daemon(nochdir, noclose);
+	if (r < 0 && self) {
+		int saved = errno;
+		pinw_image_resume();
+		errno = saved;
+	}
+	return r;
+}
 
 PINW_WRAPPER("_exit@@GLIBC_2.2.5")
 void exit_225(int status)

@@ -34,6 +34,7 @@ struct creation {
 	uint32_t site;
 	uint16_t flags; /* PINW_THREAD_* of the record */
 	uint64_t start_ns;
+	uint64_t *attr_mask; /* the creator's memory: the new thread may destroy its attribute */
 };
 
 /* What the new thread gets from its creator or its attribute. */
@@ -41,13 +42,12 @@ static void set_birth(struct creation *c, const pthread_attr_t *attr)
 {
 	struct pinw_slot *creator = c->self->slot;
 	struct pinw_thread *thread = c->thread;
-	uint64_t mask[pinw_shim.mask_words];
 
-	if (pinw_attr_mask(attr, mask)) {
+	if (pinw_attr_mask(attr, c->attr_mask)) {
 		c->flags |= PINW_THREAD_ATTR_AFFINITY;
-		pinw_mask_copy(thread->mask, mask, pinw_shim.mask_words);
+		pinw_mask_copy(thread->mask, c->attr_mask, pinw_shim.mask_words);
 		thread->birth_origin = PINW_ORIGIN_BORN;
-		thread->birth_site = pinw_attr_site(attr, mask);
+		thread->birth_site = pinw_attr_site(attr, c->attr_mask);
 		if (!thread->birth_site)
 			thread->birth_site = c->site;
 	} else {
@@ -86,22 +86,21 @@ static bool prepare(struct creation *c, const pthread_attr_t *attr, pthread_t *o
 	return true;
 }
 
-static void count_creation(const struct creation *c)
+/* Counted before the call, taken back if it fails: a thread may end the process before its creator returns. */
+static void count_creation(const struct creation *c, uint64_t one)
 {
-	pinw_count(threads_created, 1);
+	pinw_count(threads_created, one);
 	if (c->flags & PINW_THREAD_BORN_DETACHED) {
-		pinw_count(threads_detached, 1);
-		pinw_count(threads_born_detached, 1);
+		pinw_count(threads_detached, one);
+		pinw_count(threads_born_detached, one);
 	}
 	if (c->flags & PINW_THREAD_ATTR_AFFINITY)
-		pinw_count(affinity_attr, 1);
+		pinw_count(affinity_attr, one);
 }
 
 /* Books a creation that returned. The new thread may be gone by now: only its sequence is used. */
-static void record_creation(const struct creation *c, const pthread_attr_t *attr, int error)
+static void record_creation(const struct creation *c, int error)
 {
-	uint64_t mask[pinw_shim.mask_words];
-	bool has_mask = c->flags & PINW_THREAD_ATTR_AFFINITY && pinw_attr_mask(attr, mask);
 	uint64_t latency = pinw_now() - c->start_ns;
 	struct pinw_rec_create record = {
 	    .e = {.time_ns = c->start_ns, .thread = pinw_tls.seq, .site = c->site},
@@ -115,7 +114,8 @@ static void record_creation(const struct creation *c, const pthread_attr_t *attr
 		pinw_count(threads_create_failed, 1);
 	else
 		pinw_ledger_histogram(&pinw_shim.live->create_ns, latency);
-	pinw_trace_event(PINW_REC_THREAD_CREATE, &record, sizeof(record), mask, has_mask ? sizeof(mask) : 0);
+	pinw_trace_event(PINW_REC_THREAD_CREATE, &record, sizeof(record), c->attr_mask,
+			 c->flags & PINW_THREAD_ATTR_AFFINITY ? 8u * pinw_shim.mask_words : 0);
 }
 
 static void give_up(struct creation *c)
@@ -124,25 +124,33 @@ static void give_up(struct creation *c)
 	pinw_registry_give(c->thread);
 }
 
+/* The last step before the real call. Returns how many threads live with it. */
+static uint64_t announce(const struct creation *c)
+{
+	count_creation(c, 1);
+	return pinw_ledger_live();
+}
+
 /* Books the outcome: `error` is 0 or what the creator will be told. */
-static void conclude(struct creation *c, const pthread_attr_t *attr, uint64_t live, int error)
+static void conclude(struct creation *c, uint64_t live, int error)
 {
 	if (error == 0) {
-		count_creation(c);
 		pinw_ledger_peak(live);
 		pinw_life_hand_over(c->thread);
 		pinw_registry_let_go(c->thread, PINW_LIFE_CREATOR);
 	} else {
+		count_creation(c, (uint64_t)-1);
 		pinw_uncount(threads_live, 1);
 		give_up(c);
 	}
-	record_creation(c, attr, error);
+	record_creation(c, error);
 }
 
 static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(void *), void *arg,
 		  struct pinw_where where)
 {
-	struct creation c = {.self = pinw_enter()};
+	uint64_t attr_mask[pinw_shim.mask_words + 1];
+	struct creation c = {.self = pinw_enter(), .attr_mask = attr_mask};
 
 	if (!pinw_real.pthread_create)
 		return ENOSYS;
@@ -150,9 +158,9 @@ static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(v
 		return pinw_real.pthread_create(out, attr, routine, arg);
 	c.thread->start = routine;
 	c.thread->arg = arg;
-	uint64_t live = pinw_ledger_live();
+	uint64_t live = announce(&c);
 	int r = pinw_real.pthread_create(&c.thread->handle, attr, pinw_trampoline, c.thread);
-	conclude(&c, attr, live, r);
+	conclude(&c, live, r);
 	return r;
 }
 
@@ -171,7 +179,8 @@ static int errno_of_thrd(int result)
 PINW_WRAPPER("thrd_create@@GLIBC_2.34")
 int thrd_create_234(thrd_t *out, thrd_start_t routine, void *arg)
 {
-	struct creation c = {.self = pinw_enter(), .flags = PINW_THREAD_THRD};
+	uint64_t attr_mask[pinw_shim.mask_words + 1];
+	struct creation c = {.self = pinw_enter(), .flags = PINW_THREAD_THRD, .attr_mask = attr_mask};
 
 	if (!pinw_real.thrd_create)
 		return thrd_error;
@@ -179,10 +188,10 @@ int thrd_create_234(thrd_t *out, thrd_start_t routine, void *arg)
 		return pinw_real.thrd_create(out, routine, arg);
 	c.thread->start_thrd = routine;
 	c.thread->arg = arg;
-	uint64_t live = pinw_ledger_live();
+	uint64_t live = announce(&c);
 	/* The C library reads the low half of what the start routine returns: the trampoline serves both kinds. */
 	int r = pinw_real.thrd_create(&c.thread->handle, (thrd_start_t)(void *)pinw_trampoline, c.thread);
-	conclude(&c, NULL, live, errno_of_thrd(r));
+	conclude(&c, live, errno_of_thrd(r));
 	return r;
 }
 PINW_ALSO(thrd_create_234, v228, "thrd_create@GLIBC_2.28");
@@ -195,7 +204,9 @@ static void leave(void)
 	if (!pinw_enter() || pinw_tls.in_vfork)
 		return;
 	pinw_tls.exit_called = 1;
-	if (!pinw_tls.trampolined)
+	if (pinw_tls.trampolined)
+		pinw_life_watch_end(); /* a frame without unwind information keeps the unwinder from our trampoline */
+	else
 		pinw_life_end(PINW_EXIT_PTHREAD_EXIT);
 }
 
@@ -222,6 +233,7 @@ PINW_ALSO(thrd_exit_234, v228, "thrd_exit@GLIBC_2.28");
 struct release {
 	struct pinw_thread *self;
 	struct pinw_thread *target;
+	uint32_t target_seq;
 	uint64_t start_ns;
 };
 
@@ -232,6 +244,7 @@ static struct release begin_release(pthread_t handle)
 
 	if (r.self) {
 		r.target = pinw_registry_by_handle(handle);
+		r.target_seq = r.target ? r.target->slot->thread : 0;
 		r.start_ns = pinw_now();
 	}
 	return r;
@@ -241,17 +254,19 @@ static void record_release(const struct release *r, unsigned type, struct pinw_w
 {
 	struct pinw_rec_join record = {
 	    .e = {.time_ns = r->start_ns + waited_ns, .thread = pinw_tls.seq, .site = pinw_site(r->self, where)},
-	    .target = r->target ? r->target->slot->thread : 0,
+	    .target = r->target_seq,
 	    .waited_ns = waited_ns,
 	};
 
 	pinw_trace_event(type, &record, sizeof(record), NULL, 0);
 }
 
-/* The counts of joined and detached threads are of those counted as created. */
-static bool is_created(const struct pinw_thread *target)
+/* The counts of joined and detached threads are of those counted as created. The structs of the others (main, adopted)
+ * are given back at their end and may serve somebody else by now. */
+static bool is_created(const struct release *r)
 {
-	return target && !(target->slot->flags & (PINW_THREAD_MAIN | PINW_THREAD_ADOPTED));
+	return r->target && r->target->slot->thread == r->target_seq &&
+	       !(r->target->slot->flags & (PINW_THREAD_MAIN | PINW_THREAD_ADOPTED));
 }
 
 static void joined(const struct release *r, struct pinw_where where)
@@ -260,8 +275,9 @@ static void joined(const struct release *r, struct pinw_where where)
 		return;
 	uint64_t now = pinw_now();
 	record_release(r, PINW_REC_THREAD_JOIN, where, now - r->start_ns);
-	if (!is_created(r->target))
+	if (!is_created(r))
 		return;
+	pinw_life_end_unseen(r->target, now);
 	pinw_count(threads_joined, 1);
 	if (r->start_ns < r->target->slot->exit_ns && r->target->slot->exit_ns <= now)
 		pinw_ledger_histogram(&pinw_shim.live->exit_ns, now - r->target->slot->exit_ns);
@@ -273,7 +289,7 @@ static void detached(const struct release *r, struct pinw_where where)
 	if (!r->self)
 		return;
 	record_release(r, PINW_REC_THREAD_DETACH, where, 0);
-	if (!is_created(r->target))
+	if (!is_created(r))
 		return;
 	pinw_count(threads_detached, 1);
 	__atomic_fetch_or(&r->target->slot->flags, PINW_THREAD_DETACHED, __ATOMIC_RELAXED);
@@ -414,9 +430,9 @@ int prctl_225(int option, ...)
 	va_end(args);
 	if (!pinw_real.prctl)
 		return pinw_missing();
-	if (option == PR_SET_SECCOMP)
-		pinw_syscall_watch(SYS_prctl, option, (long)a, (long)b, (long)c);
 	int r = pinw_real.prctl(option, a, b, c, d);
+	if (option == PR_SET_SECCOMP && r == 0)
+		pinw_seal();
 	if (option == PR_SET_NAME && r == 0 && self && !pinw_tls.in_vfork) {
 		int saved = errno;
 		named(self, (const char *)a);
