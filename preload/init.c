@@ -235,7 +235,13 @@ struct pinw_thread *__attribute__((noinline)) pinw_enter_slow(void)
 		pinw_child_init();
 	if (__atomic_load_n(&pinw_shim.status, __ATOMIC_ACQUIRE) != PINW_STATUS_ON)
 		return NULL;
-	return pinw_tls.thread ? pinw_tls.thread : pinw_life_adopt_self();
+	if (pinw_tls.thread)
+		return pinw_tls.thread;
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED)) {
+		pinw_count(events_dropped, 1); /* a stranger that may not be asked who it is */
+		return NULL;
+	}
+	return pinw_life_adopt_self();
 }
 
 bool pinw_is_own_process(void)
@@ -277,6 +283,7 @@ void pinw_construct(char **argv)
 		return;
 	know_main_stack(argv);
 	pinw_clock_init();
+	pinw_site_init();
 	if (pinw_unwind_open() < 0) {
 		image_flags |= PINW_HDR_NO_UNWINDER;
 		pinw_trace_set_flags(PINW_HDR_NO_UNWINDER);

@@ -10,6 +10,7 @@
 
 #include "preload/arch.h"
 #include "preload/clock.h"
+#include "preload/ledger.h"
 #include "preload/life.h"
 #include "preload/log.h"
 #include "preload/proc.h"
@@ -38,6 +39,7 @@ void pinw_image_end(enum pinw_end how, uint32_t status)
 
 	if (!pinw_is_own_process())
 		return;
+	pinw_ledger_peak(live->counters.threads_live); /* a thread may end the process before its creator is told of it */
 	pinw_life_census();
 	if (how == PINW_END_EXIT && __atomic_exchange_n(&gen_logged, pinw_shim.image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen)
 		pinw_registry_each(log_open_pin, &now);
@@ -80,12 +82,14 @@ void pinw_clone_watch(int flags)
 		__atomic_store_n(&pinw_shim.shared_vm, true, __ATOMIC_RELAXED);
 }
 
+bool pinw_may_seal(void)
+{
+	return pinw_enter() && pinw_is_own_process();
+}
+
 void pinw_seal(void)
 {
-	struct pinw_thread *self = pinw_enter();
-
-	/* A vfork child seals itself alone. */
-	if (self && pinw_is_own_process() && !__atomic_exchange_n(&pinw_shim.sealed, true, __ATOMIC_RELAXED))
+	if (!__atomic_exchange_n(&pinw_shim.sealed, true, __ATOMIC_RELAXED))
 		pinw_trace_note(pinw_tls.seq, PINW_NOTE_SECCOMP, 0);
 }
 
@@ -115,11 +119,11 @@ void pinw_syscall_watch(long nr, long a, long b, long c, long d)
 		pinw_clone_watch(CLONE_VM);
 		break;
 	case SYS_seccomp:
-		if (is_sealing(a, c))
+		if (is_sealing(a, c) && pinw_may_seal())
 			pinw_seal();
 		break;
 	case SYS_prctl: /* its modes are one more than seccomp's operations */
-		if (a == PR_SET_SECCOMP && is_sealing(b - 1, c))
+		if (a == PR_SET_SECCOMP && is_sealing(b - 1, c) && pinw_may_seal())
 			pinw_seal();
 		break;
 	case SYS_exit:

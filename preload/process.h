@@ -22,6 +22,9 @@ void pinw_vfork_prepare(void);
 void pinw_vfork_child(void);
 void pinw_vfork_parent(long result);
 
+/* Would a seccomp call made now seal this process? Not that of a vfork child. Ask before the call. */
+bool pinw_may_seal(void);
+
 /* The target installed seccomp: no optional system call from now on. */
 void pinw_seal(void);
 

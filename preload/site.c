@@ -115,20 +115,31 @@ uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where)
 
 /* ---- interning, lock held ------------------------------------------------------------ */
 
+static void arena_grow(void)
+{
+	if (table.arena_total + ARENA_CHUNK > ARENA_MAX || __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+		return;
+	long p = pinw_sys6(SYS_mmap, 0, ARENA_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p < 0 && p > -4096)
+		return;
+	table.arena = (char *)p;
+	table.arena_left = ARENA_CHUNK;
+	table.arena_total += ARENA_CHUNK;
+}
+
+void pinw_site_init(void)
+{
+	arena_grow();
+}
+
 /* Memory that is never given back. NULL at the bound. */
 static void *arena_take(size_t bytes)
 {
 	bytes = (bytes + 15) & ~(size_t)15;
-	if (bytes > table.arena_left) {
-		if (table.arena_total + ARENA_CHUNK > ARENA_MAX || __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
-			return NULL;
-		long p = pinw_sys6(SYS_mmap, 0, ARENA_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (p < 0 && p > -4096)
-			return NULL;
-		table.arena = (char *)p;
-		table.arena_left = ARENA_CHUNK;
-		table.arena_total += ARENA_CHUNK;
-	}
+	if (bytes > table.arena_left)
+		arena_grow();
+	if (bytes > table.arena_left)
+		return NULL;
 	void *taken = table.arena;
 	table.arena += bytes;
 	table.arena_left -= bytes;

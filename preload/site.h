@@ -29,6 +29,9 @@ struct pinw_where {
 /* The site id of the calling thread's present stack, 0 when it could not be told (counted). */
 uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where);
 
+/* Takes memory for the first stacks, so that a target that seals itself at once still has some. Constructor only. */
+void pinw_site_init(void);
+
 /* In a fork child: frees the lock. If a walk was under way in another thread, the child goes on with frame pointers
  * alone. (Holding the lock across fork would stall and mask the threads that other atfork handlers stop and start.) */
 void pinw_site_child(void);

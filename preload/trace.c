@@ -498,11 +498,12 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 void pinw_trace_abandon(void)
 {
 	/* Empty pages take their place: the child may return into a wrapper that a signal handler interrupted. */
-	for (uint32_t i = 0; i < trace.maps_used; i++)
+	bool sealed = __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED); /* then nothing is written any more */
+	for (uint32_t i = 0; i < trace.maps_used && !sealed; i++)
 		pinw_sys6(SYS_mmap, (long)trace.maps[i].start, (long)trace.maps[i].bytes, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	trace.maps_used = trace.segments_used = 0;
-	if (pinw_lock_reset(&trace.lock) && is_ours(trace.open_fd))
+	if (pinw_lock_reset(&trace.lock) && !sealed && is_ours(trace.open_fd))
 		pinw_sys1(SYS_close, trace.open_fd); /* somebody was growing the parent's file */
 }
 

@@ -430,8 +430,9 @@ int prctl_225(int option, ...)
 	va_end(args);
 	if (!pinw_real.prctl)
 		return pinw_missing();
+	bool seals = option == PR_SET_SECCOMP && pinw_may_seal();
 	int r = pinw_real.prctl(option, a, b, c, d);
-	if (option == PR_SET_SECCOMP && r == 0)
+	if (seals && r == 0)
 		pinw_seal();
 	if (option == PR_SET_NAME && r == 0 && self && !pinw_tls.in_vfork) {
 		int saved = errno;
