@@ -32,6 +32,8 @@
 
 #define MADV_WIPEONFORK_ 18 /* Linux 4.14 */
 
+extern void *__libc_stack_end; /* of ld.so: where the kernel put the number of arguments */
+
 static struct pinw_trace_live spare_live; /* counters while there is no trace */
 static struct pinw_trace_setup setup;     /* too large for a small stack */
 static struct pinw_identity own_identity;
@@ -108,6 +110,15 @@ static void off_for_image(int error)
 	pinw_off(why, -error);
 }
 
+/* The C library has its environment from its own constructor on, and a program's .preinit_array runs before that: then it
+ * is found where the kernel left it, behind the arguments (x86-64 psABI, 3.4.1). */
+static char **first_environ(void)
+{
+	const long *argc = __libc_stack_end;
+
+	return environ ? environ : (char **)(argc + 1 + *argc + 1);
+}
+
 static void start_first_image(void)
 {
 	unsigned missing_index = 0;
@@ -115,7 +126,7 @@ static void start_first_image(void)
 
 	pinw_shim.pid = pinw_proc_pid();
 	pinw_proc_stderr_init();
-	if (getauxval(AT_SECURE) || !pinw_image_configure(environ)) {
+	if (getauxval(AT_SECURE) || !pinw_image_configure(first_environ())) {
 		__atomic_store_n(&pinw_shim.status, PINW_STATUS_OFF, __ATOMIC_RELEASE);
 		return;
 	}
