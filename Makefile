@@ -41,6 +41,7 @@ PRELOAD_SRC := \
   preload/unwind.c \
   preload/wrap_affinity.c \
   preload/wrap_attr.c \
+  preload/wrap_cred.c \
   preload/wrap_process.c \
   preload/wrap_thread.c
 

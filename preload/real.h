@@ -49,6 +49,11 @@
 	X(int, daemon, "GLIBC_2.2.5", (int, int))                                                             \
 	X(void, _exit, "GLIBC_2.2.5", (int))                                                                  \
 	X(void, quick_exit, "GLIBC_2.24", (int))                                                              \
+	X(int, setuid, "GLIBC_2.2.5", (uid_t))                                                                \
+	X(int, seteuid, "GLIBC_2.2.5", (uid_t))                                                               \
+	X(int, setreuid, "GLIBC_2.2.5", (uid_t, uid_t))                                                       \
+	X(int, setresuid, "GLIBC_2.2.5", (uid_t, uid_t, uid_t))                                               \
+	X(int, chroot, "GLIBC_2.2.5", (const char *))                                                         \
 	X(int, dlclose, "GLIBC_2.34", (void *))
 
 struct pinw_real {

@@ -254,6 +254,19 @@ static void grow_ahead(struct region *region)
 	pinw_lock_give(&trace.lock, &state);
 }
 
+void pinw_trace_reserve(void)
+{
+	struct pinw_lock_state state;
+
+	if (pinw_lock_take(&trace.lock, GROW_WAIT_NS, &state) < 0)
+		return;
+	if (trace.events.step < EVENTS_STEP_MAX)
+		trace.events.step = EVENTS_STEP_MAX;
+	grow_locked(&trace.events);
+	grow_locked(&trace.meta);
+	pinw_lock_give(&trace.lock, &state);
+}
+
 /* A writer found no room and growth failed with `error`. */
 static void note_no_growth(int error)
 {

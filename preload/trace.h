@@ -43,6 +43,9 @@ void pinw_trace_event(unsigned type, const void *record, size_t fixed, const voi
 /* The same for metadata. Returns 0 or -ENOSPC. */
 int pinw_trace_meta(unsigned type, const void *record, size_t fixed, const void *extra, size_t extra_bytes);
 
+/* Makes the next event segment, a large one, now: soon the file can no longer grow. */
+void pinw_trace_reserve(void);
+
 /* Notes (enum pinw_note); thread is the caller's sequence or 0. */
 void pinw_trace_note(uint32_t thread, uint32_t code, uint32_t arg);
 
