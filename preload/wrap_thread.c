@@ -17,6 +17,7 @@
 #include "preload/clock.h"
 #include "preload/ledger.h"
 #include "preload/life.h"
+#include "preload/proc.h"
 #include "preload/process.h"
 #include "preload/real.h"
 #include "preload/registry.h"
@@ -50,6 +51,10 @@ static void set_birth(struct creation *c, const pthread_attr_t *attr)
 		thread->birth_site = pinw_attr_site(attr, c->attr_mask);
 		if (!thread->birth_site)
 			thread->birth_site = c->site;
+	} else if (pinw_tls.ended && !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) &&
+		   pinw_proc_affinity(0, thread->mask, pinw_shim.mask_words) == 0) {
+		/* The creator's ledger is closed, but destructors still run: what it passes on, the kernel knows. */
+		thread->birth_origin = PINW_ORIGIN_INHERITED;
 	} else {
 		pinw_mask_copy(thread->mask, c->self->mask, pinw_shim.mask_words);
 		thread->birth_origin = creator->pin_depth ? PINW_ORIGIN_INHERITED : PINW_ORIGIN_NONE;
