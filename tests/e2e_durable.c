@@ -171,12 +171,20 @@ static void write_script(const char *name, const char *text)
 	cr_assert_eq(mkdir(path, 0755), 0);
 }
 
+static void prepare_disk(void)
+{
+	struct e2e_result r;
+
+	e2e_run(&r, "unshare -m true");
+	e2e_needs(r.status == 0, "needs the right to a mount namespace");
+	write_script("full", full_disk);
+}
+
 Test(durable, on_a_disk_that_fills_up)
 {
 	struct e2e_result r;
 
-	e2e_needs(getuid() == 0, "needs root to mount a tmpfs");
-	write_script("full", full_disk);
+	prepare_disk();
 	e2e_run(&r, "unshare -m sh %d/full 160K %d/disk @@ @create_join");
 	e2e_needs(r.status != 77, "may not mount a tmpfs here");
 	cr_assert_eq(r.status, 0, "%s", r.err);
@@ -189,8 +197,7 @@ Test(durable, on_a_disk_that_is_full)
 {
 	struct e2e_result r;
 
-	e2e_needs(getuid() == 0, "needs root to mount a tmpfs");
-	write_script("full", full_disk);
+	prepare_disk();
 	e2e_run(&r, "unshare -m sh %d/full 160K %d/disk @@ @create_join fill");
 	e2e_needs(r.status != 77, "may not mount a tmpfs here");
 	cr_assert_str_eq(r.out, "2000 threads\n", "the program ran on untouched");
