@@ -35,11 +35,17 @@ struct memo {
 	uintptr_t depth;     /* from the wrapper's CFA to the end of the thread's stack */
 	uint32_t module_gen; /* atomic */
 	uint32_t count;
-	struct {
-		uintptr_t pc;
-		uintptr_t offset; /* from the wrapper's CFA */
+	struct word {
+		uintptr_t value;
+		uintptr_t offset; /* from the wrapper's CFA, with RELATIVE or not */
 	} words[];
 };
+
+/* Words are return addresses and, where a frame was found by one, frame pointers: only they tell how large a
+ * frame of variable size is, and without them a return address left over from an earlier stack could stand
+ * at the place remembered. They are kept relative to the wrapper's CFA. */
+#define RELATIVE 1u
+#define WORDS_MAX (2 * PINW_FRAMES_MAX)
 
 static struct {
 	struct pinw_lock lock;
@@ -66,9 +72,12 @@ static bool matches(const struct memo *memo, uintptr_t cfa, uintptr_t stack_hi)
 {
 	if (memo->depth != stack_hi - cfa)
 		return false;
-	for (uint32_t i = 0; i < memo->count; i++)
-		if (*(const uintptr_t *)(cfa + memo->words[i].offset) != memo->words[i].pc)
+	for (uint32_t i = 0; i < memo->count; i++) {
+		uintptr_t relative = memo->words[i].offset & RELATIVE;
+
+		if (*(const uintptr_t *)(cfa + memo->words[i].offset - relative) - (cfa & -relative) != memo->words[i].value)
 			return false;
+	}
 	return true;
 }
 
@@ -200,26 +209,31 @@ static void emit(struct site *site)
 	__atomic_store_n(&site->image_gen, pinw_shim.image_gen, __ATOMIC_RELEASE);
 }
 
-/* The words to compare: one a frame, those on the known stack. Fills `memo` unless NULL. Returns their
- * number, or -1 for a stack that cannot be recognised by its words. */
-static int memo_words(const struct pinw_thread *self, const struct pinw_walk *walk, struct memo *memo)
+/* One that can be compared: from the wrapper's saved frame pointer on, aligned as it is. */
+static bool is_word(const struct pinw_walk *walk, uintptr_t at)
+{
+	return at >= walk->cfa - 16 && !((at - walk->cfa) & 7);
+}
+
+/* The words to compare: those of the frames on the known stack. Returns their number, or -1 for a stack that cannot be
+ * recognised by its words. */
+static int memo_words(const struct pinw_thread *self, const struct pinw_walk *walk, struct word *words)
 {
 	uintptr_t last = walk->cfa - 8;
 	int n = 0;
 
 	for (unsigned i = 1; i < walk->count; i++) {
-		uintptr_t at = walk->frames[i].at;
+		const struct pinw_frame *frame = &walk->frames[i];
 
-		if (at && at + 8 > self->stack_hi)
+		if (frame->at && frame->at + 8 > self->stack_hi)
 			break;
-		if (at <= last)
+		if (frame->at <= last || !is_word(walk, frame->at) ||
+		    (frame->fp_at && (frame->fp_at >= frame->at || !is_word(walk, frame->fp_at))))
 			return -1;
-		last = at;
-		if (memo) {
-			memo->words[n].pc = walk->frames[i].pc;
-			memo->words[n].offset = at - walk->cfa;
-		}
-		n++;
+		last = frame->at;
+		if (frame->fp_at)
+			words[n++] = (struct word){frame->at - 8 - walk->cfa, (frame->fp_at - walk->cfa) | RELATIVE};
+		words[n++] = (struct word){frame->pc, frame->at - walk->cfa};
 	}
 	return n;
 }
@@ -227,10 +241,11 @@ static int memo_words(const struct pinw_thread *self, const struct pinw_walk *wa
 /* Remembers how to recognise the site next time. */
 static void add_memo(const struct pinw_thread *self, struct pinw_where where, struct site *site, uint32_t gen)
 {
+	static struct word words[WORDS_MAX]; /* off the stack: it may be small */
 	unsigned same = 0;
-	int words = on_known_stack(self, where.cfa) ? memo_words(self, &table.walk, NULL) : -1;
+	int count = on_known_stack(self, where.cfa) ? memo_words(self, &table.walk, words) : -1;
 
-	if (words < 0)
+	if (count < 0)
 		return;
 	struct memo *known = find_memo(self, where, &same);
 	if (known && known->site == site) {
@@ -239,7 +254,7 @@ static void add_memo(const struct pinw_thread *self, struct pinw_where where, st
 	}
 	if (same >= CHAIN_MAX)
 		return;
-	struct memo *memo = arena_take(sizeof(*memo) + (size_t)words * sizeof(memo->words[0]));
+	struct memo *memo = arena_take(sizeof(*memo) + (size_t)count * sizeof(words[0]));
 	if (!memo)
 		return;
 	*memo = (struct memo){
@@ -247,9 +262,9 @@ static void add_memo(const struct pinw_thread *self, struct pinw_where where, st
 	    .ra = where.ra,
 	    .depth = self->stack_hi - where.cfa,
 	    .module_gen = gen,
-	    .count = (uint32_t)words,
+	    .count = (uint32_t)count,
 	};
-	memo_words(self, &table.walk, memo);
+	memcpy(memo->words, words, (size_t)count * sizeof(words[0]));
 	struct memo **bucket = &table.memos[memo_bucket(where.ra)];
 	memo->next = *bucket;
 	__atomic_store_n(bucket, memo, __ATOMIC_RELEASE);

@@ -28,6 +28,7 @@ typedef int search_table_fn(unw_addr_space_t, unw_word_t, unw_dyn_info_t *, unw_
 struct session {
 	struct pinw_walk *walk;
 	struct pinw_registers start;
+	uintptr_t start_fp_at; /* of the word that start.rbp came from, 0 unknown */
 	uintptr_t object_start, object_end; /* of the object whose tables are being read */
 	bool no_info;                       /* the last step met an address without unwind information */
 };
@@ -41,6 +42,7 @@ static struct {
 	int (*init_remote)(unw_cursor_t *, unw_addr_space_t, void *);
 	int (*step)(unw_cursor_t *);
 	int (*get_reg)(unw_cursor_t *, int, unw_word_t *);
+	int (*get_save_loc)(unw_cursor_t *, int, unw_save_loc_t *);
 	int (*is_signal_frame)(unw_cursor_t *);
 	search_table_fn *search_table;
 } unwinder;
@@ -237,10 +239,11 @@ static bool resolve(void *lib)
 	*(void **)&unwinder.init_remote = dlsym(lib, NAME(unw_init_remote));
 	*(void **)&unwinder.step = dlsym(lib, NAME(unw_step));
 	*(void **)&unwinder.get_reg = dlsym(lib, NAME(unw_get_reg));
+	*(void **)&unwinder.get_save_loc = dlsym(lib, NAME(unw_get_save_loc));
 	*(void **)&unwinder.is_signal_frame = dlsym(lib, NAME(unw_is_signal_frame));
 	*(void **)&unwinder.search_table = dlsym(lib, NAME(dwarf_search_unwind_table));
 	return unwinder.create_addr_space && unwinder.init_remote && unwinder.step && unwinder.get_reg &&
-	       unwinder.is_signal_frame && unwinder.search_table;
+	       unwinder.get_save_loc && unwinder.is_signal_frame && unwinder.search_table;
 }
 
 /* Opens a library that calls the C library itself, past every preload and sanitizer: what it does is not the program's doing
@@ -289,16 +292,23 @@ static bool is_own(uintptr_t pc)
 }
 
 /* Takes a frame unless it is ours. False when the table is full. */
-static bool push(struct pinw_walk *walk, uintptr_t pc, uintptr_t at)
+static bool push(struct pinw_walk *walk, struct pinw_frame frame)
 {
-	if (is_own(pc))
+	if (is_own(frame.pc) && walk->own < OWN_FRAMES_MAX) {
+		walk->own++;
 		return true;
-	if (walk->count == PINW_FRAMES_MAX) {
+	}
+	if (is_own(frame.pc) || walk->count == PINW_FRAMES_MAX) {
 		walk->flags |= PINW_SITE_TRUNCATED;
 		return false;
 	}
-	walk->frames[walk->count++] = (struct pinw_frame){.pc = pc, .at = at};
+	walk->frames[walk->count++] = frame;
 	return true;
+}
+
+static bool push_caller(struct pinw_walk *walk)
+{
+	return push(walk, (struct pinw_frame){.pc = walk->ra, .at = walk->cfa - 8});
 }
 
 /* A return address found by frame pointer: code of an object, or (JIT) at least not a small number. */
@@ -307,37 +317,42 @@ static bool is_plausible(uintptr_t pc)
 	return pc >= 65536 && pc < UINT64_C(0x800000000000);
 }
 
+/* A frame pointer and the word it was read from. */
+struct fp {
+	uintptr_t value, at;
+};
+
 /* One step from frame pointer *fp. False at the end of the chain; sets TRUNCATED unless the chain ends in the
  * zero that the ABI asks of the outermost frame. */
-static bool step_fp(struct pinw_walk *walk, uintptr_t *fp, struct pinw_registers *ret_frame)
+static bool step_fp(struct pinw_walk *walk, struct fp *fp, struct pinw_registers *ret_frame)
 {
 	uintptr_t pair[2];
 
-	if (*fp == 0)
+	if (fp->value == 0)
 		return false;
-	if (*fp & 7 || !read_memory(walk, *fp, pair, sizeof(pair)) || !is_plausible(pair[1])) {
+	if (fp->value & 7 || !read_memory(walk, fp->value, pair, sizeof(pair)) || !is_plausible(pair[1])) {
 		walk->flags |= PINW_SITE_TRUNCATED;
 		return false;
 	}
-	*ret_frame = (struct pinw_registers){.rip = pair[1], .rsp = *fp + 16, .rbp = pair[0]};
+	*ret_frame = (struct pinw_registers){.rip = pair[1], .rsp = fp->value + 16, .rbp = pair[0]};
 	walk->flags |= PINW_SITE_FP;
-	if (!push(walk, pair[1], *fp + 8))
+	if (!push(walk, (struct pinw_frame){.pc = pair[1], .at = fp->value + 8, .fp_at = fp->at}))
 		return false;
 	/* On one stack the chain only goes up; anything else is garbage unless it changes stacks. */
-	if (pair[0] && pair[0] <= *fp && pair[0] >= walk->cfa - 16) {
+	if (pair[0] && pair[0] <= fp->value && pair[0] >= walk->cfa - 16) {
 		walk->flags |= PINW_SITE_TRUNCATED;
 		return false;
 	}
-	*fp = pair[0];
+	*fp = (struct fp){.value = pair[0], .at = fp->value};
 	return true;
 }
 
 static void walk_fp(struct pinw_walk *walk)
 {
-	uintptr_t fp = *(uintptr_t *)(walk->cfa - 16);
+	struct fp fp = {.value = *(uintptr_t *)(walk->cfa - 16), .at = walk->cfa - 16};
 	struct pinw_registers frame;
 
-	push(walk, walk->ra, walk->cfa - 8);
+	push_caller(walk);
 	while (step_fp(walk, &fp, &frame))
 		;
 }
@@ -349,6 +364,17 @@ static uintptr_t reg(unw_cursor_t *cursor, int number)
 	unw_word_t value = 0;
 
 	return unwinder.get_reg(cursor, number, &value) < 0 ? 0 : value;
+}
+
+/* The frame pointer of the cursor's frame, if that is what rbp holds. */
+static struct fp frame_pointer(const struct session *session, unw_cursor_t *cursor)
+{
+	struct fp fp = {.value = reg(cursor, UNW_X86_64_RBP), .at = session->start_fp_at};
+	unw_save_loc_t place = {.type = UNW_SLT_NONE};
+
+	if (unwinder.get_save_loc(cursor, UNW_X86_64_RBP, &place) == 0 && place.type == UNW_SLT_MEMORY)
+		fp.at = place.u.addr;
+	return fp;
 }
 
 /* Steps the cursor from here out to the wrapper's caller. */
@@ -364,11 +390,12 @@ static bool find_caller(const struct pinw_walk *walk, unw_cursor_t *cursor)
 }
 
 /* Walks by frame pointer from `fp` until CFI can take over again, with the cursor on that frame. */
-static bool bridge_fp(struct session *session, unw_cursor_t *cursor, uintptr_t fp)
+static bool bridge_fp(struct session *session, unw_cursor_t *cursor, struct fp fp)
 {
 	unw_proc_info_t info;
 
 	while (step_fp(session->walk, &fp, &session->start)) {
+		session->start_fp_at = fp.at;
 		if (search(session, session->start.rip - 1, &info, 0) < 0)
 			continue;
 		return unwinder.init_remote(cursor, unwinder.space, session) == 0;
@@ -388,7 +415,8 @@ static uintptr_t place_of(const struct pinw_walk *walk, uintptr_t pc, uintptr_t 
 static bool step(struct session *session, unw_cursor_t *cursor)
 {
 	struct pinw_walk *walk = session->walk;
-	uintptr_t fp = reg(cursor, UNW_X86_64_RBP), before = reg(cursor, UNW_REG_SP);
+	struct fp fp = frame_pointer(session, cursor);
+	uintptr_t before = reg(cursor, UNW_REG_SP);
 
 	if (unwinder.is_signal_frame(cursor) > 0) {
 		/* Where a handler interrupted is chance: the handler's own frames are the site. */
@@ -404,7 +432,12 @@ static bool step(struct session *session, unw_cursor_t *cursor)
 		walk->flags |= PINW_SITE_TRUNCATED;
 		return false;
 	}
-	return r > 0 && pc && push(walk, pc, place_of(walk, pc, sp));
+	struct pinw_frame frame = {.pc = pc, .at = place_of(walk, pc, sp)};
+	if (fp.value + 16 == sp && frame.at) { /* a frame of variable size, perhaps */
+		frame.fp_at = fp.at;
+		frame.at = fp.at ? frame.at : 0;
+	}
+	return r > 0 && pc && push(walk, frame);
 }
 
 static void walk_cfi(void *arg)
@@ -417,14 +450,14 @@ static void walk_cfi(void *arg)
 		walk_fp(session.walk);
 		return;
 	}
-	push(session.walk, session.walk->ra, session.walk->cfa - 8);
+	push_caller(session.walk);
 	while (step(&session, &cursor))
 		;
 }
 
 void pinw_unwind(struct pinw_walk *walk, bool fp_only)
 {
-	walk->count = 0;
+	walk->count = walk->own = 0;
 	walk->flags = 0;
 	walk->stack_lo = pinw_stack_pointer() - 16; /* what pinw_on_stack pushes */
 	if (fp_only || !unwinder.usable) {

@@ -24,6 +24,7 @@
 struct pinw_frame {
 	uintptr_t pc; /* return address */
 	uintptr_t at; /* address of the stack word that holds it; 0 when not known */
+	uintptr_t fp_at; /* of the word that holds the frame pointer (at - 8) it was found by; 0: its inner frame's size says it */
 };
 
 struct pinw_walk {
@@ -34,6 +35,7 @@ struct pinw_walk {
 	uintptr_t stack_lo; /* set by pinw_unwind: below it nothing of this walk lies */
 	/* out: innermost first, frame 0 is `ra`; the shim's own frames left out */
 	unsigned count;
+	unsigned own;   /* frames of the shim's, left out */
 	uint16_t flags; /* PINW_SITE_* */
 	struct pinw_frame frames[PINW_FRAMES_MAX];
 };
