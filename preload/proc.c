@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -296,11 +297,13 @@ void pinw_proc_stderr(const char *text, size_t len)
 
 /* ---- memory ----------------------------------------------------------------------- */
 
-/* Can the 8 bytes at `at` be read? The kernel copies the set before it looks at `how`, which is nonsense: EFAULT says no,
- * EINVAL yes (kernel/signal.c), and nothing changes. Unlike process_vm_readv no filter forbids this call. */
+/* Can the word at `at` be read? The kernel compares it with a value and then wakes nobody (futex(2), FUTEX_CMP_REQUEUE):
+ * EFAULT says no. Unlike process_vm_readv no filter forbids this call, and valgrind knows it. */
 static bool is_readable(uintptr_t at)
 {
-	return pinw_sys4(SYS_rt_sigprocmask, -1, at, 0, 8) == -EINVAL;
+	static uint32_t nobody_waits;
+
+	return pinw_sys6(SYS_futex, (long)at, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, (long)&nobody_waits, 0) != -EFAULT;
 }
 
 size_t pinw_proc_peek(void *to, const void *from, size_t len)
