@@ -20,7 +20,9 @@ fault "exit: main leaves by pthread_exit, another calls exit" main_ends exit 5
 late_pins() {
   same -n "$runs" "$progs/keys" ${1:+"$1"}
   holds '.totals.affinity.self == $fact.sets' "calls after the thread's end are in the trace"
-  holds 'all(.processes[]; .leaks["exit-while-pinned"] == 0)' "no leak is made up"
+  holds 'all(.processes[]; .affinity.external == 0 and .leaks["exit-while-pinned"] == 0)' "no pin is taken for another's"
+  # Each pin of a destructor's goes to the one thread it creates.
+  holds '[.processes[].leaks.inherited] | add * 2 - $fact.sets | . == 0 or . == $runs' "those it creates pinned inherit the pin"
   intact
 }
 fault "exit: TSD and thread_local destructors pin and create" late_pins
