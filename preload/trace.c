@@ -13,7 +13,8 @@
 #include "preload/lock.h"
 #include "preload/shim.h"
 
-#define GROW_WAIT_NS 20000000u /* a writer waits this long for somebody else's growth, then drops */
+#define GROW_WAIT_NS 20000000u
+#define WRITE_WAIT_NS 500000000u /* a writer waits this long for somebody else's growth, then drops */
 #define SEGMENTS_MAX 1024u
 #define HIGH_FD 512
 #define FIRST_SLOTS_BYTES 12288u
@@ -38,7 +39,7 @@ struct region {
 	uint64_t step_max;
 	uint32_t kind;
 	uint32_t made;           /* segments so far */
-	uint64_t failures;       /* atomic: writers that found no room; growth is retried at powers of two */
+	uint64_t failures;       /* atomic: writers that found no room; only at powers of two do they wait or grow */
 };
 
 static struct {
@@ -297,9 +298,8 @@ static struct pinw_cell *reserve_cells(struct region *region, unsigned count)
 			return &segment->cells[at];
 		}
 		uint64_t failures = __atomic_load_n(&region->failures, __ATOMIC_RELAXED);
-		int r = failures & (failures - 1) ? -EAGAIN : advance(region, segment, GROW_WAIT_NS);
-		if (r == -EBUSY)
-			return NULL;
+		bool give_up = failures & (failures - 1) && !__atomic_load_n(&region->next, __ATOMIC_RELAXED);
+		int r = give_up ? -EAGAIN : advance(region, segment, WRITE_WAIT_NS);
 		if (r < 0) {
 			__atomic_fetch_add(&region->failures, 1, __ATOMIC_RELAXED);
 			if (r != -EAGAIN)
