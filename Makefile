@@ -106,9 +106,11 @@ TEST_SRC := \
   tests/test_registry.c \
   tests/test_report.c \
   tests/test_run.c \
+  tests/test_site.c \
   tests/test_symbols.c \
   tests/test_target.c \
   tests/test_trace.c \
+  tests/test_unwind.c \
   tests/trace_builder.c
 
 # Tests that run programs as children, bare and audited.
@@ -208,10 +210,10 @@ $(B)/test/e2e: $(E2E_OBJ) Makefile
 	$(CC) $(CFLAGS) $(TEST_CFLAGS) -o $@ $(E2E_OBJ) $(TEST_LIBS)
 
 # Programs the tests run as children: tests/targets/NAME.c, and libNAME.c as a shared library.
-TARGETS_LIB := $(filter tests/targets/lib%,$(TARGETS_C))
+TARGETS_LIB := $(filter tests/targets/lib%,$(TARGETS_C) $(TARGETS_CXX))
 TARGETS := $(patsubst tests/targets/%.c,$(B)/targets/%,$(filter-out $(TARGETS_LIB),$(TARGETS_C))) \
-  $(patsubst tests/targets/%.cpp,$(B)/targets/%,$(TARGETS_CXX)) \
-  $(patsubst tests/targets/%.c,$(B)/targets/%.so,$(TARGETS_LIB)) \
+  $(patsubst tests/targets/%.cpp,$(B)/targets/%,$(filter-out $(TARGETS_LIB),$(TARGETS_CXX))) \
+  $(addprefix $(B)/targets/,$(addsuffix .so,$(basename $(notdir $(TARGETS_LIB))))) \
   $(B)/targets/static $(B)/targets/static_pie
 
 $(B)/targets/common.o: tests/targets/common/common.c $(B)/flags
@@ -227,6 +229,10 @@ $(B)/targets/%: tests/targets/%.cpp $(B)/targets/common.o
 $(B)/targets/lib%.so: tests/targets/lib%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fPIC -shared -Wl,-soname,$(@F) -o $@ $<
+
+$(B)/targets/lib%.so: tests/targets/lib%.cpp $(B)/flags
+	@mkdir -p $(@D)
+	$(CXX) $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(TARGET_CFLAGS)) -MF $@.d -fPIC -shared -Wl,-soname,$(@F) -o $@ $<
 
 # A dependency whose constructor acts before the shim's, and programs no preload reaches.
 $(B)/targets/early_call: $(B)/targets/libearly.so
