@@ -86,7 +86,7 @@ static const char rust_source[] =
 	"		#[inline(always)] pub fn step(&self) -> usize {\n"
 	"			let a: usize;\n"
 	"			unsafe { std::arch::asm!(\"lea {}, [rip]\", out(reg) a) }; /* in step */\n"
-	"			a - 1 - std::ptr::addr_of!(super::__ehdr_start) as usize\n"
+	"			a - 1 - unsafe { std::ptr::addr_of!(super::__ehdr_start) } as usize\n"
 	"		}\n"
 	"	}\n"
 	"}\n"
