@@ -184,7 +184,8 @@ Test(pins, from_a_signal_handler_every_200_microseconds)
 	e2e_same("@signal_storm 2000");
 	/* A handler that comes after its thread's recorded end is counted as a call and as late; it opens no pin. */
 	e2e_true(".totals.affinity.self == 4000 and .totals.pins.opened == .totals.pins.released");
-	e2e_true("([.processes[0].coverage.notes[] | capture(\"^(?<n>[0-9]+) events? came after\").n | tonumber] | add // 0) "
+	e2e_true("([.processes[0].coverage.notes[] | capture(\"^(?<n>[0-9]+) events? came after\").n | "
+	         "tonumber] | add // 0) "
 	         "as $late | .totals.pins.opened * 2 + $late == 4000");
 	e2e_true(".totals.threads | .created == .joined");
 	e2e_true(NO_LEAK);
