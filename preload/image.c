@@ -64,7 +64,7 @@ static uint64_t parse_size(const char *text)
 		shift = 30;
 	if (shift)
 		p++;
-	return *p ? 0 : value << shift;
+	return *p || value > (uint64_t)INT64_MAX >> shift ? 0 : value << shift;
 }
 
 static bool parse_session(const char *text, uint8_t *session)

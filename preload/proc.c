@@ -163,6 +163,8 @@ static int read_cpu_list(const char *path, uint64_t *ret_mask, unsigned words)
 
 	if (n <= 0)
 		return n < 0 ? (int)n : -ENODATA;
+	if (n == sizeof(buf) - 1) /* cut, perhaps within a number */
+		return -E2BIG;
 	if (buf[n - 1] == '\n')
 		buf[n - 1] = '\0';
 	return pinw_mask_parse(buf, ret_mask, words, NULL);
