@@ -97,6 +97,8 @@ UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(PRELOAD_
 
 TEST_SRC := \
   tests/rig.c \
+  tests/test_elfsym.c \
+  tests/test_image.c \
   tests/test_launch.c \
   tests/test_ledger.c \
   tests/test_mask.c \

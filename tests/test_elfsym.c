@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "preload/elfsym.h"
+#include "tests/rig.h"
+
+TestSuite(elfsym, .fini = pinw_rig_done);
+
+/* The library the cases are made of, changed and put back. */
+static unsigned char *file;
+static size_t file_bytes;
+static uint64_t known_offset; /* of host_call in it */
+
+static void load_library(void)
+{
+	FILE *in = fopen(pinw_rig_host_path("libhost"), "rb");
+	struct link_map *map = NULL;
+	void *call = pinw_rig_host("libhost", "host_call"),
+	     *handle = dlopen(pinw_rig_host_path("libhost"), RTLD_NOW);
+
+	file = malloc(1 << 20);
+	cr_assert(in && file && handle);
+	file_bytes = fread(file, 1, 1 << 20, in);
+	fclose(in);
+	cr_assert_eq(dlinfo(handle, RTLD_DI_LINKMAP, &map), 0);
+	known_offset = (uint64_t)(uintptr_t)call - map->l_addr;
+}
+
+/* In memory: there are thousands of cases. */
+static const char *write_case(const void *bytes, size_t size)
+{
+	static char path[64];
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = memfd_create("case", MFD_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	cr_assert_eq(ftruncate(fd, (off_t)size), 0);
+	cr_assert_eq(pwrite(fd, bytes, size, 0), (ssize_t)size);
+	return path;
+}
+
+/* Looks a case up: found, or refused with an errno, and the buffer holds a string either way. */
+static int look_up(const char *path, uint64_t address)
+{
+	char name[48];
+	uint64_t offset = 42;
+
+	memset(name, 'x', sizeof(name));
+	int r = pinw_elfsym_name(path, address, name, sizeof(name) - 8, &offset);
+	cr_assert_leq(r, 0);
+	for (size_t i = sizeof(name) - 8; i < sizeof(name); i++)
+		cr_assert_eq(name[i], 'x', "written past the end");
+	if (r == 0) {
+		cr_assert_not_null(memchr(name, '\0', sizeof(name) - 8));
+	} else {
+		cr_assert_eq(name[0], 'x', "untouched on failure");
+		cr_assert_eq(offset, 42);
+	}
+	return r;
+}
+
+/* ---- what it finds ------------------------------------------------------------------------ */
+
+static __attribute__((noinline, used)) int a_static_function(int x)
+{
+	__asm__ volatile("" : "+r"(x));
+	return x * 3;
+}
+
+static uint64_t bias_of_this_program(void)
+{
+	struct link_map *map = NULL;
+	void *self = dlopen(NULL, RTLD_NOW);
+
+	cr_assert_eq(dlinfo(self, RTLD_DI_LINKMAP, &map), 0);
+	return map->l_addr;
+}
+
+Test(elfsym, names_a_function_of_this_program)
+{
+	uint64_t address = (uint64_t)(uintptr_t)a_static_function - bias_of_this_program(), offset = 0;
+	char name[64];
+
+	for (uint64_t at = 0; at < 3; at++) {
+		cr_assert_eq(pinw_elfsym_name("/proc/self/exe", address + at, name, sizeof(name), &offset),
+		             0);
+		cr_expect_str_eq(name, "a_static_function");
+		cr_expect_eq(offset, at);
+	}
+}
+
+Test(elfsym, names_a_function_of_a_library)
+{
+	char name[64];
+	uint64_t offset;
+
+	load_library();
+	cr_assert_eq(
+	    pinw_elfsym_name(pinw_rig_host_path("libhost"), known_offset + 1, name, sizeof(name), &offset),
+	    0);
+	cr_expect_str_eq(name, "host_call");
+	cr_expect_eq(offset, 1);
+}
+
+/* Changes every section of one type; returns how many there were. */
+static unsigned retype_sections(uint32_t from, uint32_t to)
+{
+	Elf64_Ehdr *ehdr = (Elf64_Ehdr *)file;
+	Elf64_Shdr *sections = (Elf64_Shdr *)(file + ehdr->e_shoff);
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < ehdr->e_shnum; i++)
+		if (sections[i].sh_type == from) {
+			sections[i].sh_type = to;
+			found++;
+		}
+	return found;
+}
+
+Test(elfsym, uses_exported_symbols_of_a_stripped_library)
+{
+	char name[64];
+	uint64_t offset;
+
+	load_library();
+	cr_assert_eq(retype_sections(SHT_SYMTAB, SHT_PROGBITS), 1);
+	cr_assert_eq(
+	    pinw_elfsym_name(write_case(file, file_bytes), known_offset, name, sizeof(name), &offset), 0);
+	cr_expect_str_eq(name, "host_call");
+	cr_assert_eq(retype_sections(SHT_DYNSYM, SHT_PROGBITS), 1);
+	cr_expect_eq(look_up(write_case(file, file_bytes), known_offset), -ENOENT);
+}
+
+Test(elfsym, cuts_names_to_the_buffer)
+{
+	char name[16];
+	uint64_t offset;
+
+	load_library();
+	for (size_t size = 1; size <= sizeof(name); size++) {
+		memset(name, 'x', sizeof(name));
+		cr_assert_eq(
+		    pinw_elfsym_name(pinw_rig_host_path("libhost"), known_offset, name, size, &offset), 0);
+		cr_assert_lt(strlen(name), size);
+		cr_assert_eq(strncmp(name, "host_call", strlen(name)), 0);
+	}
+}
+
+Test(elfsym, names_nothing_where_no_function_is)
+{
+	load_library();
+	const char *path = pinw_rig_host_path("libhost");
+
+	cr_expect_eq(look_up(path, 0), -ENOENT);
+	cr_expect_eq(look_up(path, file_bytes), -ENOENT);
+	cr_expect_eq(look_up(path, UINT64_MAX), -ENOENT);
+}
+
+Test(elfsym, keeps_no_descriptor_and_no_mapping)
+{
+	unsigned before = pinw_rig_descriptors();
+
+	load_library();
+	for (unsigned i = 0; i < 100; i++)
+		look_up(pinw_rig_host_path("libhost"), known_offset);
+	cr_expect_eq(pinw_rig_descriptors(), before);
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	unsigned mapped = 0;
+	while (fgets(line, sizeof(line), maps))
+		mapped += strstr(line, "/libhost.so") != NULL;
+	fclose(maps);
+	cr_expect_lt(mapped, 10, "only what the loader mapped");
+}
+
+/* ---- what is no object ----------------------------------------------------------------------- */
+
+Test(elfsym, refuses_what_is_no_file)
+{
+	const char *fifo = pinw_rig_path("fifo");
+
+	cr_expect_eq(look_up(pinw_rig_dir(), 0), -EINVAL);
+	cr_expect_eq(look_up(pinw_rig_path("missing"), 0), -ENOENT);
+	cr_expect_eq(look_up("/dev/zero", 0), -EINVAL);
+	cr_assert_eq(mkfifo(fifo, 0600), 0);
+	cr_expect_eq(look_up(fifo, 0), -EINVAL, "and without waiting for a writer");
+}
+
+Test(elfsym, refuses_what_is_no_elf_file)
+{
+	unsigned char bytes[4096];
+
+	cr_expect_lt(look_up(write_case("", 0), 0), 0);
+	memset(bytes, 0xff, sizeof(bytes));
+	cr_expect_eq(look_up(write_case(bytes, sizeof(bytes)), 0), -ENOENT);
+	memcpy(bytes, ELFMAG, SELFMAG);
+	for (size_t size = 1; size <= sizeof(bytes); size += 63)
+		cr_expect_eq(look_up(write_case(bytes, size), 0), -ENOENT);
+}
+
+/* ---- damage -------------------------------------------------------------------------------------- */
+
+Test(elfsym, survives_a_cut_at_any_place)
+{
+	load_library();
+	for (size_t size = 0; size < file_bytes; size += size < 256 ? 1 : 97)
+		look_up(write_case(file, size), known_offset);
+	cr_expect_eq(look_up(write_case(file, file_bytes), known_offset), 0);
+}
+
+/* Changes one place, looks up, changes it back. */
+static void with_byte(size_t at, unsigned char value)
+{
+	unsigned char was = file[at];
+
+	file[at] = value;
+	look_up(write_case(file, file_bytes), known_offset);
+	file[at] = was;
+}
+
+Test(elfsym, survives_any_bit_of_its_headers)
+{
+	load_library();
+	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)file;
+	size_t sections = ehdr->e_shoff, end = sections + (size_t)ehdr->e_shnum * sizeof(Elf64_Shdr);
+
+	cr_assert_leq(end, file_bytes);
+	for (size_t at = 0; at < sizeof(Elf64_Ehdr); at++)
+		for (unsigned bit = 0; bit < 8; bit++)
+			with_byte(at, (unsigned char)(file[at] ^ 1u << bit));
+	for (size_t at = sections; at < end; at++) {
+		with_byte(at, (unsigned char)(file[at] ^ 1u << at % 8));
+		with_byte(at, 0xff);
+		with_byte(at, 0);
+	}
+}
+
+Test(elfsym, survives_random_damage)
+{
+	unsigned seed = 1;
+
+	load_library();
+	unsigned char *whole = malloc(file_bytes);
+	cr_assert_not_null(whole);
+	memcpy(whole, file, file_bytes);
+	for (unsigned round = 0; round < 1500; round++) {
+		for (unsigned i = 0; i < 1u << round % 10; i++)
+			file[(size_t)rand_r(&seed) % file_bytes] = (unsigned char)rand_r(&seed);
+		memcpy(file, whole, round % 2 ? EI_NIDENT : 0); /* else most are no ELF file any more */
+		look_up(write_case(file, file_bytes), known_offset);
+		memcpy(file, whole, file_bytes);
+	}
+	free(whole);
+}
+
+/* ---- lies: each in a file of a header, a symbol table and its strings ------------------------------ */
+
+struct small_elf {
+	Elf64_Ehdr ehdr;
+	Elf64_Shdr sections[3]; /* none, symbols, strings */
+	Elf64_Sym symbols[2];
+	char strings[16];
+};
+
+static struct small_elf small(void)
+{
+	struct small_elf e = {
+	    .ehdr = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64},
+	             .e_shoff = offsetof(struct small_elf, sections),
+	             .e_shentsize = sizeof(Elf64_Shdr),
+	             .e_shnum = 3},
+	    .sections = {{.sh_type = SHT_NULL},
+	                 {.sh_type = SHT_SYMTAB,
+	                  .sh_offset = offsetof(struct small_elf, symbols),
+	                  .sh_size = sizeof(e.symbols),
+	                  .sh_link = 2},
+	                 {.sh_type = SHT_STRTAB,
+	                  .sh_offset = offsetof(struct small_elf, strings),
+	                  .sh_size = 16}},
+	    .symbols = {{.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC),
+	                 .st_shndx = 1,
+	                 .st_name = 1,
+	                 .st_value = 0x100,
+	                 .st_size = 0x10}},
+	    .strings = "\0right",
+	};
+
+	return e;
+}
+
+Test(elfsym, reads_the_small_file_the_lies_are_made_of)
+{
+	struct small_elf e = small();
+
+	cr_expect_eq(look_up(write_case(&e, sizeof(e)), 0x100), 0);
+	cr_expect_eq(look_up(write_case(&e, sizeof(e)), 0x10f), 0);
+	cr_expect_eq(look_up(write_case(&e, sizeof(e)), 0x110), -ENOENT);
+	cr_expect_eq(look_up(write_case(&e, sizeof(e)), 0xff), -ENOENT);
+}
+
+Test(elfsym, believes_no_offset_size_or_index)
+{
+	static const uint64_t lies[] = {
+	    1,         7,          4095,           1 << 20,         UINT32_MAX,
+	    INT64_MAX, UINT64_MAX, UINT64_MAX - 7, UINT64_MAX / 24, UINT64_MAX / 64};
+
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		struct small_elf cases[7];
+
+		for (unsigned c = 0; c < 7; c++)
+			cases[c] = small();
+		cases[0].ehdr.e_shoff = lies[i];
+		cases[1].ehdr.e_shnum = (uint16_t)(lies[i] | 8);
+		cases[2].sections[1].sh_offset = lies[i];
+		cases[3].sections[1].sh_link = (uint32_t)(lies[i] | 3);
+		cases[4].sections[2].sh_offset = lies[i] | 4096;
+		cases[5].sections[2].sh_size = lies[i] | 4096;
+		cases[6].symbols[0].st_name = (uint32_t)(lies[i] | 16);
+		for (unsigned c = 0; c < 7; c++)
+			cr_expect_eq(look_up(write_case(&cases[c], sizeof(cases[c])), 0x100), -ENOENT,
+			             "lie %zu, case %u", i, c);
+		struct small_elf longer = small();
+		longer.sections[1].sh_size = lies[i]; /* more symbols than there are, or fewer */
+		look_up(write_case(&longer, sizeof(longer)), 0x100);
+	}
+}
+
+/* A name without an end is cut where its table ends. */
+Test(elfsym, ends_a_name_with_its_table)
+{
+	struct small_elf e = small();
+	char name[64];
+	uint64_t offset;
+
+	memset(e.strings, 'n', sizeof(e.strings));
+	e.symbols[0].st_name = 10;
+	cr_assert_eq(pinw_elfsym_name(write_case(&e, sizeof(e)), 0x105, name, sizeof(name), &offset), 0);
+	cr_expect_str_eq(name, "nnnnnn");
+	cr_expect_eq(offset, 5);
+}
+
+/* Symbols that wrap around the address space, have no size or are no functions cover nothing. */
+Test(elfsym, takes_only_functions_that_cover_the_address)
+{
+	struct small_elf e = small();
+
+	e.symbols[1] =
+	    (Elf64_Sym){.st_info = ELF64_ST_INFO(STB_LOCAL, STT_FUNC), .st_shndx = 1, .st_name = 3};
+	e.symbols[1].st_value = UINT64_MAX - 4;
+	e.symbols[1].st_size = UINT64_MAX;
+	cr_expect_eq(look_up(write_case(&e, sizeof(e)), 0x200), -ENOENT);
+	e.symbols[0].st_info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT);
+	cr_expect_eq(look_up(write_case(&e, sizeof(e)), 0x100), -ENOENT);
+	e = small();
+	e.symbols[0].st_shndx = SHN_UNDEF;
+	cr_expect_eq(look_up(write_case(&e, sizeof(e)), 0x100), -ENOENT);
+	e = small();
+	e.symbols[0].st_size = 0;
+	cr_expect_eq(look_up(write_case(&e, sizeof(e)), 0x100), -ENOENT);
+}
