@@ -142,17 +142,29 @@ void pinw_syscall_watch(long nr, long a, long b, long c, long d)
 /* ---- exec --------------------------------------------------------------------------------- */
 
 /* Read carefully: exec answers a bad pointer with EFAULT. */
+static bool names_shim(const char *list)
+{
+	static const char name[] = "libpinwarden.so";
+	char text[PINW_ENTRY_PEEK + 1];
+
+	do {
+		text[pinw_proc_peek(text, list, PINW_ENTRY_PEEK)] = '\0';
+		if (strstr(text, name))
+			return true;
+		list += PINW_ENTRY_PEEK - sizeof(name); /* it may lie across the end */
+	} while (strlen(text) == PINW_ENTRY_PEEK);
+	return false;
+}
+
 bool pinw_env_unfollowed(char *const envp[])
 {
-	char text[PINW_ENTRY_PEEK + 1];
+	char text[12];
 	const char *entry;
 
 	for (; envp && pinw_proc_peek(&entry, envp, sizeof(entry)) == sizeof(entry) && entry; envp++) {
-		text[pinw_proc_peek(text, entry, 11)] = '\0';
-		if (strcmp(text, "LD_PRELOAD=") != 0)
-			continue;
-		text[pinw_proc_peek(text, entry, PINW_ENTRY_PEEK)] = '\0';
-		return strstr(text, "libpinwarden.so") == NULL;
+		text[pinw_proc_peek(text, entry, sizeof(text) - 1)] = '\0';
+		if (strcmp(text, "LD_PRELOAD=") == 0)
+			return !names_shim(entry);
 	}
 	return !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED); /* sealed: nobody can tell */
 }
