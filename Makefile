@@ -101,9 +101,11 @@ TEST_SRC := \
   tests/test_image.c \
   tests/test_launch.c \
   tests/test_ledger.c \
+  tests/test_lock.c \
   tests/test_mask.c \
   tests/test_model.c \
   tests/test_pattern.c \
+  tests/test_proc.c \
   tests/test_reader.c \
   tests/test_registry.c \
   tests/test_report.c \
