@@ -476,6 +476,16 @@ static void lay_out(char *start)
 	trace.events.current = adopt_segment(&trace.events, events, FIRST_EVENTS_BYTES);
 }
 
+/* Makes room for HIGH_FD while no other thread shares the table of descriptors: later, at the first growth, the kernel would
+ * hold up the program for 4 to 16 ms until every CPU has noticed (synchronize_rcu in expand_fdtable, fs/file.c). */
+static void widen_fd_table(int fd)
+{
+	long high = pinw_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
+
+	if (high >= 0)
+		pinw_sys1(SYS_close, high);
+}
+
 int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret_live)
 {
 	uint64_t bytes = PINW_SEGMENTS_OFFSET + FIRST_SLOTS_BYTES + FIRST_META_BYTES + FIRST_EVENTS_BYTES;
@@ -496,6 +506,7 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 		r = write_zeros(setup->fd, 0, bytes);
 	if (r == 0)
 		r = map_range(setup->fd, 0, bytes, &start);
+	widen_fd_table(setup->fd);
 	pinw_sys1(SYS_close, setup->fd);
 	if (r < 0 || !start) {
 		pinw_sys1(SYS_unlink, setup->path);
