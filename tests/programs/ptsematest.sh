@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Four threads that pin themselves and end pinned.
-# needs: ptsematest
+# needs: ptsematest root
 # expect: .totals.threads.created == 4
 # expect: .totals.affinity.self == 4
 # expect: .totals.pins.open_at_end == 4
