@@ -37,38 +37,46 @@ static int open_view(const char *path, struct view *ret_view)
 	return 0;
 }
 
-/* `count` elements of `each` bytes at `offset`, or NULL if they are not all in the file. */
+/* `count` elements of `each` bytes at `offset`, or NULL if they are not all in the file or (unless bytes) not aligned. */
 static const void *at(const struct view *view, uint64_t offset, uint64_t count, uint64_t each)
 {
-	if (offset > view->size || (count && each > (view->size - offset) / count))
+	if (offset > view->size || (count && each > (view->size - offset) / count) || (each > 1 && offset & 7))
 		return NULL;
 	return view->bytes + offset;
 }
 
-/* The best function symbol of one table: the one with the highest start that covers `address`. */
+static bool covers(const Elf64_Sym *s, uint64_t address)
+{
+	return ELF64_ST_TYPE(s->st_info) == STT_FUNC && s->st_shndx != SHN_UNDEF && s->st_value <= address &&
+	       address - s->st_value < s->st_size;
+}
+
+/* The later start is nearer; of two names for one function the global one is what its author called it. */
+static bool is_better(const Elf64_Sym *s, const Elf64_Sym *than)
+{
+	if (!than || s->st_value != than->st_value)
+		return !than || s->st_value > than->st_value;
+	return ELF64_ST_BIND(s->st_info) == STB_GLOBAL && ELF64_ST_BIND(than->st_info) != STB_GLOBAL;
+}
+
+/* The best function symbol of one table that covers `address`. */
 static bool search(const struct view *view, const Elf64_Shdr *table, const Elf64_Shdr *strings, uint64_t address,
 		   char *name, size_t size, uint64_t *ret_offset)
 {
-	uint64_t count = table->sh_size / sizeof(Elf64_Sym), best = 0;
+	uint64_t count = table->sh_size / sizeof(Elf64_Sym);
 	const Elf64_Sym *symbols = at(view, table->sh_offset, count, sizeof(*symbols)), *found = NULL;
 	const char *text = at(view, strings->sh_offset, strings->sh_size, 1);
 
 	if (!symbols || !text)
 		return false;
-	for (uint64_t i = 0; i < count; i++) {
-		const Elf64_Sym *s = &symbols[i];
-
-		if (ELF64_ST_TYPE(s->st_info) == STT_FUNC && s->st_shndx != SHN_UNDEF && s->st_value <= address &&
-		    address - s->st_value < s->st_size && (!found || s->st_value > best)) {
-			found = s;
-			best = s->st_value;
-		}
-	}
+	for (uint64_t i = 0; i < count; i++)
+		if (covers(&symbols[i], address) && is_better(&symbols[i], found))
+			found = &symbols[i];
 	if (!found || found->st_name >= strings->sh_size)
 		return false;
 	pinw_put_bytes(name, size, 0, text + found->st_name,
 		       strnlen(text + found->st_name, strings->sh_size - found->st_name));
-	*ret_offset = address - best;
+	*ret_offset = address - found->st_value;
 	return true;
 }
 

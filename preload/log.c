@@ -229,6 +229,7 @@ void pinw_log_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_
 	}
 	leak_log.len = 0;
 	put_leak(kind, slot, now_ns, count, hidden_before(count));
+	leak_log.block[leak_log.len - 1] = '\n'; /* also of a block that was cut */
 	long r = write_block();
 	pinw_lock_give(&leak_log.lock, &state);
 	if (r >= 0)
