@@ -101,7 +101,9 @@ TEST_SRC := \
   tests/test_image.c \
   tests/test_launch.c \
   tests/test_ledger.c \
+  tests/test_life.c \
   tests/test_lock.c \
+  tests/test_log.c \
   tests/test_mask.c \
   tests/test_model.c \
   tests/test_pattern.c \

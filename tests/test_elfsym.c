@@ -351,6 +351,31 @@ Test(elfsym, ends_a_name_with_its_table)
 	cr_expect_eq(offset, 5);
 }
 
+/* Compilers give functions local names of their own beside the one in the source. */
+Test(elfsym, prefers_the_global_one_of_two_names)
+{
+	struct small_elf e = small();
+	char name[16];
+	uint64_t offset;
+
+	memcpy(e.strings, "\0right\0alias", 13);
+	for (unsigned global = 0; global < 2; global++) {
+		for (unsigned i = 0; i < 2; i++) {
+			e.symbols[i] = small().symbols[0];
+			e.symbols[i].st_info = ELF64_ST_INFO(i == global ? STB_GLOBAL : STB_LOCAL, STT_FUNC);
+			e.symbols[i].st_name = i == global ? 1 : 7;
+		}
+		cr_assert_eq(pinw_elfsym_name(write_case(&e, sizeof(e)), 0x101, name, sizeof(name), &offset),
+		             0);
+		cr_expect_str_eq(name, "right");
+		cr_expect_eq(offset, 1);
+	}
+	e.symbols[1].st_value = 0x101; /* nearer, if local */
+	e.symbols[1].st_name = 7;
+	cr_assert_eq(pinw_elfsym_name(write_case(&e, sizeof(e)), 0x101, name, sizeof(name), &offset), 0);
+	cr_expect_str_eq(name, "alias");
+}
+
 /* Symbols that wrap around the address space, have no size or are no functions cover nothing. */
 Test(elfsym, takes_only_functions_that_cover_the_address)
 {
