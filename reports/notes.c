@@ -120,7 +120,7 @@ static void coverage_notes(const struct notes *n)
 		note(n, "%s through syscall()",
 		     COUNTED(c->raw_clones, "clone, clone3 or fork was made",
 		             "clones, clone3s or forks were made"));
-	if (pinw_mask_width(p->header.baseline, p->header.mask_words) == 1)
+	if (pinw_notes_one_cpu(p))
 		note(n, "the baseline is one CPU: nothing can be a pin");
 	if (p->header.flags & PINW_HDR_NO_UNWINDER)
 		note(n, "libunwind.so.8 was not there: stacks by frame pointers only, often short");
@@ -188,4 +188,23 @@ void pinw_notes_each(const struct pinw_process *p, pinw_note_fn fn, void *arg)
 	for (size_t i = 0; i < p->note_count; i++)
 		recorded_note(&n, &p->notes[i]);
 	header_notes(&n);
+}
+
+static void remember(void *arg, const char *text)
+{
+	(void)text;
+	*(bool *)arg = true;
+}
+
+bool pinw_notes_any(const struct pinw_process *p)
+{
+	bool any = false;
+
+	pinw_notes_each(p, remember, &any);
+	return any;
+}
+
+bool pinw_notes_one_cpu(const struct pinw_process *p)
+{
+	return pinw_mask_width(p->header.baseline, p->header.mask_words) == 1;
 }

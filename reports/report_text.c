@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "reports/notes.h"
 #include "reports/text_private.h"
 
 struct sums {
@@ -13,6 +14,7 @@ struct sums {
 	uint64_t pins;
 	uint64_t dropped;
 	uint64_t running;
+	uint64_t one_cpu; /* processes on a baseline of one CPU */
 	uint64_t damaged; /* traces, unreadable ones included */
 };
 
@@ -34,6 +36,7 @@ static struct sums sum_up(const struct pinw_model *m)
 		s.pins += p->live.counters.pins_opened;
 		s.dropped += p->live.counters.events_dropped;
 		s.running += p->how == PINW_HOW_RUNNING;
+		s.one_cpu += pinw_notes_one_cpu(p);
 	}
 	return s;
 }
@@ -95,6 +98,8 @@ static void print_verdict(struct pinw_text *t, const struct sums *s)
 		print_leak_verdict(t, s);
 	else
 		print_clean_verdict(t, s);
+	if (s->one_cpu == s->readable)
+		pinw_term_line(&t->term, 2, PINW_STYLE_PLAIN, "On a baseline of one CPU nothing is a pin.");
 }
 
 static void print_unreadable(struct pinw_text *t)
@@ -170,29 +175,50 @@ static bool has_a_story(const struct pinw_text *t, const struct pinw_process *p)
 	return n->threads_created || n->threads_adopted || n->pins_opened;
 }
 
-static void print_processes(struct pinw_text *t, const struct sums *s)
-{
-	size_t printed = 0, stories = 0;
+struct printed {
+	uint64_t full, full_cut;
+	uint64_t brief, brief_cut; /* nothing to look into, but something was not seen of it */
+};
 
-	for (size_t i = 0; i < t->model->process_count; i++) {
-		const struct pinw_process *p = t->model->processes[i];
-		if (p->error || (s->readable > 1 && !has_a_story(t, p)))
-			continue;
-		if (stories++ >= t->top)
-			continue;
+static void print_process(struct pinw_text *t, const struct sums *s, const struct pinw_process *p,
+                          struct printed *n)
+{
+	if (s->readable == 1 || has_a_story(t, p)) {
+		if (n->full >= t->top) {
+			n->full_cut++;
+			return;
+		}
 		pinw_table_done(&t->shown);
 		pinw_text_process(t, p);
-		printed++;
+		n->full++;
+	} else if (pinw_notes_any(p)) {
+		if (n->brief >= t->top) {
+			n->brief_cut++;
+			return;
+		}
+		pinw_text_process_brief(t, p);
+		n->brief++;
 	}
-	if (printed == s->readable)
+}
+
+static void print_processes(struct pinw_text *t, const struct sums *s)
+{
+	struct printed n = {0};
+
+	for (size_t i = 0; i < t->model->process_count; i++)
+		if (!t->model->processes[i]->error)
+			print_process(t, s, t->model->processes[i], &n);
+	uint64_t told = n.full + n.full_cut + n.brief + n.brief_cut;
+	if (n.full + n.brief == s->readable)
 		return;
 	pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
-	pinw_text_cut(t, printed, stories, "processes in full");
-	if (stories < s->readable)
+	pinw_text_cut(t, 0, n.full_cut, "processes in full");
+	pinw_text_cut(t, 0, n.brief_cut, "processes with notes on coverage");
+	if (told < s->readable)
 		pinw_term_line(
 		    &t->term, 2, PINW_STYLE_DIM,
 		    "%s nothing to look into: see the tree above, or name a trace to see one in full.",
-		    pinw_text_counted(s->readable - stories, "process has", "processes have"));
+		    pinw_text_counted(s->readable - told, "process has", "processes have"));
 }
 
 int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,

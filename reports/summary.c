@@ -22,6 +22,7 @@ struct figures {
 	uint64_t dropped;
 	uint64_t kernel, seen; /* threads, where a census was taken */
 	size_t processes, without_census, running, unreadable;
+	size_t readable, one_cpu; /* images; those on a baseline of one CPU */
 };
 
 /* ---- figures --------------------------------------------------------------------------------- */
@@ -34,6 +35,8 @@ static void add_process(struct figures *f, const struct pinw_process *p)
 		f->unreadable++;
 		return;
 	}
+	f->readable++;
+	f->one_cpu += pinw_notes_one_cpu(p);
 	f->processes += p->how != PINW_HOW_EXEC; /* else the next image is the same process */
 	f->created += n->threads_created;
 	f->adopted += n->threads_adopted;
@@ -90,7 +93,7 @@ static void say_pins(const struct figures *f)
 static void say_coverage(const struct figures *f, const struct pinw_traces *traces)
 {
 	char counted[96], blind[64] = "", running[64] = "";
-	const char *root = "";
+	const char *root = "", *one_cpu = "";
 
 	if (f->without_census == 0 || f->kernel)
 		snprintf(counted, sizeof(counted), "%" PRIu64 " of the kernel's %" PRIu64 " threads seen",
@@ -106,8 +109,10 @@ static void say_coverage(const struct figures *f, const struct pinw_traces *trac
 		root = "; the program itself left no trace";
 	else if (traces->root_execs)
 		root = "; what it became by exec left no trace";
-	pinw_say("coverage: %s%s; %s dropped%s%s%s", counted, blind, f->dropped ? "records" : "nothing",
-	         running, root, f->unreadable ? "; some traces are unreadable" : "");
+	if (f->readable && f->one_cpu == f->readable)
+		one_cpu = "; on a baseline of one CPU nothing is a pin";
+	pinw_say("coverage: %s%s; %s dropped%s%s%s%s", counted, blind, f->dropped ? "records" : "nothing",
+	         running, one_cpu, root, f->unreadable ? "; some traces are unreadable" : "");
 }
 
 static void describe_end(const struct pinw_process *p, char *buf, size_t len)

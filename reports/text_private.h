@@ -33,6 +33,9 @@ void pinw_text_cut(struct pinw_text *t, size_t shown, size_t count, const char *
 void pinw_text_heading(struct pinw_text *t, const char *text);
 
 void pinw_text_process(struct pinw_text *t, const struct pinw_process *p);
+
+/* Only what ran and what was not seen of it. */
+void pinw_text_process_brief(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_leaks(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_threads(struct pinw_text *t, const struct pinw_process *p);

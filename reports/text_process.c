@@ -226,6 +226,14 @@ static void print_coverage(struct pinw_text *t, const struct pinw_process *p)
 	pinw_notes_each(p, print_note, t);
 }
 
+void pinw_text_process_brief(struct pinw_text *t, const struct pinw_process *p)
+{
+	print_title(t, p);
+	print_origin(t, p);
+	print_baseline(t, p);
+	print_coverage(t, p);
+}
+
 void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
 {
 	print_title(t, p);

@@ -343,6 +343,43 @@ Test(report, shows_processes_as_a_tree)
 	free(text);
 }
 
+Test(report, does_not_pass_over_what_was_not_seen)
+{
+	struct pinw_builder b;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		tell_nothing(&b, 100 + i, 99 + i);
+		b.live.census_kernel = b.live.census_seen = 1;
+		if (i == 1)
+			pinw_builder_exec(&b, 5, "/bin/elsewhere", PINW_EXEC_UNFOLLOWED, 0);
+		write_trace(&b, i == 0 ? "a.pwt" : i == 1 ? "b.pwt" : "c.pwt");
+	}
+	char *text = render(TEXT);
+	expect_has(text, "\nstory (pid 101): exit status 0");
+	expect_has(text, "not followed: /bin/elsewhere");
+	expect_has_not(text, "\nstory (pid 102)");
+	expect_has(text, "2 processes have nothing to look into");
+	expect_has_not(text, "baseline of one CPU");
+	free(text);
+}
+
+Test(report, says_that_one_cpu_leaves_no_room_for_a_pin)
+{
+	struct pinw_builder b;
+
+	tell_nothing(&b, 100, 1);
+	b.header.baseline[0] = 1;
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_has(text, "pinned\nOn a baseline of one CPU nothing is a pin.\n");
+	free(text);
+	tell_nothing(&b, 101, 100);
+	write_trace(&b, "b.pwt");
+	text = render(TEXT);
+	expect_has_not(text, "On a baseline of one CPU");
+	free(text);
+}
+
 Test(report, keeps_to_the_page_however_deep_the_tree)
 {
 	struct pinw_builder b;
