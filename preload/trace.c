@@ -20,7 +20,8 @@
 #define FIRST_SLOTS_BYTES 12288u
 #define FIRST_META_BYTES 8192u
 #define FIRST_EVENTS_BYTES 16384u
-#define EVENTS_STEP_MAX (1u << 20)
+#define EVENTS_STEP_MAX (256u << 10)
+#define RESERVE_BYTES (1u << 20)
 #define META_STEP_MAX (256u << 10)
 #define MADV_POPULATE_WRITE_ 23 /* Linux 5.14; older kernels say EINVAL and fault page by page */
 
@@ -90,7 +91,10 @@ static int write_zeros(int fd, uint64_t from, uint64_t bytes)
 	if (pinw_sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) == 0 && limit.rlim_cur < end)
 		return -EFBIG;
 	while (from < end) {
-		uint64_t n = end - from < sizeof(zeros) ? end - from : sizeof(zeros);
+		/* Aligned pieces come to lie in large folios, which are cheaper to write and to map. */
+		uint64_t n = sizeof(zeros) - from % sizeof(zeros);
+		if (n > end - from)
+			n = end - from;
 		if (!is_ours(fd))
 			return -ESTALE;
 		long done = pinw_sys4(SYS_pwrite64, fd, zeros, n, from);
@@ -205,6 +209,8 @@ static int grow_locked(struct region *region)
 	if (__atomic_load_n(&region->next, __ATOMIC_RELAXED))
 		return 0;
 	uint64_t bytes = region->step;
+	if (bytes >= 2 * sizeof(zeros)) /* end where an aligned piece does */
+		bytes -= (trace.file_bytes + bytes) % sizeof(zeros);
 	int r = extend(bytes, limit_of(region), &start);
 	if (r == -E2BIG) {
 		/* The last stretch before the bound, in whole pages. */
@@ -261,8 +267,8 @@ void pinw_trace_reserve(void)
 
 	if (pinw_lock_take(&trace.lock, GROW_WAIT_NS, &state) < 0)
 		return;
-	if (trace.events.step < EVENTS_STEP_MAX)
-		trace.events.step = EVENTS_STEP_MAX;
+	if (trace.events.step < RESERVE_BYTES)
+		trace.events.step = RESERVE_BYTES;
 	grow_locked(&trace.events);
 	grow_locked(&trace.meta);
 	pinw_lock_give(&trace.lock, &state);
