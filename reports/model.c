@@ -94,6 +94,7 @@ static int read_process(struct pinw_process *p, struct pinw_reader *r)
 	int error = pinw_replay(p, r);
 	p->live = *pinw_reader_live(r);
 	p->read_ns = monotonic_ns();
+	p->blind = p->live.file_bytes == 0; /* the shim writes it before anything else can be read */
 	pinw_census_end(&census, p);
 	p->problem_count = pinw_reader_problems(r, p->problems, PINW_PROBLEMS_MAX);
 	p->tally = pinw_reader_tally(r);
@@ -195,10 +196,8 @@ int pinw_model_add_directory(struct pinw_model *m, const char *path)
  * system call, or it was killed in the middle of one that succeeded. */
 static void classify_unrecorded(struct pinw_process *p)
 {
-	const struct pinw_process *next = NULL;
+	const struct pinw_process *next = pinw_process_next_image(p);
 
-	for (const struct pinw_process *q = p->children; q && !next; q = q->sibling)
-		next = q->by_exec ? q : NULL;
 	if (next) {
 		p->how = PINW_HOW_EXEC;
 		p->duration_ns = pinw_since(next->header.start_mono_ns, p->header.start_mono_ns);
@@ -229,6 +228,21 @@ static void classify(struct pinw_process *p)
 		classify_unrecorded(p);
 		break;
 	}
+}
+
+static bool has_siblings(const struct pinw_model *m, const struct pinw_process *p)
+{
+	static const uint8_t none[sizeof(p->header.session)];
+
+	if (memcmp(p->header.session, none, sizeof(none)) == 0)
+		return false;
+	for (size_t i = 0; i < m->process_count; i++) {
+		const struct pinw_process *q = m->processes[i];
+		if (q != p && q->error == 0 &&
+		    memcmp(q->header.session, p->header.session, sizeof(none)) == 0)
+			return true;
+	}
+	return false;
 }
 
 static int by_opened(const void *x, const void *y)
@@ -266,6 +280,8 @@ int pinw_model_finish(struct pinw_model *m)
 		if (p->error)
 			continue;
 		classify(p);
+		if (p->how == PINW_HOW_EXEC && !pinw_process_next_image(p))
+			p->with_siblings = has_siblings(m, p);
 		pinw_settle(p);
 		error = pinw_borrow_sites(p);
 		if (error < 0)
@@ -300,6 +316,14 @@ const uint64_t *pinw_process_mask(const struct pinw_process *p, uint32_t mask)
 	if (mask == 0 || mask > p->masks.count)
 		return NULL;
 	return (const uint64_t *)pinw_table_at(&p->masks, mask - 1) + 1;
+}
+
+const struct pinw_process *pinw_process_next_image(const struct pinw_process *p)
+{
+	for (const struct pinw_process *q = p->children; q; q = q->sibling)
+		if (q->by_exec)
+			return q;
+	return NULL;
 }
 
 uint64_t pinw_process_unjoined(const struct pinw_process *p)

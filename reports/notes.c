@@ -74,7 +74,14 @@ static void end_notes(const struct notes *n)
 	const struct pinw_process *p = n->p;
 	uint64_t open = p->live.counters.pins_open;
 
-	if (p->how == PINW_HOW_VIOLENT && p->elsewhere)
+	if (p->how == PINW_HOW_EXEC && !pinw_process_next_image(p))
+		note(n, "%s",
+		     p->with_siblings ? "what it became by exec left no trace"
+		                      : "its next image, by exec, is not among these traces");
+	if (p->blind)
+		note(n, "the live page is not there: what was created, pinned and leaked, and how it ended, "
+		        "cannot be told");
+	else if (p->how == PINW_HOW_VIOLENT && p->elsewhere)
 		note(n,
 		     "no end was recorded, and this is not the machine, or not the boot, it was recorded on: "
 		     "whether it still runs cannot be told here");

@@ -180,6 +180,7 @@ struct pinw_process {
 	enum pinw_how how;
 	uint32_t end_status; /* exit status or signal */
 	uint64_t duration_ns; /* to the end; to the last thing recorded when violent; to now when running */
+	bool blind; /* its live page is not there: no count, no live state, no end */
 	bool elsewhere; /* recorded on another machine or before a reboot: whether it runs cannot be told */
 
 	/* Tree, set by pinw_model_finish(). */
@@ -187,6 +188,7 @@ struct pinw_process {
 	struct pinw_process *children; /* in order of start */
 	struct pinw_process *sibling;
 	bool by_exec; /* parent is the earlier image of this same process */
+	bool with_siblings; /* other traces of its session are loaded; told of an image whose next one is missing */
 	uint32_t tree_depth; /* 0 for a root */
 	uint32_t order; /* in which it was added */
 
@@ -226,6 +228,9 @@ const uint64_t *pinw_process_mask(const struct pinw_process *p, uint32_t mask);
 
 /* Successful thread starts nobody joined or detached, the living included. */
 uint64_t pinw_process_unjoined(const struct pinw_process *p);
+
+/* The image that took its place by exec; NULL when it is not among the traces. */
+const struct pinw_process *pinw_process_next_image(const struct pinw_process *p);
 
 /* Pins never released: open now plus those whose thread ended with them. */
 uint64_t pinw_process_open_at_end(const struct pinw_process *p);

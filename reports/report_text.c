@@ -14,6 +14,7 @@ struct sums {
 	uint64_t pins;
 	uint64_t dropped;
 	uint64_t running;
+	uint64_t blind; /* processes whose live page is not there */
 	uint64_t one_cpu; /* processes on a baseline of one CPU */
 	uint64_t damaged; /* traces, unreadable ones included */
 };
@@ -36,6 +37,7 @@ static struct sums sum_up(const struct pinw_model *m)
 		s.pins += p->live.counters.pins_opened;
 		s.dropped += p->live.counters.events_dropped;
 		s.running += p->how == PINW_HOW_RUNNING;
+		s.blind += p->blind;
 		s.one_cpu += pinw_notes_one_cpu(p);
 	}
 	return s;
@@ -67,6 +69,18 @@ static void print_leak_verdict(struct pinw_text *t, const struct sums *s)
 	pinw_term_end(&t->term, 2, PINW_STYLE_BAD);
 }
 
+static void print_blind_verdict(struct pinw_text *t, const struct sums *s)
+{
+	if (s->readable == 1)
+		pinw_term_line(&t->term, 2, PINW_STYLE_BAD,
+		               "Whether anything leaked cannot be told: the trace has no live page.");
+	else
+		pinw_term_line(&t->term, 2, PINW_STYLE_BAD,
+		               "Whether anything leaked cannot be told of %s of %s processes: no live page in "
+		               "the trace.",
+		               pinw_text_count(s->blind), pinw_text_count(s->readable));
+}
+
 static void print_clean_verdict(struct pinw_text *t, const struct sums *s)
 {
 	pinw_term_put(&t->term, "No leaks%s", s->running ? " so far" : "");
@@ -94,9 +108,11 @@ static void print_verdict(struct pinw_text *t, const struct sums *s)
 		               pinw_text_counted(s->damaged, "trace is", "traces are"));
 	if (s->readable == 0)
 		return;
+	if (s->blind)
+		print_blind_verdict(t, s);
 	if (s->leaks_all)
 		print_leak_verdict(t, s);
-	else
+	else if (s->blind == 0)
 		print_clean_verdict(t, s);
 	if (s->one_cpu == s->readable)
 		pinw_term_line(&t->term, 2, PINW_STYLE_PLAIN, "On a baseline of one CPU nothing is a pin.");

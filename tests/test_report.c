@@ -363,6 +363,49 @@ Test(report, does_not_pass_over_what_was_not_seen)
 	free(text);
 }
 
+Test(report, says_when_the_next_image_is_missing)
+{
+	struct pinw_builder b;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		tell_nothing(&b, 100 + i, 99 + i);
+		b.header.session[0] = 7;
+		if (i == 0)
+			b.live.end_how = PINW_END_EXEC;
+		write_trace(&b, i == 0 ? "a.pwt" : "b.pwt");
+		char *text = render(TEXT);
+		expect_has(text, i == 0 ? "its next image, by exec, is not among these traces"
+		                        : "what it became by exec left no trace");
+		free(text);
+	}
+	char *text = render(JSON);
+	expect_has(text, "what it became by exec left no trace");
+	free(text);
+	tell_nothing(&b, 100, 99);
+	b.header.session[0] = 7;
+	b.header.start_mono_ns += SECOND; /* there it is */
+	write_trace(&b, "c.pwt");
+	text = render(TEXT);
+	expect_has_not(text, "left no trace");
+	expect_has_not(text, "not among these traces");
+	free(text);
+}
+
+Test(report, tells_nothing_of_a_trace_without_its_live_page)
+{
+	struct pinw_builder b;
+
+	tell_much(&b);
+	write_trace(&b, "a.pwt");
+	cr_assert_eq(truncate(in_folder("a.pwt"), PINW_LIVE_OFFSET), 0);
+	char *text = render(TEXT);
+	expect_has(text, "Whether anything leaked cannot be told");
+	expect_has(text, "the live page is not there");
+	expect_has_not(text, "No leaks");
+	expect_has_not(text, "nothing was pinned");
+	free(text);
+}
+
 Test(report, says_that_one_cpu_leaves_no_room_for_a_pin)
 {
 	struct pinw_builder b;
