@@ -37,6 +37,12 @@ static inline void pinw_pause(void)
 	__asm__ volatile("pause");
 }
 
+/* Copies bytes as they are, also of other functions' frames, which a sanitized build holds to be out of bounds. */
+static inline void pinw_copy_raw(void *to, const void *from, size_t len)
+{
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(len) : : "memory");
+}
+
 static inline uintptr_t pinw_stack_pointer(void)
 {
 	uintptr_t sp;

@@ -321,7 +321,7 @@ size_t pinw_proc_peek(void *to, const void *from, size_t len)
 			break;
 		if (n > len - done)
 			n = len - done;
-		memcpy((char *)to + done, (const char *)from + done, n);
+		pinw_copy_raw((char *)to + done, (const char *)from + done, n);
 		done += n;
 	}
 	return done;

@@ -54,7 +54,7 @@ static struct {
 static bool read_memory(const struct pinw_walk *walk, uintptr_t at, void *to, size_t len)
 {
 	if (at >= walk->stack_lo && at < walk->stack_hi && len <= walk->stack_hi - at) {
-		memcpy(to, (const void *)at, len);
+		pinw_copy_raw(to, (const void *)at, len);
 		return true;
 	}
 	return pinw_proc_peek(to, (const void *)at, len) == len;
