@@ -9,6 +9,8 @@
 #include "preload/shim.h"
 
 static int (*vdso_gettime)(clockid_t, struct timespec *);
+static bool stopped; /* atomic */
+static uint64_t stopped_mono_ns, stopped_real_ns;
 
 void pinw_clock_init(void)
 {
@@ -22,6 +24,8 @@ static uint64_t read_clock(clockid_t id)
 {
 	struct timespec ts = {0, 0};
 
+	if (pinw_unlikely(__atomic_load_n(&stopped, __ATOMIC_ACQUIRE)))
+		return id == CLOCK_REALTIME ? stopped_real_ns : stopped_mono_ns;
 	if (!vdso_gettime || vdso_gettime(id, &ts) != 0)
 		pinw_sys2(SYS_clock_gettime, id, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
@@ -40,6 +44,15 @@ uint64_t pinw_clock_real(void)
 uint64_t pinw_now(void)
 {
 	return read_clock(CLOCK_MONOTONIC) - pinw_shim.start_mono_ns;
+}
+
+void pinw_clock_stop(bool stop)
+{
+	if (stop) {
+		stopped_mono_ns = pinw_clock_mono();
+		stopped_real_ns = pinw_clock_real();
+	}
+	__atomic_store_n(&stopped, stop, __ATOMIC_RELEASE);
 }
 
 /* Asked by address, without calling it: libfaketime starts itself on the first call. */

@@ -21,6 +21,10 @@ uint64_t pinw_clock_real(void);
 /* ns since image start: what goes into records. */
 uint64_t pinw_now(void);
 
+/* Stops the clocks where they are, or lets them go on: the strict mode of seccomp takes the time stamp counter away
+ * (SIGSEGV), and the system call. */
+void pinw_clock_stop(bool stop);
+
 /* Does the program see another clock_gettime than the C library's own? Init only. */
 bool pinw_clock_is_faked(void);
 

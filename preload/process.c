@@ -99,6 +99,15 @@ static bool is_sealing(long mode_or_operation, long filter)
 	return mode_or_operation == SECCOMP_SET_MODE_STRICT || (mode_or_operation == SECCOMP_SET_MODE_FILTER && filter);
 }
 
+static void will_seal(long mode_or_operation, long filter)
+{
+	if (!is_sealing(mode_or_operation, filter) || !pinw_may_seal())
+		return;
+	if (mode_or_operation == SECCOMP_SET_MODE_STRICT)
+		pinw_clock_stop(true);
+	pinw_seal();
+}
+
 void pinw_syscall_watch(long nr, long a, long b, long c, long d)
 {
 	uint64_t flags;
@@ -119,12 +128,11 @@ void pinw_syscall_watch(long nr, long a, long b, long c, long d)
 		pinw_clone_watch(CLONE_VM);
 		break;
 	case SYS_seccomp:
-		if (is_sealing(a, c) && pinw_may_seal())
-			pinw_seal();
+		will_seal(a, c);
 		break;
 	case SYS_prctl: /* its modes are one more than seccomp's operations */
-		if (a == PR_SET_SECCOMP && is_sealing(b - 1, c) && pinw_may_seal())
-			pinw_seal();
+		if (a == PR_SET_SECCOMP)
+			will_seal(b - 1, c);
 		break;
 	case SYS_exit:
 		if (pinw_enter() && !pinw_tls.in_vfork)

@@ -39,7 +39,17 @@ static bool is_borrower(void)
 {
 	if (pinw_likely(!pinw_tls.in_vfork && !__atomic_load_n(&pinw_shim.shared_vm, __ATOMIC_RELAXED)))
 		return false;
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+		return pinw_tls.in_vfork;
 	return pinw_proc_tid() != pinw_tls.tid;
+}
+
+/* The tid this code runs under; 0 when it may not be asked for. */
+static uint32_t own_tid(const struct change *change)
+{
+	if (!change->in_vfork)
+		return pinw_tls.tid;
+	return __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) ? 0 : pinw_proc_tid();
 }
 
 /* At whoever runs this code. A vfork child is nobody of ours, and a thread whose end is booked has no ledger any more. */
@@ -56,7 +66,7 @@ static void aim_at_self(struct change *change, uint32_t tid)
 static void aim_at_tid(struct change *change, uint32_t tid)
 {
 	change->in_vfork = is_borrower();
-	uint32_t own = change->in_vfork ? pinw_proc_tid() : pinw_tls.tid;
+	uint32_t own = own_tid(change);
 	if (tid == 0 || tid == own) {
 		aim_at_self(change, own);
 		return;

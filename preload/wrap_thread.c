@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <linux/seccomp.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -436,9 +437,14 @@ int prctl_225(int option, ...)
 	if (!pinw_real.prctl)
 		return pinw_missing();
 	bool seals = option == PR_SET_SECCOMP && pinw_may_seal();
+	bool strict = seals && a == SECCOMP_MODE_STRICT;
+	if (strict)
+		pinw_clock_stop(true);
 	int r = pinw_real.prctl(option, a, b, c, d);
 	if (seals && r == 0)
 		pinw_seal();
+	else if (strict)
+		pinw_clock_stop(false);
 	if (option == PR_SET_NAME && r == 0 && self && !pinw_tls.in_vfork) {
 		int saved = errno;
 		named(self, (const char *)a);
