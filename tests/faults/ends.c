@@ -84,7 +84,7 @@ static void *ends(void *arg)
 int main(int argc, char **argv)
 {
 	cpu_set_t one = target_one_cpu(target_cpu(0));
-	pthread_barrier_t meet;
+	static pthread_barrier_t meet; /* others may still be in it when main is gone */
 	pthread_t t;
 
 	target_cpu(1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Says what a second reader finds in traces: intact TRACE... One line "records N torn N in-flight N dropped N", the
+ * Says what a second reader finds in traces: intact TRACE... One line "torn N in-flight N written N dropped N", the
  * sum over all of them. Status 1 when one cannot be read, holds a torn record, or holds another number of events than
  * its process counted.
  */
@@ -28,7 +28,7 @@ int main(int argc, char **argv)
 			status = 1;
 			continue;
 		}
-		sum.records += one.records;
+		sum.written += one.written;
 		sum.torn += one.torn;
 		sum.in_flight += one.in_flight;
 		sum.dropped += one.dropped;
@@ -39,7 +39,7 @@ int main(int argc, char **argv)
 			status = 1;
 		}
 	}
-	printf("records %lu torn %lu in-flight %lu dropped %lu\n", (unsigned long)sum.records,
-	       (unsigned long)sum.torn, (unsigned long)sum.in_flight, (unsigned long)sum.dropped);
+	printf("torn %lu in-flight %lu written %lu dropped %lu\n", (unsigned long)sum.torn,
+	       (unsigned long)sum.in_flight, (unsigned long)sum.written, (unsigned long)sum.dropped);
 	return status;
 }

@@ -93,7 +93,9 @@ static int work(const char *path)
 
 /* ---- the judge ------------------------------------------------------------------------------ */
 
-static unsigned char seen[THREADS][NUMBERS_MAX];
+static unsigned char seen[THREADS]
+                         [NUMBERS_MAX]; /* how often each number is in the trace; 2: more than once */
+static unsigned last[THREADS]; /* one behind the highest */
 static long acknowledged, missing, torn, invented, in_flight, untraced;
 
 static void see(unsigned type, const void *payload, unsigned bytes, void *arg)
@@ -105,8 +107,11 @@ static void see(unsigned type, const void *payload, unsigned bytes, void *arg)
 	    record->error)
 		return;
 	unsigned tag = (record->cpusetsize - MASK_BYTES) / 8;
-	if (tag / THREADS < NUMBERS_MAX && seen[tag % THREADS][tag / THREADS] < 2)
-		seen[tag % THREADS][tag / THREADS]++;
+	unsigned t = tag % THREADS, n = tag / THREADS;
+	if (n >= NUMBERS_MAX)
+		return;
+	seen[t][n] += seen[t][n] < 2;
+	last[t] = n >= last[t] ? n + 1 : last[t];
 }
 
 static void nap(long us)
@@ -133,7 +138,7 @@ static void start_and_kill(const char *self, const char *shim, const char *trace
 	if (round % 2)
 		while (!atomic_load(&acks->done[THREADS - 1]) && waitpid(pid, &status, WNOHANG) == 0)
 			nap(50);
-	nap(random() % (round % 2 ? 20000 : 5000));
+	nap(random() % (round % 2 ? 12000 : 4000));
 	CHECK(kill(pid, SIGKILL) == 0);
 	CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
@@ -142,7 +147,6 @@ static void judge(const char *trace, const struct acks *acks)
 {
 	struct scan scan;
 
-	memset(seen, 0, sizeof(seen));
 	if (scan_trace(trace, see, NULL, &scan) < 0)
 		untraced++;
 	CHECK(scan.dropped == 0);
@@ -153,10 +157,12 @@ static void judge(const char *trace, const struct acks *acks)
 		unsigned done = atomic_load(&acks->done[t]);
 
 		acknowledged += done;
-		for (unsigned n = 0; n < NUMBERS_MAX; n++) {
+		for (unsigned n = 0; n < done || n < last[t]; n++) {
 			missing += n < done && seen[t][n] != 1;
 			invented += n > done && seen[t][n];
+			seen[t][n] = 0;
 		}
+		last[t] = 0;
 	}
 }
 
