@@ -205,15 +205,6 @@ static uint32_t hidden_before(uint32_t count)
 	return count - shown;
 }
 
-/* Once: on stderr, since whoever asked for a log looks there next, and in the trace. */
-static void say_failed(int error)
-{
-	static const char line[] = "pinwarden: the leak log cannot be written: is PINWARDEN_LOG a file in a directory that is there?\n";
-
-	pinw_proc_stderr(line, sizeof(line) - 1);
-	pinw_trace_note(pinw_tls.seq, PINW_NOTE_LOG_FAILED, (uint32_t)error);
-}
-
 void pinw_log_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_ns)
 {
 	uint32_t site = slot->pin_depth ? slot->pin_site : slot->create_site;
@@ -235,5 +226,5 @@ void pinw_log_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_
 	if (r >= 0)
 		pinw_count(logged, 1);
 	else if (!__atomic_exchange_n(&leak_log.failed, true, __ATOMIC_RELAXED))
-		say_failed((int)-r);
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_LOG_FAILED, (uint32_t)-r);
 }
