@@ -245,8 +245,7 @@ int pinw_cmd_report(int argc, char **argv)
 		return STATUS_UNREADABLE;
 	}
 	int status = m->damaged || empty ? STATUS_UNREADABLE : STATUS_READ;
-	if (o.json || m->process_count == 0)
-		say_unreadable(m);
+	say_unreadable(m);
 	if ((m->process_count || o.json) && write_report(m, &o) < 0)
 		status = STATUS_USAGE;
 	pinw_model_free(m);

@@ -153,7 +153,7 @@ static void print_tree_line(struct pinw_text *t, const struct pinw_process *p)
 	pinw_term_put_cell(term, program, len, len < room ? (unsigned)len : room);
 	pinw_term_put(term, "%s", pid);
 	pinw_term_pad(term, name_end + 1);
-	pinw_term_put(term, TREE_COLUMNS, pinw_text_end(p), pinw_text_duration(p->duration_ns),
+	pinw_term_put(term, TREE_COLUMNS, pinw_text_end_brief(p), pinw_text_lived(p),
 	              pinw_text_count(n->threads_created + n->threads_adopted),
 	              pinw_text_count(n->pins_opened), leaks ? pinw_text_count(leaks) : "-");
 	pinw_term_end(term, name_end + 1, PINW_STYLE_PLAIN);
@@ -161,20 +161,21 @@ static void print_tree_line(struct pinw_text *t, const struct pinw_process *p)
 
 static void print_tree(struct pinw_text *t, const struct sums *s)
 {
-	size_t printed = 0;
+	size_t listed = 0; /* those that leak are, however many there are */
 
 	if (s->readable < 2)
 		return;
 	pinw_text_heading(t, "PROCESSES");
 	pinw_term_line(&t->term, 2, PINW_STYLE_DIM, "%-31s " TREE_COLUMNS, "program pid", "end", "ran",
 	               "threads", "pins", "leaks");
-	for (size_t i = 0; i < t->model->process_count && printed < t->top; i++) {
-		if (t->model->processes[i]->error)
+	for (size_t i = 0; i < t->model->process_count; i++) {
+		const struct pinw_process *p = t->model->processes[i];
+		if (p->error || (listed >= t->top && pinw_process_leaks(p) == 0))
 			continue;
-		print_tree_line(t, t->model->processes[i]);
-		printed++;
+		print_tree_line(t, p);
+		listed++;
 	}
-	pinw_text_cut(t, printed, (size_t)s->readable, "processes");
+	pinw_text_cut(t, listed, (size_t)s->readable, "processes");
 }
 
 /* ---- all of it ------------------------------------------------------------------------ */

@@ -86,7 +86,7 @@ static void say_pins(const struct figures *f)
 			                       at ? ", " : " (", f->leaks_of[i],
 			                       pinw_leak_kind_name((enum pinw_leak_kind)i));
 	pinw_say("pins: %" PRIu64 " opened, %" PRIu64 " released, %" PRIu64
-	         " open at the end; leaks: %" PRIu64 "%s%s",
+	         " never released; leaks: %" PRIu64 "%s%s",
 	         f->opened, f->released, f->open, f->leaks, kinds, at ? ")" : "");
 }
 

@@ -62,6 +62,13 @@ const char *pinw_text_duration(uint64_t ns)
 	return buf;
 }
 
+const char *pinw_text_lived(const struct pinw_process *p)
+{
+	bool unknown = p->how == PINW_HOW_VIOLENT && p->duration_ns == 0;
+
+	return unknown ? "?" : pinw_text_duration(p->duration_ns);
+}
+
 const char *pinw_text_end(const struct pinw_process *p)
 {
 	char *buf = next_buffer();
@@ -82,6 +89,22 @@ const char *pinw_text_end(const struct pinw_process *p)
 	default:
 		return "violent end";
 	}
+	return buf;
+}
+
+const char *pinw_text_end_brief(const struct pinw_process *p)
+{
+	char *buf = next_buffer();
+	const char *signal_name = p->end_status <= INT32_MAX ? sigabbrev_np((int)p->end_status) : NULL;
+
+	if (p->how != PINW_HOW_SIGNAL && (p->how != PINW_HOW_EXIT || p->end_status <= 99999))
+		return pinw_text_end(p);
+	if (p->how == PINW_HOW_EXIT)
+		snprintf(buf, BUFFER_BYTES, "exit %" PRIu32, p->end_status);
+	else if (signal_name)
+		snprintf(buf, BUFFER_BYTES, "SIG%s", signal_name);
+	else
+		snprintf(buf, BUFFER_BYTES, "signal %" PRIu32, p->end_status);
 	return buf;
 }
 

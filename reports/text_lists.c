@@ -71,6 +71,10 @@ static void put_hold(struct pinw_text *t, const struct pinw_process *p, const st
 
 	if (l->held_min_ns > l->held_max_ns)
 		return;
+	if (l->held_max_ns == 0) { /* nothing says when it began, or until when it was held */
+		pinw_term_put(&t->term, " held ?");
+		return;
+	}
 	pinw_term_put(&t->term, p->how == PINW_HOW_VIOLENT ? " held at least %s" : " held %s", least);
 	if (strcmp(least, most) != 0)
 		pinw_term_put(&t->term, " to %s", most);
@@ -186,14 +190,22 @@ void pinw_text_leaks(struct pinw_text *t, const struct pinw_process *p)
 
 /* ---- pins by site --------------------------------------------------------------------- */
 
+/* "-" when no hold is known, "?" when nothing says how long they were. */
+static const char *hold(const struct pinw_pin_site *s, uint64_t held_ns)
+{
+	if (s->held_count == 0)
+		return "-";
+	return s->held_max_ns ? pinw_text_duration(held_ns) : "?";
+}
+
 static void print_pin_site(struct pinw_text *t, const struct pinw_process *p, const struct pinw_pin_site *s)
 {
 	struct pinw_term *term = &t->term;
 
 	pinw_term_put(term, "  %8s %9s %8s %6s %11s %11s  %s", pinw_text_count(s->opened),
 	              pinw_text_count(s->released), pinw_text_count(s->lost), pinw_text_count(s->open),
-	              s->held_count ? pinw_text_duration(s->held_sum_ns / s->held_count) : "-",
-	              s->held_count ? pinw_text_duration(s->held_max_ns) : "-", pinw_origin_name(s->origin));
+	              hold(s, s->held_count ? s->held_sum_ns / s->held_count : 0), hold(s, s->held_max_ns),
+	              pinw_origin_name(s->origin));
 	pinw_term_end(term, 4, PINW_STYLE_PLAIN);
 	if (s->origin == PINW_ORIGIN_EXTERNAL)
 		pinw_term_line(term, 6, PINW_STYLE_PLAIN,
@@ -214,10 +226,12 @@ void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p)
 		return;
 	pinw_text_heading(t, "PINS BY SITE");
 	pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  %8s %9s %8s %6s %11s %11s  %s", "opened", "released",
-	               "leaked", "open", "mean hold", "longest", "origin");
+	               "left", "open", "mean hold", "longest", "origin");
 	for (size_t i = 0; i < rows; i++)
 		print_pin_site(t, p, &p->sorted_pin_sites[i]);
 	pinw_text_cut(t, rows, p->pin_sites.count, "sites");
+	pinw_term_line(&t->term, 2, PINW_STYLE_DIM, "  left: the thread ended with it; open: still held %s",
+	               p->how == PINW_HOW_RUNNING ? "now" : "at the end");
 }
 
 /* ---- threads -------------------------------------------------------------------------- */
@@ -331,7 +345,7 @@ void pinw_text_latency(struct pinw_text *t, const struct pinw_process *p)
 	pinw_text_heading(t, "LATENCY");
 	pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  %-22s %10s %9s  %9s  %9s  %9s", "", "count", "mean",
 	               "p50", "p99", "max");
-	print_histogram(t, "thread creation (P-8)", &live->create_ns);
-	print_histogram(t, "end to joiner (P-9)", &live->exit_ns);
+	print_histogram(t, "thread creation", &live->create_ns);
+	print_histogram(t, "end to joiner", &live->exit_ns);
 	print_histogram(t, "affinity call", &live->affinity_ns);
 }

@@ -55,8 +55,14 @@ const char *pinw_text_counted(uint64_t count, const char *one, const char *many)
 /* "850 ns", "12.3 us", "1.204 s", "2m05s", "3h02m", "2d03h" */
 const char *pinw_text_duration(uint64_t ns);
 
+/* How long it ran; "?" when it ended violently and nothing says how long it had lived. */
+const char *pinw_text_lived(const struct pinw_process *p);
+
 /* "exit status 0", "killed by SIGTERM (15)", ... */
 const char *pinw_text_end(const struct pinw_process *p);
+
+/* The same in at most 17 columns: "exit status 0", "SIGTERM", ... */
+const char *pinw_text_end_brief(const struct pinw_process *p);
 
 /* What the program is called, as bytes; never empty. */
 const char *pinw_text_program(const struct pinw_process *p, size_t *ret_len);

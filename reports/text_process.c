@@ -83,11 +83,12 @@ static void print_title(struct pinw_text *t, const struct pinw_process *p)
 {
 	pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
 	put_program(t, p);
+	bool known = p->how != PINW_HOW_VIOLENT || p->duration_ns > 0;
 	pinw_term_put(&t->term, ": %s%s %s", pinw_text_end(p),
-	              p->how == PINW_HOW_RUNNING   ? " for"
-	              : p->how == PINW_HOW_VIOLENT ? " after at least"
-	                                           : " after",
-	              pinw_text_duration(p->duration_ns));
+	              p->how == PINW_HOW_RUNNING              ? " for"
+	              : p->how == PINW_HOW_VIOLENT && known ? " after at least"
+	                                                      : " after",
+	              pinw_text_lived(p));
 	pinw_term_end(&t->term, 2, PINW_STYLE_HEADING);
 }
 

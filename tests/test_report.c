@@ -226,7 +226,7 @@ Test(report, tells_how_each_process_went)
 	expect_has(text, "truncated: the stack goes on");
 	expect_has(text, "libred.so+0x1111 (the file is gone)");
 	expect_has(text, "0x1111 (in no module: generated code)");
-	expect_has(text, "end to joiner (P-9)");
+	expect_has(text, "end to joiner");
 	expect_has(text, "exit-while-pinned: threads that ended with a pin still open");
 	free(text);
 }
@@ -403,6 +403,50 @@ Test(report, tells_nothing_of_a_trace_without_its_live_page)
 	expect_has(text, "the live page is not there");
 	expect_has_not(text, "No leaks");
 	expect_has_not(text, "nothing was pinned");
+	free(text);
+}
+
+Test(report, lists_every_process_that_leaks)
+{
+	struct pinw_builder b;
+	char name[16];
+
+	for (uint32_t i = 0; i < 30; i++) {
+		tell_nothing(&b, 100 + i, 99);
+		if (i == 29) {
+			pinw_builder_create(&b, 1, 1, 1, 2, 0);
+			pinw_builder_pin(&b, 55, 2, 2, 0, PINW_EFFECT_OPEN, 1);
+			pinw_builder_exit_pinned(&b, 60, 2, PINW_ORIGIN_SELF, 0, 0, 5);
+		}
+		if (i == 3) {
+			b.live.end_how = PINW_END_SIGNAL;
+			b.live.end_status = 9;
+		}
+		snprintf(name, sizeof(name), "%02u.pwt", i);
+		write_trace(&b, name);
+	}
+	char *text = render(TEXT);
+	expect_has(text, "\nstory 103                       SIGKILL  ");
+	expect_has(text, "\nstory 118 ");
+	expect_has(text, "\nstory 129 ");
+	expect_has_not(text, "\nstory 128 ");
+	expect_has(text, "... and 9 more processes (--top 0");
+	expect_has(text, "left: the thread ended with it; open: still held at the end");
+	expect_harmless(text, true);
+	free(text);
+}
+
+Test(report, does_not_take_an_unknown_duration_for_none)
+{
+	struct pinw_builder b;
+
+	tell_nothing(&b, 100, 1);
+	b.live.end_how = PINW_END_NONE;
+	b.live.end_ns = 0;
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_has(text, "violent end after ?");
+	expect_has_not(text, " 0 ns");
 	free(text);
 }
 
@@ -747,6 +791,7 @@ Test(cmd_report, exits_with_what_it_could_read)
 
 	cr_expect_eq(run_report(in_folder("missing.pwt"), NULL, NULL), 3);
 	expect_content("out", "missing.pwt: No such file or directory");
+	expect_content("err", "missing.pwt: No such file or directory");
 	cr_expect_eq(run_report(in_folder("good.pwt"), in_folder("missing.pwt"), NULL), 3);
 	expect_content("out", "2 leaks");
 	cr_expect_eq(run_report(in_folder("missing.pwt"), "--format", "json"), 3);
