@@ -122,9 +122,17 @@ static int map_range(int fd, uint64_t offset, uint64_t bytes, void **ret_start)
 	return 0;
 }
 
-/* Opens the file again, on a number that programs do not count on. Returns a descriptor or -errno. */
+/* Opens the file again, on a number that programs do not count on. Returns a descriptor or -errno. Whether another file
+ * stands in its place is asked first: afterwards a descriptor that is not ours is one the program put there. */
 static int reopen(void)
 {
+	struct stat st = {0};
+	long r = pinw_sys2(SYS_lstat, trace.path, &st);
+
+	if (r < 0)
+		return (int)r;
+	if (st.st_dev != trace.dev || st.st_ino != trace.ino)
+		return -ESTALE;
 	long low = pinw_sys3(SYS_open, trace.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0);
 
 	if (low < 0)
@@ -135,8 +143,8 @@ static int reopen(void)
 	else if (is_ours((int)low))
 		pinw_sys1(SYS_close, low);
 	if (!is_ours((int)fd)) {
-		if (fd == low)
-			pinw_sys1(SYS_close, fd);
+		if (fd != low)
+			pinw_sys1(SYS_close, fd); /* a copy of the program's */
 		return -ESTALE;
 	}
 	trace.open_fd = (int)fd;
