@@ -31,6 +31,7 @@
 #define PATHS 64
 #define SETS_EACH 8
 #define STACK_BYTES (64u << 10)
+#define DESCRIPTORS_MAX 4096
 #define VICTIM "the victim's own words\n"
 
 static char *stack;
@@ -87,6 +88,16 @@ static void use_up_descriptors(void)
 	while (dup(1) >= 0)
 		;
 	CHECK(errno == EMFILE);
+}
+
+/* How many are open. By number: there may be no /proc. */
+static int descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < DESCRIPTORS_MAX; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
 }
 
 static void write_victim(const char *path)
@@ -157,7 +168,9 @@ int main(int argc, char **argv)
 	if (argc > 2 && strcmp(how, "chroot") != 0)
 		CHECK(close(open(file, O_RDWR | O_CREAT, 0600)) == 0);
 	squeeze(how, file);
+	int before = descriptors();
 	work();
+	CHECK(descriptors() == before);
 	if (strcmp(how, "replace") == 0)
 		victim_is_unharmed(file);
 	if (strcmp(how, "link") == 0)
