@@ -75,10 +75,11 @@ static void print_blind_verdict(struct pinw_text *t, const struct sums *s)
 		pinw_term_line(&t->term, 2, PINW_STYLE_BAD,
 		               "Whether anything leaked cannot be told: the trace has no live page.");
 	else
-		pinw_term_line(&t->term, 2, PINW_STYLE_BAD,
-		               "Whether anything leaked cannot be told of %s of %s processes: no live page in "
-		               "the trace.",
-		               pinw_text_count(s->blind), pinw_text_count(s->readable));
+		pinw_term_line(
+		    &t->term, 2, PINW_STYLE_BAD,
+		    "Whether anything leaked cannot be told of %s of %s processes: no live page in "
+		    "the trace.",
+		    pinw_text_count(s->blind), pinw_text_count(s->readable));
 }
 
 static void print_clean_verdict(struct pinw_text *t, const struct sums *s)

@@ -85,8 +85,8 @@ static void say_pins(const struct figures *f)
 			at += (size_t)snprintf(kinds + at, sizeof(kinds) - at, "%s%" PRIu64 " %s",
 			                       at ? ", " : " (", f->leaks_of[i],
 			                       pinw_leak_kind_name((enum pinw_leak_kind)i));
-	pinw_say("pins: %" PRIu64 " opened, %" PRIu64 " released, %" PRIu64
-	         " never released; leaks: %" PRIu64 "%s%s",
+	pinw_say("pins: %" PRIu64 " opened, %" PRIu64 " released, %" PRIu64 " never released; leaks: %" PRIu64
+	         "%s%s",
 	         f->opened, f->released, f->open, f->leaks, kinds, at ? ")" : "");
 }
 

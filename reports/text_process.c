@@ -85,9 +85,9 @@ static void print_title(struct pinw_text *t, const struct pinw_process *p)
 	put_program(t, p);
 	bool known = p->how != PINW_HOW_VIOLENT || p->duration_ns > 0;
 	pinw_term_put(&t->term, ": %s%s %s", pinw_text_end(p),
-	              p->how == PINW_HOW_RUNNING              ? " for"
+	              p->how == PINW_HOW_RUNNING            ? " for"
 	              : p->how == PINW_HOW_VIOLENT && known ? " after at least"
-	                                                      : " after",
+	                                                    : " after",
 	              pinw_text_lived(p));
 	pinw_term_end(&t->term, 2, PINW_STYLE_HEADING);
 }
