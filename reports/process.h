@@ -188,8 +188,7 @@ struct pinw_process {
 	struct pinw_process *children; /* in order of start */
 	struct pinw_process *sibling;
 	bool by_exec; /* parent is the earlier image of this same process */
-	bool
-	    with_siblings; /* other traces of its session are loaded; told of an image whose next one is missing */
+	bool with_siblings; /* other traces of its session are here; only asked when its next image is not */
 	uint32_t tree_depth; /* 0 for a root */
 	uint32_t order; /* in which it was added */
 
