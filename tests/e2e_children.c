@@ -95,6 +95,14 @@ Test(children, a_pin_that_crosses_exec_is_no_leak)
 	e2e_true(NO_LEAK);
 }
 
+Test(children, that_drop_the_preload_are_named)
+{
+	e2e_same("env -i @create_join");
+	e2e_true(".processes | length == 1");
+	e2e_true(".processes[0].end.how == \"exec\" and (.processes[0].coverage.notes | length > 0)");
+	e2e_true(".totals.threads.created == 0");
+}
+
 Test(children, are_left_alone_with_no_follow)
 {
 	e2e_status(0, "@@ run -q --no-follow -o %d/t/ -- @children fork");

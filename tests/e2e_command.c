@@ -139,7 +139,8 @@ Test(run, leaves_stdin_to_the_program)
 Test(run, keeps_a_preload_that_was_there)
 {
 	put("maps", "#!/bin/sh\ngrep -c -e libpinner -e libpinwarden /proc/self/maps\n");
-	put("own", "#!/bin/sh\nASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=$3 exec \"$1\" run -q -o \"$2\" -- cat /proc/self/maps\n");
+	put("own", "#!/bin/sh\nASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=$3 exec \"$1\" run -q -o "
+	           "\"$2\" -- cat /proc/self/maps\n");
 	const char *maps = e2e_status(0, "%d/own @@ %d/t/ @libpinner.so")->out;
 	cr_assert_not_null(strstr(maps, "/libpinner.so"));
 	cr_assert_not_null(strstr(maps, "/libpinwarden.so"));

@@ -157,6 +157,14 @@ Test(threads, made_inside_libc_are_adopted)
 	e2e_true(".totals.affinity.self == 4 and .totals.pins.opened == 2 and .totals.pins.released == 2");
 }
 
+Test(threads, of_libcs_own_pools_are_adopted)
+{
+	e2e_same("@internal_threads");
+	e2e_true(".totals.threads.created == 0 and .totals.threads.adopted == 2");
+	e2e_true(".processes[0].coverage | .kernel_threads == 3 and .seen_threads == 1");
+	e2e_true(NO_LEAK);
+}
+
 Test(threads, made_by_raw_clone_are_adopted)
 {
 	e2e_same("@raw_clone");
