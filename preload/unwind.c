@@ -326,7 +326,7 @@ struct fp {
  * zero that the ABI asks of the outermost frame. */
 static bool step_fp(struct pinw_walk *walk, struct fp *fp, struct pinw_registers *ret_frame)
 {
-	uintptr_t pair[2];
+	uintptr_t pair[2] = {0, 0};
 
 	if (fp->value == 0)
 		return false;
@@ -406,7 +406,7 @@ static bool bridge_fp(struct session *session, unw_cursor_t *cursor, struct fp f
 /* Where a frame's address was read from: the call left it right below the frame's stack pointer. */
 static uintptr_t place_of(const struct pinw_walk *walk, uintptr_t pc, uintptr_t sp)
 {
-	uintptr_t word;
+	uintptr_t word = 0;
 
 	return read_memory(walk, sp - 8, &word, sizeof(word)) && word == pc ? sp - 8 : 0;
 }
