@@ -28,8 +28,8 @@ static int open_view(const char *path, struct view *ret_view)
 	long p = pinw_sys2(SYS_fstat, fd, &st);
 	if (p == 0)
 		p = S_ISREG(st.st_mode) && st.st_size > 0
-			? pinw_sys6(SYS_mmap, 0, st.st_size, PROT_READ, MAP_PRIVATE, (int)fd, 0)
-			: -EINVAL;
+		        ? pinw_sys6(SYS_mmap, 0, st.st_size, PROT_READ, MAP_PRIVATE, (int)fd, 0)
+		        : -EINVAL;
 	pinw_sys1(SYS_close, fd);
 	if (p < 0 && p > -4096)
 		return (int)p;
@@ -40,7 +40,8 @@ static int open_view(const char *path, struct view *ret_view)
 /* `count` elements of `each` bytes at `offset`, or NULL if they are not all in the file or (unless bytes) not aligned. */
 static const void *at(const struct view *view, uint64_t offset, uint64_t count, uint64_t each)
 {
-	if (offset > view->size || (count && each > (view->size - offset) / count) || (each > 1 && offset & 7))
+	if (offset > view->size || (count && each > (view->size - offset) / count) ||
+	    (each > 1 && offset & 7))
 		return NULL;
 	return view->bytes + offset;
 }
@@ -60,8 +61,8 @@ static bool is_better(const Elf64_Sym *s, const Elf64_Sym *than)
 }
 
 /* The best function symbol of one table that covers `address`. */
-static bool search(const struct view *view, const Elf64_Shdr *table, const Elf64_Shdr *strings, uint64_t address,
-		   char *name, size_t size, uint64_t *ret_offset)
+static bool search(const struct view *view, const Elf64_Shdr *table, const Elf64_Shdr *strings,
+                   uint64_t address, char *name, size_t size, uint64_t *ret_offset)
 {
 	uint64_t count = table->sh_size / sizeof(Elf64_Sym);
 	const Elf64_Sym *symbols = at(view, table->sh_offset, count, sizeof(*symbols)), *found = NULL;
@@ -75,12 +76,13 @@ static bool search(const struct view *view, const Elf64_Shdr *table, const Elf64
 	if (!found || found->st_name >= strings->sh_size)
 		return false;
 	pinw_put_bytes(name, size, 0, text + found->st_name,
-		       strnlen(text + found->st_name, strings->sh_size - found->st_name));
+	               strnlen(text + found->st_name, strings->sh_size - found->st_name));
 	*ret_offset = address - found->st_value;
 	return true;
 }
 
-static bool search_all(const struct view *view, uint64_t address, char *name, size_t size, uint64_t *ret_offset)
+static bool search_all(const struct view *view, uint64_t address, char *name, size_t size,
+                       uint64_t *ret_offset)
 {
 	const Elf64_Ehdr *ehdr = at(view, 0, 1, sizeof(*ehdr));
 
@@ -94,7 +96,8 @@ static bool search_all(const struct view *view, uint64_t address, char *name, si
 	for (unsigned k = 0; k < 2; k++)
 		for (unsigned i = 0; i < ehdr->e_shnum; i++)
 			if (sections[i].sh_type == kinds[k] && sections[i].sh_link < ehdr->e_shnum &&
-			    search(view, &sections[i], &sections[sections[i].sh_link], address, name, size, ret_offset))
+			    search(view, &sections[i], &sections[sections[i].sh_link], address, name, size,
+			           ret_offset))
 				return true;
 	return false;
 }

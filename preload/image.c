@@ -40,7 +40,8 @@ static void complain(const char *name, const char *value, const char *expected)
 	n = pinw_put(line, sizeof(line), n, name);
 	n = pinw_put(line, sizeof(line), n, "=");
 	for (size_t i = 0, len = strnlen(value, 128); i < len; i++)
-		n = pinw_put_bytes(line, sizeof(line), n, value[i] < ' ' || value[i] == 127 ? "?" : value + i, 1);
+		n = pinw_put_bytes(line, sizeof(line), n, value[i] < ' ' || value[i] == 127 ? "?" : value + i,
+		                   1);
 	n = pinw_put(line, sizeof(line), n, ": expected ");
 	n = pinw_put(line, sizeof(line), n, expected);
 	n = pinw_put(line, sizeof(line), n, "; using the default\n");
@@ -73,7 +74,9 @@ static bool parse_session(const char *text, uint8_t *session)
 
 	for (unsigned i = 0; i < 32; i++) {
 		char c = text[i];
-		unsigned v = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+		unsigned v = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+		             : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+		                                    : 16;
 
 		if (v == 16)
 			return false;
@@ -149,7 +152,7 @@ static void configure_exe_name(void)
 	for (size_t i = 0; i < len; i++) {
 		char c = name[i];
 		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			     c == '.' || c == '_' || c == '+' || c == '-';
+		             c == '.' || c == '_' || c == '+' || c == '-';
 
 		pinw_put_bytes(out, sizeof(pinw_config.exe_name), i, plain ? &c : "_", 1);
 	}
@@ -266,7 +269,8 @@ static size_t put_host(char *buf, size_t size, size_t at)
 }
 
 /* One conversion of the pattern. Sets *has_n for %n. */
-static size_t put_conversion(char *buf, size_t size, size_t at, char c, const struct name_parts *parts, bool *has_n)
+static size_t put_conversion(char *buf, size_t size, size_t at, char c, const struct name_parts *parts,
+                             bool *has_n)
 {
 	switch (c) {
 	case 'p':
@@ -323,7 +327,8 @@ static int create_file(struct pinw_trace_setup *setup)
 		expand_name(setup->path, sizeof(setup->path), &parts);
 		if (strlen(setup->path) + 1 >= sizeof(setup->path))
 			return -ENAMETOOLONG;
-		fd = pinw_sys3(SYS_open, setup->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+		fd = pinw_sys3(SYS_open, setup->path,
+		               O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
 	}
 	if (fd < 0)
 		return (int)fd;

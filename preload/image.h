@@ -18,10 +18,10 @@
 struct pinw_config {
 	char output[PINW_PATH_MAX]; /* absolute pattern */
 	char exe_name[PINW_EXE_NAME_MAX + 1]; /* what %e stands for */
-	char log[PINW_PATH_MAX];    /* "" none, "stderr", else an absolute path */
+	char log[PINW_PATH_MAX]; /* "" none, "stderr", else an absolute path */
 	uint64_t max_bytes;
 	uint8_t session[16];
-	bool follow;                /* false: only process `root` records */
+	bool follow; /* false: only process `root` records */
 	uint32_t root;
 };
 

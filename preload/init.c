@@ -35,7 +35,7 @@
 extern void *__libc_stack_end; /* of ld.so: where the kernel put the number of arguments */
 
 static struct pinw_trace_live spare_live; /* counters while there is no trace */
-static struct pinw_trace_setup setup;     /* too large for a small stack */
+static struct pinw_trace_setup setup; /* too large for a small stack */
 static struct pinw_identity own_identity;
 static struct pinw_thread_copy fork_copy;
 static uint32_t image_flags; /* PINW_HDR_* that hold for fork children too */
@@ -55,7 +55,8 @@ void pinw_off(const char *why, int error)
 	__atomic_store_n(&pinw_shim.status, PINW_STATUS_OFF, __ATOMIC_RELEASE);
 	n = pinw_put(line, sizeof(line), 0, "pinwarden: recording is off: ");
 	for (; *why; why++) /* paths come from outside */
-		n = pinw_put_bytes(line, sizeof(line), n, (unsigned char)*why < ' ' || *why == 127 ? "?" : why, 1);
+		n = pinw_put_bytes(line, sizeof(line), n,
+		                   (unsigned char)*why < ' ' || *why == 127 ? "?" : why, 1);
 	n = pinw_put(line, sizeof(line), n, ": ");
 	const char *name = strerrordesc_np(error);
 	n = pinw_put(line, sizeof(line), n, name ? name : "unknown error");
@@ -156,8 +157,8 @@ void pinw_ensure_init(void)
 {
 	int status = PINW_STATUS_NEW;
 
-	if (!__atomic_compare_exchange_n(&pinw_shim.status, &status, PINW_STATUS_STARTING, false, __ATOMIC_ACQUIRE,
-					 __ATOMIC_ACQUIRE)) {
+	if (!__atomic_compare_exchange_n(&pinw_shim.status, &status, PINW_STATUS_STARTING, false,
+	                                 __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
 		while (status == PINW_STATUS_STARTING && !pinw_tls.starting) {
 			pinw_sys0(SYS_sched_yield);
 			status = __atomic_load_n(&pinw_shim.status, __ATOMIC_ACQUIRE);
@@ -281,7 +282,8 @@ static void know_main_stack(char **argv)
 
 	if (!main_thread || !(main_thread->slot->flags & PINW_THREAD_MAIN))
 		return;
-	if (pinw_sys4(SYS_prlimit64, 0, 3 /* RLIMIT_STACK */, 0, limit) < 0 || limit[0] == 0 || limit[0] > UINT64_C(1) << 30)
+	if (pinw_sys4(SYS_prlimit64, 0, 3 /* RLIMIT_STACK */, 0, limit) < 0 || limit[0] == 0 ||
+	    limit[0] > UINT64_C(1) << 30)
 		limit[0] = UINT64_C(1) << 30;
 	main_thread->stack_hi = (uintptr_t)argv;
 	main_thread->stack_lo = (uintptr_t)argv - limit[0];

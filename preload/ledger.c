@@ -7,7 +7,7 @@
 #define SLOT_SPINS 2000u
 
 enum pinw_effect pinw_pin_change(uint32_t depth, const uint64_t *before, const uint64_t *after,
-				 const uint64_t *baseline, unsigned words)
+                                 const uint64_t *baseline, unsigned words)
 {
 	bool pin = pinw_mask_is_pin(after, baseline, words);
 
@@ -28,7 +28,8 @@ static bool slot_hold(struct pinw_slot *slot)
 	for (unsigned i = 0; i < SLOT_SPINS; i++) {
 		uint32_t free = 0;
 
-		if (__atomic_compare_exchange_n(&slot->busy, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&slot->busy, &free, 1, false, __ATOMIC_ACQUIRE,
+		                                __ATOMIC_RELAXED))
 			return true;
 		pinw_pause();
 	}
@@ -93,7 +94,7 @@ static bool is_over(const struct pinw_slot *slot)
 }
 
 struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, const uint64_t *after,
-				    struct pinw_pinner by, uint64_t now_ns, uint64_t *ret_before)
+                                    struct pinw_pinner by, uint64_t now_ns, uint64_t *ret_before)
 {
 	struct pinw_slot *slot = thread->slot;
 	unsigned words = pinw_shim.mask_words;

@@ -17,7 +17,7 @@
 
 /* The effect of going from mask `before`, held with pin depth `depth` (0 = not pinned), to mask `after`. */
 enum pinw_effect pinw_pin_change(uint32_t depth, const uint64_t *before, const uint64_t *after,
-				 const uint64_t *baseline, unsigned words);
+                                 const uint64_t *baseline, unsigned words);
 
 /* Who pins, from where. */
 struct pinw_pinner {
@@ -29,14 +29,14 @@ struct pinw_pinner {
 /* What pinw_ledger_set did. */
 struct pinw_booking {
 	enum pinw_effect effect;
-	uint32_t depth;  /* after */
-	bool contended;  /* another change of the same slot was under way: nothing was booked */
+	uint32_t depth; /* after */
+	bool contended; /* another change of the same slot was under way: nothing was booked */
 };
 
 /* Books that the mask of the thread with start sequence `seq` is now `after`. Copies the mask known before to
  * `ret_before`. Books nothing when the struct serves another thread by now, or its thread's end is booked. */
 struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, const uint64_t *after,
-				    struct pinw_pinner by, uint64_t now_ns, uint64_t *ret_before);
+                                    struct pinw_pinner by, uint64_t now_ns, uint64_t *ret_before);
 
 /* Books, once, the pin that the thread with start sequence `seq` gets from its creator or its attribute: the slot's
  * mask as set at creation, with birth_origin. Called by whoever comes first, the thread itself or somebody who changes

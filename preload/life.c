@@ -19,7 +19,7 @@
 
 enum { OUT_NEW, OUT_WRITING, OUT_WRITING_WAITED, OUT_DONE }; /* pinw_thread.out_state */
 
-#define UA_CLEANUP_PHASE 2    /* _Unwind_Action */
+#define UA_CLEANUP_PHASE 2 /* _Unwind_Action */
 #define URC_CONTINUE_UNWIND 8 /* _Unwind_Reason_Code */
 #define RECENT_ENDS 256u
 #define CENSUS_RETRIES 50u
@@ -61,12 +61,12 @@ static uint32_t tid_of_handle(pthread_t handle)
 	clockid_t clock;
 
 	if (clockid_has_tid && pinw_real.pthread_getcpuclockid(handle, &clock) == 0)
-		return (uint32_t)~(clock >> 3);
+		return (uint32_t) ~(clock >> 3);
 	return pinw_proc_tid();
 }
 
-static void record_external(const struct pinw_thread *thread, struct pinw_booking booking, enum pinw_seen_at seen_at,
-			    const uint64_t *masks, uint64_t now_ns)
+static void record_external(const struct pinw_thread *thread, struct pinw_booking booking,
+                            enum pinw_seen_at seen_at, const uint64_t *masks, uint64_t now_ns)
 {
 	struct pinw_rec_external record = {
 	    .e = {.time_ns = now_ns, .thread = thread->slot->thread},
@@ -83,7 +83,7 @@ static void record_external(const struct pinw_thread *thread, struct pinw_bookin
 /* Holds the ledger's mask of a thread against the kernel's; a difference that no call of ours explains is an
  * external change. Leaves the kernel's mask in `ret_mask`. */
 static void verify_mask(struct pinw_thread *thread, uint32_t tid, enum pinw_seen_at seen_at, uint64_t now_ns,
-			uint64_t *ret_mask)
+                        uint64_t *ret_mask)
 {
 	unsigned words = pinw_shim.mask_words;
 	uint64_t masks[2 * words];
@@ -100,7 +100,8 @@ static void verify_mask(struct pinw_thread *thread, uint32_t tid, enum pinw_seen
 	if (pinw_proc_affinity(tid, ret_mask, words) < 0 || pinw_mask_equal(ret_mask, thread->mask, words))
 		return;
 	struct pinw_pinner outside = {.origin = PINW_ORIGIN_EXTERNAL};
-	struct pinw_booking booking = pinw_ledger_set(thread, thread->slot->thread, ret_mask, outside, now_ns, masks);
+	struct pinw_booking booking =
+	    pinw_ledger_set(thread, thread->slot->thread, ret_mask, outside, now_ns, masks);
 	pinw_mask_copy(masks + words, ret_mask, words);
 	if (!booking.contended)
 		record_external(thread, booking, seen_at, masks, now_ns);
@@ -112,7 +113,8 @@ void pinw_life_hand_over(struct pinw_thread *thread)
 {
 	uint32_t state = OUT_NEW;
 
-	if (__atomic_compare_exchange_n(&thread->out_state, &state, OUT_WRITING, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+	if (__atomic_compare_exchange_n(&thread->out_state, &state, OUT_WRITING, false, __ATOMIC_ACQUIRE,
+	                                __ATOMIC_ACQUIRE)) {
 		pinw_registry_set_handle(thread, thread->handle);
 		*thread->out = thread->handle;
 		if (__atomic_exchange_n(&thread->out_state, OUT_DONE, __ATOMIC_RELEASE) == OUT_WRITING_WAITED)
@@ -122,8 +124,8 @@ void pinw_life_hand_over(struct pinw_thread *thread)
 	/* Sleeping, not spinning: the writer may have the lower real-time priority. */
 	while (state != OUT_DONE) {
 		if (state == OUT_WRITING_WAITED ||
-		    __atomic_compare_exchange_n(&thread->out_state, &state, OUT_WRITING_WAITED, false, __ATOMIC_ACQUIRE,
-						__ATOMIC_ACQUIRE))
+		    __atomic_compare_exchange_n(&thread->out_state, &state, OUT_WRITING_WAITED, false,
+		                                __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
 			pinw_sys4(SYS_futex, &thread->out_state, FUTEX_WAIT_PRIVATE, OUT_WRITING_WAITED, 0);
 		state = __atomic_load_n(&thread->out_state, __ATOMIC_ACQUIRE);
 	}
@@ -169,7 +171,8 @@ struct pinw_start pinw_thread_begin(struct pinw_thread *thread, uintptr_t cfa)
 
 /* ---- end --------------------------------------------------------------------------- */
 
-static void record_exit(const struct pinw_thread *thread, enum pinw_exit how, const uint64_t *mask, uint64_t now_ns)
+static void record_exit(const struct pinw_thread *thread, enum pinw_exit how, const uint64_t *mask,
+                        uint64_t now_ns)
 {
 	const struct pinw_slot *slot = thread->slot;
 	struct pinw_rec_exit record = {
@@ -222,7 +225,8 @@ void *pinw_thread_return(void *result)
 	return result;
 }
 
-int pinw_trampoline_personality(int version, int actions, uint64_t exception_class, void *exception, void *context)
+int pinw_trampoline_personality(int version, int actions, uint64_t exception_class, void *exception,
+                                void *context)
 {
 	(void)version, (void)exception_class, (void)exception, (void)context;
 	if (actions & UA_CLEANUP_PHASE)
@@ -255,8 +259,8 @@ void pinw_life_init(void)
 
 	watch_key_made = pthread_key_create(&watch_key, watched_end) == 0;
 	clockid_has_tid = pinw_real.pthread_getcpuclockid &&
-			  pinw_real.pthread_getcpuclockid(pthread_self(), &clock) == 0 &&
-			  (uint32_t)~(clock >> 3) == pinw_proc_tid();
+	                  pinw_real.pthread_getcpuclockid(pthread_self(), &clock) == 0 &&
+	                  (uint32_t) ~(clock >> 3) == pinw_proc_tid();
 }
 
 /* ---- main, adoption ------------------------------------------------------------------ */
@@ -299,8 +303,10 @@ void pinw_life_main(const struct pinw_thread_copy *inherit)
 	thread->life = PINW_LIFE_RELEASED | PINW_LIFE_CREATOR;
 	thread->slot->flags = PINW_THREAD_MAIN;
 	pinw_registry_set_handle(thread, pthread_self());
-	pinw_tls = (struct pinw_tls){.thread = thread, .seq = thread->slot->thread, .tid = pinw_proc_tid(),
-				     .starting = pinw_tls.starting};
+	pinw_tls = (struct pinw_tls){.thread = thread,
+	                             .seq = thread->slot->thread,
+	                             .tid = pinw_proc_tid(),
+	                             .starting = pinw_tls.starting};
 	pinw_registry_set_tid(thread, pinw_tls.tid);
 	pinw_mask_copy(thread->mask, pinw_shim.baseline, pinw_shim.mask_words);
 	if (inherit)
@@ -325,7 +331,8 @@ static void consider_giver(struct pinw_thread *thread, void *arg)
 {
 	struct giver *giver = arg;
 
-	if (!giver->found && thread->slot->pin_depth && pinw_mask_equal(thread->mask, giver->mask, pinw_shim.mask_words))
+	if (!giver->found && thread->slot->pin_depth &&
+	    pinw_mask_equal(thread->mask, giver->mask, pinw_shim.mask_words))
 		giver->found = thread;
 }
 
@@ -349,7 +356,8 @@ static void adopt(struct pinw_thread *thread, uint32_t flags)
 	struct pinw_rec_adopt record = {
 	    .e = {.time_ns = now, .thread = slot->thread}, .tid = slot->tid, .flags = flags};
 	memcpy(record.name, slot->name, sizeof(record.name));
-	pinw_trace_event(PINW_REC_THREAD_ADOPT, &record, sizeof(record), thread->mask, 8u * pinw_shim.mask_words);
+	pinw_trace_event(PINW_REC_THREAD_ADOPT, &record, sizeof(record), thread->mask,
+	                 8u * pinw_shim.mask_words);
 	__atomic_store_n(&slot->state, PINW_SLOT_RUNNING, __ATOMIC_RELEASE);
 }
 

@@ -23,7 +23,8 @@ struct pinw_start pinw_thread_begin(struct pinw_thread *thread, uintptr_t cfa);
 void *pinw_thread_return(void *result);
 
 /* Personality routine of pinw_trampoline's frame (Itanium C++ ABI: Exception Handling, 1.6.1). */
-int pinw_trampoline_personality(int version, int actions, uint64_t exception_class, void *exception, void *context);
+int pinw_trampoline_personality(int version, int actions, uint64_t exception_class, void *exception,
+                                void *context);
 
 /* Writes *thread->out before anybody can rely on it: called by the creator and by the new thread, whoever is first does
  * it, neither goes on before it is done. */

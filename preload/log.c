@@ -24,7 +24,7 @@
 static struct {
 	struct pinw_lock lock;
 	uint32_t counts[COUNTERS]; /* leaks by hash of kind and site, atomic */
-	bool failed;               /* the log could not be written: noted once */
+	bool failed; /* the log could not be written: noted once */
 	char block[16384];
 	size_t len;
 } leak_log;
@@ -128,7 +128,8 @@ static const char *origin_words(uint32_t origin)
 	}
 }
 
-static void put_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_ns, uint32_t count, uint32_t hidden)
+static void put_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_ns, uint32_t count,
+                     uint32_t hidden)
 {
 	char cpus[128];
 
@@ -156,7 +157,8 @@ static void put_leak(const char *kind, const struct pinw_slot *slot, uint64_t no
 		put("\n");
 		put_stack("pinned at", slot->pin_site);
 	}
-	put_stack(slot->flags & PINW_THREAD_MAIN ? "the main thread, created at" : "created at", slot->create_site);
+	put_stack(slot->flags & PINW_THREAD_MAIN ? "the main thread, created at" : "created at",
+	          slot->create_site);
 	if (count > 1) {
 		put("  number ");
 		put_number(count);
@@ -174,8 +176,9 @@ static long write_block(void)
 		pinw_proc_stderr(leak_log.block, leak_log.len);
 		return 0;
 	}
-	long fd = pinw_sys3(SYS_open, pinw_config.log,
-			    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+	long fd =
+	    pinw_sys3(SYS_open, pinw_config.log,
+	              O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
 	if (fd < 0)
 		return fd;
 	long r = pinw_proc_write((int)fd, leak_log.block, leak_log.len);
@@ -212,7 +215,8 @@ void pinw_log_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_
 
 	if (!pinw_config.log[0] || __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
 		return;
-	uint32_t *counter = &leak_log.counts[(site * 31u + (unsigned char)kind[0] + (unsigned char)kind[7]) % COUNTERS];
+	uint32_t *counter =
+	    &leak_log.counts[(site * 31u + (unsigned char)kind[0] + (unsigned char)kind[7]) % COUNTERS];
 	uint32_t count = __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
 	if (!is_shown(count) || pinw_lock_take(&leak_log.lock, LOCK_WAIT_NS, &state) < 0) {
 		pinw_count(log_suppressed, 1);

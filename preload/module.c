@@ -20,7 +20,7 @@ struct module {
 	uintptr_t start, end, base;
 	struct link_map *map;
 	uint32_t checked_gen; /* pinw_module_gen when last compared with the loader's view */
-	uint32_t image_gen;   /* image whose trace holds its record */
+	uint32_t image_gen; /* image whose trace holds its record */
 	uint16_t path_len;
 	uint16_t build_id_len;
 	const char *path;
@@ -55,7 +55,8 @@ static void scan_notes(const char *p, const char *end, struct module *m)
 		if (name_len > (size_t)(end - name) || desc_len > (size_t)(end - name) - name_len)
 			return;
 		if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(name, "GNU", 4) == 0) {
-			m->build_id_len = note->n_descsz < BUILD_ID_MAX ? (uint16_t)note->n_descsz : BUILD_ID_MAX;
+			m->build_id_len =
+			    note->n_descsz < BUILD_ID_MAX ? (uint16_t)note->n_descsz : BUILD_ID_MAX;
 			memcpy(m->build_id, name + name_len, m->build_id_len);
 			return;
 		}

@@ -17,7 +17,6 @@ extern uint32_t pinw_module_gen; /* atomic */
  * for more modules): *ret_offset is pc itself. */
 uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset);
 
-
 /* Records a module in this image's trace unless it is there. */
 void pinw_module_keep(uint32_t id);
 

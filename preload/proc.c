@@ -190,8 +190,8 @@ unsigned pinw_proc_cpus_online(void)
 	uint64_t mask[PINW_MASK_WORDS_MAX];
 
 	return read_cpu_list("/sys/devices/system/cpu/online", mask, PINW_MASK_WORDS_MAX) == 0
-		   ? pinw_mask_width(mask, PINW_MASK_WORDS_MAX)
-		   : 0;
+	           ? pinw_mask_width(mask, PINW_MASK_WORDS_MAX)
+	           : 0;
 }
 
 /* ---- tasks ----------------------------------------------------------------------- */
@@ -305,7 +305,8 @@ static bool is_readable(uintptr_t at)
 {
 	static uint32_t nobody_waits;
 
-	return pinw_sys6(SYS_futex, (long)at, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, (long)&nobody_waits, 0) != -EFAULT;
+	return pinw_sys6(SYS_futex, (long)at, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, (long)&nobody_waits, 0) !=
+	       -EFAULT;
 }
 
 size_t pinw_proc_peek(void *to, const void *from, size_t len)

@@ -39,9 +39,11 @@ void pinw_image_end(enum pinw_end how, uint32_t status)
 
 	if (!pinw_is_own_process())
 		return;
-	pinw_ledger_peak(live->counters.threads_live); /* a thread may end the process before its creator is told of it */
+	pinw_ledger_peak(
+	    live->counters.threads_live); /* a thread may end the process before its creator is told of it */
 	pinw_life_census();
-	if (how == PINW_END_EXIT && __atomic_exchange_n(&gen_logged, pinw_shim.image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen)
+	if (how == PINW_END_EXIT &&
+	    __atomic_exchange_n(&gen_logged, pinw_shim.image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen)
 		pinw_registry_each(log_open_pin, &now);
 	live->end_status = status;
 	live->end_ns = now;
@@ -96,7 +98,8 @@ void pinw_seal(void)
 /* A call that will seal, if the kernel takes it: the probes that ask for support pass no filter, or another operation. */
 static bool is_sealing(long mode_or_operation, long filter)
 {
-	return mode_or_operation == SECCOMP_SET_MODE_STRICT || (mode_or_operation == SECCOMP_SET_MODE_FILTER && filter);
+	return mode_or_operation == SECCOMP_SET_MODE_STRICT ||
+	       (mode_or_operation == SECCOMP_SET_MODE_FILTER && filter);
 }
 
 static void will_seal(long mode_or_operation, long filter)
@@ -118,7 +121,8 @@ void pinw_syscall_watch(long nr, long a, long b, long c, long d)
 		pinw_clone_watch((int)a);
 		break;
 	case SYS_clone3:
-		if (pinw_proc_peek(&flags, (const void *)a, sizeof(flags)) == sizeof(flags)) /* struct clone_args starts with them */
+		if (pinw_proc_peek(&flags, (const void *)a, sizeof(flags)) ==
+		    sizeof(flags)) /* struct clone_args starts with them */
 			pinw_clone_watch((int)flags);
 		break;
 	case SYS_fork:

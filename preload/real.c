@@ -21,10 +21,10 @@ unsigned pinw_real_resolve(unsigned *ret_first)
 {
 	unsigned missing = 0, index = 0, first = 0;
 
-#define X(type, name, version, params)                                                                        \
-	*(void **)&pinw_real.name = next_symbol(#name, version);                                              \
-	if (!pinw_real.name && !missing++)                                                                    \
-		first = index;                                                                                \
+#define X(type, name, version, params)                                                                       \
+	*(void **)&pinw_real.name = next_symbol(#name, version);                                             \
+	if (!pinw_real.name && !missing++)                                                                   \
+		first = index;                                                                               \
 	index++;
 	PINW_INTERPOSED(X)
 #undef X

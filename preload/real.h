@@ -17,43 +17,43 @@
 #include <threads.h>
 #include <time.h>
 
-#define PINW_INTERPOSED(X)                                                                                    \
-	X(int, pthread_create, "GLIBC_2.34",                                                                  \
-	  (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))                                   \
-	X(void, pthread_exit, "GLIBC_2.2.5", (void *))                                                        \
-	X(int, pthread_join, "GLIBC_2.34", (pthread_t, void **))                                              \
-	X(int, pthread_tryjoin_np, "GLIBC_2.34", (pthread_t, void **))                                        \
-	X(int, pthread_timedjoin_np, "GLIBC_2.34", (pthread_t, void **, const struct timespec *))             \
-	X(int, pthread_clockjoin_np, "GLIBC_2.34", (pthread_t, void **, clockid_t, const struct timespec *))  \
-	X(int, pthread_detach, "GLIBC_2.34", (pthread_t))                                                     \
-	X(int, pthread_setname_np, "GLIBC_2.34", (pthread_t, const char *))                                   \
-	X(int, thrd_create, "GLIBC_2.34", (thrd_t *, thrd_start_t, void *))                                   \
-	X(void, thrd_exit, "GLIBC_2.34", (int))                                                               \
-	X(int, thrd_join, "GLIBC_2.34", (thrd_t, int *))                                                      \
-	X(int, thrd_detach, "GLIBC_2.34", (thrd_t))                                                           \
-	X(int, prctl, "GLIBC_2.2.5", (int, ...))                                                              \
-	X(int, sched_setaffinity, "GLIBC_2.3.4", (pid_t, size_t, const cpu_set_t *))                          \
-	X(int, pthread_setaffinity_np, "GLIBC_2.34", (pthread_t, size_t, const cpu_set_t *))                  \
-	X(int, pthread_setattr_default_np, "GLIBC_2.34", (const pthread_attr_t *))                            \
-	X(int, pthread_attr_setaffinity_np, "GLIBC_2.32", (pthread_attr_t *, size_t, const cpu_set_t *))         \
-	X(int, pthread_attr_getaffinity_np, "GLIBC_2.34", (const pthread_attr_t *, size_t, cpu_set_t *))      \
-	X(int, pthread_getattr_default_np, "GLIBC_2.34", (pthread_attr_t *))                                  \
-	X(int, pthread_getcpuclockid, "GLIBC_2.34", (pthread_t, clockid_t *))                                 \
-	X(pid_t, _Fork, "GLIBC_2.34", (void))                                                                 \
-	X(int, execve, "GLIBC_2.2.5", (const char *, char *const[], char *const[]))                           \
-	X(int, execv, "GLIBC_2.2.5", (const char *, char *const[]))                                           \
-	X(int, execvp, "GLIBC_2.2.5", (const char *, char *const[]))                                          \
-	X(int, execvpe, "GLIBC_2.11", (const char *, char *const[], char *const[]))                           \
-	X(int, fexecve, "GLIBC_2.2.5", (int, char *const[], char *const[]))                                   \
-	X(int, execveat, "GLIBC_2.34", (int, const char *, char *const[], char *const[], int))                \
-	X(int, daemon, "GLIBC_2.2.5", (int, int))                                                             \
-	X(void, _exit, "GLIBC_2.2.5", (int))                                                                  \
-	X(void, quick_exit, "GLIBC_2.24", (int))                                                              \
-	X(int, setuid, "GLIBC_2.2.5", (uid_t))                                                                \
-	X(int, seteuid, "GLIBC_2.2.5", (uid_t))                                                               \
-	X(int, setreuid, "GLIBC_2.2.5", (uid_t, uid_t))                                                       \
-	X(int, setresuid, "GLIBC_2.2.5", (uid_t, uid_t, uid_t))                                               \
-	X(int, chroot, "GLIBC_2.2.5", (const char *))                                                         \
+#define PINW_INTERPOSED(X)                                                                                   \
+	X(int, pthread_create, "GLIBC_2.34",                                                                 \
+	  (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))                                  \
+	X(void, pthread_exit, "GLIBC_2.2.5", (void *))                                                       \
+	X(int, pthread_join, "GLIBC_2.34", (pthread_t, void **))                                             \
+	X(int, pthread_tryjoin_np, "GLIBC_2.34", (pthread_t, void **))                                       \
+	X(int, pthread_timedjoin_np, "GLIBC_2.34", (pthread_t, void **, const struct timespec *))            \
+	X(int, pthread_clockjoin_np, "GLIBC_2.34", (pthread_t, void **, clockid_t, const struct timespec *)) \
+	X(int, pthread_detach, "GLIBC_2.34", (pthread_t))                                                    \
+	X(int, pthread_setname_np, "GLIBC_2.34", (pthread_t, const char *))                                  \
+	X(int, thrd_create, "GLIBC_2.34", (thrd_t *, thrd_start_t, void *))                                  \
+	X(void, thrd_exit, "GLIBC_2.34", (int))                                                              \
+	X(int, thrd_join, "GLIBC_2.34", (thrd_t, int *))                                                     \
+	X(int, thrd_detach, "GLIBC_2.34", (thrd_t))                                                          \
+	X(int, prctl, "GLIBC_2.2.5", (int, ...))                                                             \
+	X(int, sched_setaffinity, "GLIBC_2.3.4", (pid_t, size_t, const cpu_set_t *))                         \
+	X(int, pthread_setaffinity_np, "GLIBC_2.34", (pthread_t, size_t, const cpu_set_t *))                 \
+	X(int, pthread_setattr_default_np, "GLIBC_2.34", (const pthread_attr_t *))                           \
+	X(int, pthread_attr_setaffinity_np, "GLIBC_2.32", (pthread_attr_t *, size_t, const cpu_set_t *))     \
+	X(int, pthread_attr_getaffinity_np, "GLIBC_2.34", (const pthread_attr_t *, size_t, cpu_set_t *))     \
+	X(int, pthread_getattr_default_np, "GLIBC_2.34", (pthread_attr_t *))                                 \
+	X(int, pthread_getcpuclockid, "GLIBC_2.34", (pthread_t, clockid_t *))                                \
+	X(pid_t, _Fork, "GLIBC_2.34", (void))                                                                \
+	X(int, execve, "GLIBC_2.2.5", (const char *, char *const[], char *const[]))                          \
+	X(int, execv, "GLIBC_2.2.5", (const char *, char *const[]))                                          \
+	X(int, execvp, "GLIBC_2.2.5", (const char *, char *const[]))                                         \
+	X(int, execvpe, "GLIBC_2.11", (const char *, char *const[], char *const[]))                          \
+	X(int, fexecve, "GLIBC_2.2.5", (int, char *const[], char *const[]))                                  \
+	X(int, execveat, "GLIBC_2.34", (int, const char *, char *const[], char *const[], int))               \
+	X(int, daemon, "GLIBC_2.2.5", (int, int))                                                            \
+	X(void, _exit, "GLIBC_2.2.5", (int))                                                                 \
+	X(void, quick_exit, "GLIBC_2.24", (int))                                                             \
+	X(int, setuid, "GLIBC_2.2.5", (uid_t))                                                               \
+	X(int, seteuid, "GLIBC_2.2.5", (uid_t))                                                              \
+	X(int, setreuid, "GLIBC_2.2.5", (uid_t, uid_t))                                                      \
+	X(int, setresuid, "GLIBC_2.2.5", (uid_t, uid_t, uid_t))                                              \
+	X(int, chroot, "GLIBC_2.2.5", (const char *))                                                        \
 	X(int, dlclose, "GLIBC_2.34", (void *))
 
 struct pinw_real {

@@ -12,7 +12,7 @@
 #define CHUNKS_MAX 16u /* 63 + 128 + 256 ... about 4 million threads */
 #define CHUNK_FIRST_GROWN 128u
 #define HINTS 65536u /* power of two */
-#define PROBES 8u    /* neighbours tried before a hint is overwritten or a search goes through all */
+#define PROBES 8u /* neighbours tried before a hint is overwritten or a search goes through all */
 #define GROW_WAIT_NS 100000000u
 #define MADV_WIPEONFORK_ 18 /* Linux 4.14 */
 
@@ -28,9 +28,9 @@ static struct {
 	struct chunk chunks[CHUNKS_MAX];
 	uint32_t chunks_used;
 	uint32_t capacity; /* atomic */
-	uint32_t used;     /* atomic: indices handed out at least once */
-	uint32_t named;    /* atomic: counts handles and tids given */
-	uint64_t free;     /* atomic: tag << 32 | index + 1 */
+	uint32_t used; /* atomic: indices handed out at least once */
+	uint32_t named; /* atomic: counts handles and tids given */
+	uint64_t free; /* atomic: tag << 32 | index + 1 */
 	struct pinw_lock lock;
 	uint32_t *by_handle; /* HINTS entries, atomic: index + 1, only a hint */
 	uint32_t *by_tid;
@@ -49,7 +49,8 @@ static struct pinw_thread *at(uint32_t index)
 
 static void *map_private(size_t bytes)
 {
-	long p = pinw_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long p =
+	    pinw_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return p < 0 && p > -4096 ? NULL : (void *)p;
 }
@@ -112,7 +113,8 @@ static bool grow(uint32_t full)
 {
 	struct pinw_lock_state state;
 
-	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) || pinw_lock_take(&registry.lock, GROW_WAIT_NS, &state) < 0)
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) ||
+	    pinw_lock_take(&registry.lock, GROW_WAIT_NS, &state) < 0)
 		return false;
 	bool ok = registry.capacity != full || grow_locked(full);
 	pinw_lock_give(&registry.lock, &state);
@@ -132,7 +134,9 @@ int pinw_registry_init(void)
 		registry.by_handle = map_hints();
 	if (!registry.by_tid)
 		registry.by_tid = map_hints();
-	return registry.by_handle && registry.by_tid && add_chunk(count, map_threads(count), slots, true) ? 0 : -ENOMEM;
+	return registry.by_handle && registry.by_tid && add_chunk(count, map_threads(count), slots, true)
+	           ? 0
+	           : -ENOMEM;
 }
 
 /* ---- taking and giving --------------------------------------------------------------- */
@@ -143,9 +147,11 @@ static struct pinw_thread *pop_free(void)
 
 	while ((uint32_t)head) {
 		struct pinw_thread *thread = at((uint32_t)head - 1);
-		uint64_t next = ((head >> 32) + 1) << 32 | __atomic_load_n(&thread->next_free, __ATOMIC_RELAXED);
+		uint64_t next =
+		    ((head >> 32) + 1) << 32 | __atomic_load_n(&thread->next_free, __ATOMIC_RELAXED);
 
-		if (__atomic_compare_exchange_n(&registry.free, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		if (__atomic_compare_exchange_n(&registry.free, &head, next, true, __ATOMIC_ACQ_REL,
+		                                __ATOMIC_ACQUIRE))
 			return thread;
 	}
 	return NULL;
@@ -164,7 +170,8 @@ static struct pinw_thread *pop_fresh(void)
 			used = __atomic_load_n(&registry.used, __ATOMIC_RELAXED);
 			continue;
 		}
-		if (__atomic_compare_exchange_n(&registry.used, &used, used + 1, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&registry.used, &used, used + 1, true, __ATOMIC_ACQ_REL,
+		                                __ATOMIC_RELAXED))
 			return at(used);
 	}
 }
@@ -209,7 +216,8 @@ void pinw_registry_give(struct pinw_thread *thread)
 	do {
 		__atomic_store_n(&thread->next_free, (uint32_t)head, __ATOMIC_RELAXED);
 		next = ((head >> 32) + 1) << 32 | (thread->index + 1);
-	} while (!__atomic_compare_exchange_n(&registry.free, &head, next, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&registry.free, &head, next, true, __ATOMIC_ACQ_REL,
+	                                      __ATOMIC_RELAXED));
 }
 
 void pinw_registry_let_go(struct pinw_thread *thread, uint32_t life_bit)
@@ -242,7 +250,8 @@ static void put_hint(uint32_t *hints, unsigned start, uint32_t index)
 		uint32_t hint = __atomic_load_n(place, __ATOMIC_RELAXED);
 
 		if ((!hint || hint == index + 1 || is_free(at(hint - 1))) &&
-		    __atomic_compare_exchange_n(place, &hint, index + 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		    __atomic_compare_exchange_n(place, &hint, index + 1, false, __ATOMIC_RELEASE,
+		                                __ATOMIC_RELAXED))
 			return;
 	}
 	__atomic_store_n(&hints[start & (HINTS - 1)], index + 1, __ATOMIC_RELEASE);
@@ -284,7 +293,7 @@ static struct pinw_thread *later(struct pinw_thread *a, struct pinw_thread *b)
 /* The thread that was given this key last: a pthread_t is reused as soon as its joiner returned, which may be before
  * that joiner's wrapper has let go of the thread that had it. */
 static struct pinw_thread *find(const uint32_t *hints, unsigned start, uint64_t key,
-				bool (*has)(const struct pinw_thread *, uint64_t))
+                                bool (*has)(const struct pinw_thread *, uint64_t))
 {
 	uint32_t used = __atomic_load_n(&registry.used, __ATOMIC_ACQUIRE);
 	struct pinw_thread *last = NULL;
@@ -322,7 +331,8 @@ struct pinw_thread *pinw_registry_starting(pthread_t handle)
 	for (uint32_t i = 0; i < used; i++) {
 		struct pinw_thread *thread = at(i);
 
-		if (__atomic_load_n(&thread->slot->state, __ATOMIC_ACQUIRE) == PINW_SLOT_CREATED && thread->handle == handle)
+		if (__atomic_load_n(&thread->slot->state, __ATOMIC_ACQUIRE) == PINW_SLOT_CREATED &&
+		    thread->handle == handle)
 			return thread;
 	}
 	return NULL;

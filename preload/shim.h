@@ -27,16 +27,16 @@ enum pinw_status {
 
 /* Filled once by init and by pinw_child_init, then read only, but for the marked words. */
 struct pinw_shim {
-	int status;             /* enum pinw_status, atomic */
+	int status; /* enum pinw_status, atomic */
 	uint32_t pid;
 	uint32_t mask_words;
-	uint32_t image_gen;     /* 1 for the first image, +1 in each fork child: stamps what was emitted */
-	bool sealed;            /* atomic: the target installed seccomp; no optional system call from now on */
-	bool shared_vm;         /* atomic: something runs in our memory under a tid of its own: ask the kernel */
+	uint32_t image_gen; /* 1 for the first image, +1 in each fork child: stamps what was emitted */
+	bool sealed; /* atomic: the target installed seccomp; no optional system call from now on */
+	bool shared_vm; /* atomic: something runs in our memory under a tid of its own: ask the kernel */
 	uint64_t start_mono_ns;
 	uint64_t baseline[PINW_MASK_WORDS_MAX];
 	volatile uint32_t *fork_canary; /* reads 0 in any fork child (MADV_WIPEONFORK), else image_gen */
-	struct pinw_trace_live *live;   /* the mapped counters; a private page while recording is off */
+	struct pinw_trace_live *live; /* the mapped counters; a private page while recording is off */
 };
 
 extern struct pinw_shim pinw_shim;
@@ -44,45 +44,46 @@ extern struct pinw_shim pinw_shim;
 /* A thread as the shim sees it: host-private, never in the file. */
 struct pinw_thread {
 	struct pinw_slot *slot; /* live state in the file, or in private memory when the file is full */
-	uint64_t *mask;         /* the slot's mask, mask_words words */
-	uint32_t index;         /* of this struct and its slot */
-	uint32_t next_free;     /* index + 1 of the next free one */
-	uint32_t life;          /* atomic, PINW_LIFE_* */
-	uint32_t birth;         /* atomic: 0 until the inherited or born pin was booked */
-	uint32_t changing;      /* atomic: affinity calls on this thread made but not yet booked */
-	uint32_t census;        /* number of the last census that saw it */
-	uint32_t named;         /* when its handle or tid was made findable: of two threads with one key the later owns it */
-	uintptr_t stack_hi;     /* 0 = stack bounds unknown */
+	uint64_t *mask; /* the slot's mask, mask_words words */
+	uint32_t index; /* of this struct and its slot */
+	uint32_t next_free; /* index + 1 of the next free one */
+	uint32_t life; /* atomic, PINW_LIFE_* */
+	uint32_t birth; /* atomic: 0 until the inherited or born pin was booked */
+	uint32_t changing; /* atomic: affinity calls on this thread made but not yet booked */
+	uint32_t census; /* number of the last census that saw it */
+	uint32_t
+	    named; /* when its handle or tid was made findable: of two threads with one key the later owns it */
+	uintptr_t stack_hi; /* 0 = stack bounds unknown */
 	uintptr_t stack_lo;
 	union {
 		void *(*start)(void *);
 		int (*start_thrd)(void *);
 	};
 	void *arg;
-	pthread_t handle;       /* written by the real pthread_create before the thread runs */
-	pthread_t *out;         /* the caller's place for it, not yet written */
-	uint32_t out_state;     /* atomic, PINW_OUT_*; a futex */
-	uint32_t birth_origin;  /* enum pinw_origin a pin present at birth would have */
+	pthread_t handle; /* written by the real pthread_create before the thread runs */
+	pthread_t *out; /* the caller's place for it, not yet written */
+	uint32_t out_state; /* atomic, PINW_OUT_*; a futex */
+	uint32_t birth_origin; /* enum pinw_origin a pin present at birth would have */
 	uint32_t birth_site;
 	uint32_t birth_by;
 };
 
 /* Who has let go of a thread's struct; the one that sets the last bit frees it. */
-#define PINW_LIFE_ENDED 1u    /* the thread itself */
+#define PINW_LIFE_ENDED 1u /* the thread itself */
 #define PINW_LIFE_RELEASED 2u /* joined or detached, or never joinable */
-#define PINW_LIFE_CREATOR 4u  /* pthread_create is through with it */
+#define PINW_LIFE_CREATOR 4u /* pthread_create is through with it */
 #define PINW_LIFE_OVER 7u
 
 /* 32 bytes of initial-exec TLS (a dynamic model would allocate on first use). */
 struct pinw_tls {
 	struct pinw_thread *thread; /* NULL: not met yet */
-	uint32_t seq;               /* its start sequence: valid even after the slot is given back */
+	uint32_t seq; /* its start sequence: valid even after the slot is given back */
 	uint32_t tid;
-	uint8_t ended;              /* its end was recorded: later events are late */
-	uint8_t exit_called;        /* pthread_exit or thrd_exit was called */
-	uint8_t in_vfork;           /* vfork children, one in the other, that run on this thread's stack */
-	uint8_t starting;           /* inside pinw_ensure_init */
-	uint8_t trampolined;        /* its end is seen by pinw_trampoline */
+	uint8_t ended; /* its end was recorded: later events are late */
+	uint8_t exit_called; /* pthread_exit or thrd_exit was called */
+	uint8_t in_vfork; /* vfork children, one in the other, that run on this thread's stack */
+	uint8_t starting; /* inside pinw_ensure_init */
+	uint8_t trampolined; /* its end is seen by pinw_trampoline */
 };
 
 extern __thread struct pinw_tls pinw_tls __attribute__((tls_model("initial-exec")));

@@ -32,7 +32,7 @@ struct memo {
 	struct memo *next; /* of the same bucket, atomic */
 	struct site *site;
 	uintptr_t ra;
-	uintptr_t depth;     /* from the wrapper's CFA to the end of the thread's stack */
+	uintptr_t depth; /* from the wrapper's CFA to the end of the thread's stack */
 	uint32_t module_gen; /* atomic */
 	uint32_t count;
 	struct word {
@@ -69,14 +69,16 @@ _Static_assert(MEMO_BUCKETS == 1u << (64 - 53), "the bucket is the hash's top bi
 /* The same depth means that every word compared lies on the stack, and that what lies beyond its
  * end (the C library's start routine) is the same too. On a stack that does not match, a word may lie between the variables
  * of some frame, where the address sanitizer of the unit tests wants nobody to read. */
-static __attribute__((no_sanitize("address"))) bool matches(const struct memo *memo, uintptr_t cfa, uintptr_t stack_hi)
+static __attribute__((no_sanitize("address"))) bool matches(const struct memo *memo, uintptr_t cfa,
+                                                            uintptr_t stack_hi)
 {
 	if (memo->depth != stack_hi - cfa)
 		return false;
 	for (uint32_t i = 0; i < memo->count; i++) {
 		uintptr_t relative = memo->words[i].offset & RELATIVE;
 
-		if (*(const uintptr_t *)(cfa + memo->words[i].offset - relative) - (cfa & -relative) != memo->words[i].value)
+		if (*(const uintptr_t *)(cfa + memo->words[i].offset - relative) - (cfa & -relative) !=
+		    memo->words[i].value)
 			return false;
 	}
 	return true;
@@ -114,8 +116,9 @@ uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where)
 
 		if (pinw_likely(memo != NULL) &&
 		    pinw_likely(__atomic_load_n(&memo->module_gen, __ATOMIC_RELAXED) ==
-				__atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) &&
-		    pinw_likely(__atomic_load_n(&memo->site->image_gen, __ATOMIC_RELAXED) == pinw_shim.image_gen)) {
+		                __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) &&
+		    pinw_likely(__atomic_load_n(&memo->site->image_gen, __ATOMIC_RELAXED) ==
+		                pinw_shim.image_gen)) {
 			pinw_count(memo_hits, 1);
 			return memo->site->id;
 		}
@@ -127,9 +130,11 @@ uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where)
 
 static void arena_grow(void)
 {
-	if (table.arena_total + ARENA_CHUNK > ARENA_MAX || __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+	if (table.arena_total + ARENA_CHUNK > ARENA_MAX ||
+	    __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
 		return;
-	long p = pinw_sys6(SYS_mmap, 0, ARENA_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long p =
+	    pinw_sys6(SYS_mmap, 0, ARENA_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p < 0 && p > -4096)
 		return;
 	table.arena = (char *)p;
@@ -173,7 +178,8 @@ static uint64_t resolve(const struct pinw_walk *walk, struct pinw_rec_frame *fra
 	return hash;
 }
 
-static struct site *find_site(uint64_t hash, const struct pinw_walk *walk, const struct pinw_rec_frame *frames)
+static struct site *find_site(uint64_t hash, const struct pinw_walk *walk,
+                              const struct pinw_rec_frame *frames)
 {
 	struct site *site = table.sites[hash % SITE_BUCKETS];
 
@@ -205,7 +211,7 @@ static void emit(struct site *site)
 
 	pinw_count(sites, 1);
 	if (pinw_trace_meta(PINW_REC_SITE, &record, sizeof(record), site->frames,
-			    site->count * sizeof(site->frames[0])) < 0)
+	                    site->count * sizeof(site->frames[0])) < 0)
 		pinw_count(sites_dropped, 1);
 	__atomic_store_n(&site->image_gen, pinw_shim.image_gen, __ATOMIC_RELEASE);
 }
@@ -233,7 +239,8 @@ static int memo_words(const struct pinw_thread *self, const struct pinw_walk *wa
 			return -1;
 		last = frame->at;
 		if (frame->fp_at)
-			words[n++] = (struct word){frame->at - 8 - walk->cfa, (frame->fp_at - walk->cfa) | RELATIVE};
+			words[n++] =
+			    (struct word){frame->at - 8 - walk->cfa, (frame->fp_at - walk->cfa) | RELATIVE};
 		words[n++] = (struct word){frame->pc, frame->at - walk->cfa};
 	}
 	return n;

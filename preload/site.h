@@ -23,8 +23,9 @@ struct pinw_where {
 	uintptr_t cfa;
 };
 
-#define PINW_WHERE()                                                                                          \
-	((struct pinw_where){(uintptr_t)__builtin_return_address(0), (uintptr_t)__builtin_frame_address(0) + 16})
+#define PINW_WHERE()                                                                                         \
+	((struct pinw_where){(uintptr_t)__builtin_return_address(0),                                         \
+	                     (uintptr_t)__builtin_frame_address(0) + 16})
 
 /* The site id of the calling thread's present stack, 0 when it could not be told (counted). */
 uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where);

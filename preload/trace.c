@@ -35,12 +35,13 @@ struct segment {
 /* The segments of one kind of record. */
 struct region {
 	struct segment *current; /* atomic */
-	struct segment *next;    /* atomic: made ahead, when current is three quarters full */
-	uint64_t step;           /* bytes of the next segment */
+	struct segment *next; /* atomic: made ahead, when current is three quarters full */
+	uint64_t step; /* bytes of the next segment */
 	uint64_t step_max;
 	uint32_t kind;
-	uint32_t made;           /* segments so far */
-	uint64_t failures;       /* atomic: writers that found no room; only at powers of two do they wait or grow */
+	uint32_t made; /* segments so far */
+	uint64_t
+	    failures; /* atomic: writers that found no room; only at powers of two do they wait or grow */
 };
 
 static struct {
@@ -286,7 +287,8 @@ void pinw_trace_reserve(void)
 static void note_no_growth(int error)
 {
 	/* At the bound the count of drops says it all. */
-	if (error == -EBUSY || error == -E2BIG || __atomic_exchange_n(&trace.growth_noted, true, __ATOMIC_RELAXED))
+	if (error == -EBUSY || error == -E2BIG ||
+	    __atomic_exchange_n(&trace.growth_noted, true, __ATOMIC_RELAXED))
 		return;
 	pinw_trace_note(pinw_tls.seq, PINW_NOTE_NO_GROWTH, (uint32_t)-error);
 }
@@ -301,8 +303,8 @@ static struct pinw_cell *reserve_cells(struct region *region, unsigned count)
 		uint64_t at = __atomic_load_n(&segment->head->reserved_cells, __ATOMIC_RELAXED);
 
 		while (at + count <= segment->cell_count) {
-			if (!__atomic_compare_exchange_n(&segment->head->reserved_cells, &at, at + count, true,
-							 __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			if (!__atomic_compare_exchange_n(&segment->head->reserved_cells, &at, at + count,
+			                                 true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 				continue;
 			uint64_t mark = segment->cell_count / 4 * 3;
 			if (pinw_unlikely(at <= mark && mark < at + count))
@@ -329,7 +331,8 @@ static uint64_t head_word(unsigned type, unsigned cells, unsigned index, unsigne
 }
 
 /* Copies payload bytes [at, at + PINW_CELL_PAYLOAD) of the two parts, zero filled. */
-static void slice(uint64_t *words, size_t at, const void *record, size_t fixed, const void *extra, size_t bytes)
+static void slice(uint64_t *words, size_t at, const void *record, size_t fixed, const void *extra,
+                  size_t bytes)
 {
 	char *out = (char *)words;
 	size_t want = PINW_CELL_PAYLOAD, n = 0;
@@ -345,8 +348,8 @@ static void slice(uint64_t *words, size_t at, const void *record, size_t fixed, 
 	}
 }
 
-static int write_record(struct region *region, unsigned type, const void *record, size_t fixed, const void *extra,
-			size_t extra_bytes)
+static int write_record(struct region *region, unsigned type, const void *record, size_t fixed,
+                        const void *extra, size_t extra_bytes)
 {
 	size_t bytes = fixed + extra_bytes;
 	unsigned count = (unsigned)((bytes + PINW_CELL_PAYLOAD - 1) / PINW_CELL_PAYLOAD);
@@ -368,7 +371,8 @@ static int write_record(struct region *region, unsigned type, const void *record
 			*(uint64_t *)&cells[i].head = head_word(PINW_REC_CONT, count, i, 0);
 	}
 	/* Commit: the head of the first cell, last. */
-	__atomic_store_n((uint64_t *)&cells[0].head, head | (uint64_t)pinw_check_fold(sum) << 48, __ATOMIC_RELEASE);
+	__atomic_store_n((uint64_t *)&cells[0].head, head | (uint64_t)pinw_check_fold(sum) << 48,
+	                 __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -483,10 +487,12 @@ static void lay_out(char *start)
 	trace.live->file_bytes = trace.file_bytes;
 	trace.first_slots = slots + sizeof(struct pinw_segment);
 	write_segment_head((struct pinw_segment *)slots, PINW_SEG_SLOTS, FIRST_SLOTS_BYTES, 0);
-	trace.meta = (struct region){.kind = PINW_SEG_META, .step = 2 * FIRST_META_BYTES, .step_max = META_STEP_MAX};
+	trace.meta =
+	    (struct region){.kind = PINW_SEG_META, .step = 2 * FIRST_META_BYTES, .step_max = META_STEP_MAX};
 	trace.meta.current = adopt_segment(&trace.meta, meta, FIRST_META_BYTES);
 	uint64_t step_max = trace.max_bytes / 512 > EVENTS_STEP_MAX ? trace.max_bytes / 512 : EVENTS_STEP_MAX;
-	trace.events = (struct region){.kind = PINW_SEG_EVENTS, .step = 2 * FIRST_EVENTS_BYTES, .step_max = step_max};
+	trace.events =
+	    (struct region){.kind = PINW_SEG_EVENTS, .step = 2 * FIRST_EVENTS_BYTES, .step_max = step_max};
 	trace.events.current = adopt_segment(&trace.events, events, FIRST_EVENTS_BYTES);
 }
 
@@ -511,7 +517,8 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 	trace.max_bytes = setup->max_bytes;
 	trace.file_bytes = bytes;
 	trace.slot_bytes = (uint32_t)(sizeof(struct pinw_slot) + 8 * setup->header.mask_words);
-	trace.first_slots_count = (FIRST_SLOTS_BYTES - (uint32_t)sizeof(struct pinw_segment)) / trace.slot_bytes;
+	trace.first_slots_count =
+	    (FIRST_SLOTS_BYTES - (uint32_t)sizeof(struct pinw_segment)) / trace.slot_bytes;
 	memcpy(trace.path, setup->path, sizeof(trace.path));
 	int r = (int)pinw_sys2(SYS_fstat, setup->fd, &st);
 	trace.dev = st.st_dev;
@@ -536,10 +543,11 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 void pinw_trace_abandon(void)
 {
 	/* Empty pages take their place: the child may return into a wrapper that a signal handler interrupted. */
-	bool sealed = __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED); /* then nothing is written any more */
+	bool sealed =
+	    __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED); /* then nothing is written any more */
 	for (uint32_t i = 0; i < trace.maps_used && !sealed; i++)
-		pinw_sys6(SYS_mmap, (long)trace.maps[i].start, (long)trace.maps[i].bytes, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		pinw_sys6(SYS_mmap, (long)trace.maps[i].start, (long)trace.maps[i].bytes,
+		          PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	trace.maps_used = trace.segments_used = 0;
 	if (pinw_lock_reset(&trace.lock) && !sealed && is_ours(trace.open_fd))
 		pinw_sys1(SYS_close, trace.open_fd); /* somebody was growing the parent's file */

@@ -19,8 +19,8 @@
 
 /* What becomes the file's header. Strings are borrowed for the call. */
 struct pinw_trace_setup {
-	char path[PINW_PATH_MAX];  /* absolute; filled by pinw_outfile_create */
-	int fd;                    /* open on it, consumed by pinw_trace_open */
+	char path[PINW_PATH_MAX]; /* absolute; filled by pinw_outfile_create */
+	int fd; /* open on it, consumed by pinw_trace_open */
 	uint64_t max_bytes;
 	struct pinw_trace_header header; /* check is computed here */
 };

@@ -43,21 +43,21 @@
 /* How this image came to be. */
 enum pinw_image {
 	PINW_IMAGE_START = 1, /* exec (or the shim's first load) */
-	PINW_IMAGE_FORK = 2,  /* fork child of a recorded image: keeps the parent's baseline */
+	PINW_IMAGE_FORK = 2, /* fork child of a recorded image: keeps the parent's baseline */
 };
 
 /* Header flags. */
 #define PINW_HDR_CLOCK_MISMATCH 0x1u /* clock_gettime is interposed: its time differs from the kernel's */
-#define PINW_HDR_NO_UNWINDER 0x2u    /* libunwind.so.8 could not be opened: frame pointers only */
-#define PINW_HDR_CMDLINE_CUT 0x4u    /* cmdline did not fit */
-#define PINW_HDR_EXE_CUT 0x8u        /* exe did not fit */
+#define PINW_HDR_NO_UNWINDER 0x2u /* libunwind.so.8 could not be opened: frame pointers only */
+#define PINW_HDR_CMDLINE_CUT 0x4u /* cmdline did not fit */
+#define PINW_HDR_EXE_CUT 0x8u /* exe did not fit */
 
 struct pinw_identity {
 	uint8_t boot_id[16]; /* /proc/sys/kernel/random/boot_id, zero when unreadable */
-	uint64_t pid_ns;     /* inode of /proc/self/ns/pid, 0 when unreadable */
+	uint64_t pid_ns; /* inode of /proc/self/ns/pid, 0 when unreadable */
 	uint64_t start_ticks; /* field 22 of /proc/PID/stat, clock ticks since boot */
-	uint8_t nonce[16];    /* random per image; all zero = unknown */
-	uint32_t pid;         /* in the process's own pid namespace */
+	uint8_t nonce[16]; /* random per image; all zero = unknown */
+	uint32_t pid; /* in the process's own pid namespace */
 	uint32_t reserved;
 };
 
@@ -65,27 +65,27 @@ struct pinw_trace_header {
 	char magic[8];
 	uint32_t version;
 	uint32_t header_bytes; /* PINW_HEADER_BYTES */
-	uint32_t check;        /* CRC-32 (IEEE, reflected) of the whole header with check = 0 */
-	uint32_t cell_bytes;   /* PINW_CELL_BYTES */
-	uint32_t slot_bytes;   /* stride of a slot: sizeof(struct pinw_slot) + 8 * mask_words */
-	uint32_t mask_words;   /* 64-bit words in every mask of this file, 1..PINW_MASK_WORDS_MAX */
-	uint64_t max_bytes;    /* bound on the file's size */
+	uint32_t check; /* CRC-32 (IEEE, reflected) of the whole header with check = 0 */
+	uint32_t cell_bytes; /* PINW_CELL_BYTES */
+	uint32_t slot_bytes; /* stride of a slot: sizeof(struct pinw_slot) + 8 * mask_words */
+	uint32_t mask_words; /* 64-bit words in every mask of this file, 1..PINW_MASK_WORDS_MAX */
+	uint64_t max_bytes; /* bound on the file's size */
 	struct pinw_identity self;
-	struct pinw_identity parent;  /* pid and start_ticks known for every image, nonce after fork */
-	uint8_t session[16];          /* shared by all processes of one run; all zero without one */
-	uint64_t start_mono_ns;       /* CLOCK_MONOTONIC at image start: time 0 of every record */
-	uint64_t start_real_ns;       /* CLOCK_REALTIME at the same moment */
-	uint32_t image;               /* enum pinw_image */
-	uint32_t flags;               /* PINW_HDR_* */
+	struct pinw_identity parent; /* pid and start_ticks known for every image, nonce after fork */
+	uint8_t session[16]; /* shared by all processes of one run; all zero without one */
+	uint64_t start_mono_ns; /* CLOCK_MONOTONIC at image start: time 0 of every record */
+	uint64_t start_real_ns; /* CLOCK_REALTIME at the same moment */
+	uint32_t image; /* enum pinw_image */
+	uint32_t flags; /* PINW_HDR_* */
 	uint32_t uid;
-	uint32_t cpus_online;         /* CPUs online at image start */
-	uint32_t slots_first;         /* slots in the first slot segment */
-	uint32_t exe_len;             /* bytes used in exe */
-	uint32_t cmdline_len;         /* bytes used in cmdline, NULs between arguments included */
-	uint32_t version_len;         /* bytes used in writer */
-	char writer[32];              /* version of the shim that wrote this file */
-	char exe[512];                /* /proc/self/exe, not NUL terminated */
-	char cmdline[1408];           /* /proc/self/cmdline */
+	uint32_t cpus_online; /* CPUs online at image start */
+	uint32_t slots_first; /* slots in the first slot segment */
+	uint32_t exe_len; /* bytes used in exe */
+	uint32_t cmdline_len; /* bytes used in cmdline, NULs between arguments included */
+	uint32_t version_len; /* bytes used in writer */
+	char writer[32]; /* version of the shim that wrote this file */
+	char exe[512]; /* /proc/self/exe, not NUL terminated */
+	char cmdline[1408]; /* /proc/self/cmdline */
 	uint64_t baseline[PINW_MASK_WORDS_MAX]; /* first mask_words words used */
 	uint8_t pad[PINW_HEADER_BYTES - 3192];
 };
@@ -94,9 +94,9 @@ struct pinw_trace_header {
  * runs, or it was killed, or it left by a raw exit_group. */
 enum pinw_end {
 	PINW_END_NONE = 0,
-	PINW_END_EXIT = 1,   /* end_status: exit status 0..255 */
+	PINW_END_EXIT = 1, /* end_status: exit status 0..255 */
 	PINW_END_SIGNAL = 2, /* end_status: signal; written by `pinwarden run`, the parent */
-	PINW_END_EXEC = 3,   /* replaced by the next image */
+	PINW_END_EXEC = 3, /* replaced by the next image */
 };
 
 /* log2 histogram: bucket b counts durations d in ns with 2^b <= d < 2^(b+1); bucket 0 also holds 0. */
@@ -110,30 +110,30 @@ struct pinw_histogram {
 /* Always current, updated with relaxed atomics. New counters go at the end of `counters`. */
 struct pinw_counters {
 	/* threads; the main thread is in live and peak only */
-	uint64_t threads_created;      /* pthread_create, thrd_create that succeeded */
-	uint64_t threads_adopted;      /* seen only by census or on first contact */
+	uint64_t threads_created; /* pthread_create, thrd_create that succeeded */
+	uint64_t threads_adopted; /* seen only by census or on first contact */
 	uint64_t threads_create_failed;
-	uint64_t threads_live;         /* now, main included */
-	uint64_t threads_peak;         /* most at once, main included */
+	uint64_t threads_live; /* now, main included */
+	uint64_t threads_peak; /* most at once, main included */
 	uint64_t threads_exited;
 	uint64_t threads_joined;
-	uint64_t threads_detached;     /* born detached + detached later */
+	uint64_t threads_detached; /* born detached + detached later */
 	uint64_t threads_born_detached; /* part of threads_detached */
 	/* successful affinity calls by target */
 	uint64_t affinity_self;
 	uint64_t affinity_cross;
 	uint64_t affinity_other_process;
-	uint64_t affinity_attr;        /* threads created with an attribute that carries a mask */
+	uint64_t affinity_attr; /* threads created with an attribute that carries a mask */
 	uint64_t affinity_failed;
-	uint64_t affinity_external;    /* mask changes no call explains */
+	uint64_t affinity_external; /* mask changes no call explains */
 	/* pins; opened = released + open now + never released by an ended thread */
-	uint64_t pins_opened;          /* every origin */
+	uint64_t pins_opened; /* every origin */
 	uint64_t pins_released;
-	uint64_t pins_open;            /* open now, on live threads */
-	uint64_t pins_lost;            /* their thread ended with the pin open */
-	uint64_t pins_born;            /* part of opened */
-	uint64_t pins_inherited;       /* part of opened */
-	uint64_t pins_external;        /* part of opened */
+	uint64_t pins_open; /* open now, on live threads */
+	uint64_t pins_lost; /* their thread ended with the pin open */
+	uint64_t pins_born; /* part of opened */
+	uint64_t pins_inherited; /* part of opened */
+	uint64_t pins_external; /* part of opened */
 	/* leaks known inside the host; the reader derives the others */
 	uint64_t leaks_exit_while_pinned;
 	uint64_t leaks_inherited;
@@ -142,35 +142,35 @@ struct pinw_counters {
 	uint64_t gounlocks;
 	uint64_t golock_max_depth;
 	/* recording itself */
-	uint64_t events_written;       /* records committed in event segments */
-	uint64_t events_dropped;       /* records that found no room */
-	uint64_t sites;                /* distinct stacks met */
-	uint64_t sites_dropped;        /* stacks whose record found no room: shown as unknown */
-	uint64_t slots_unfiled;        /* threads whose live slot is not in the file */
+	uint64_t events_written; /* records committed in event segments */
+	uint64_t events_dropped; /* records that found no room */
+	uint64_t sites; /* distinct stacks met */
+	uint64_t sites_dropped; /* stacks whose record found no room: shown as unknown */
+	uint64_t slots_unfiled; /* threads whose live slot is not in the file */
 	uint64_t memo_hits;
-	uint64_t unwinds;              /* stacks walked in full */
-	uint64_t unwinds_fp_only;      /* of these, without libunwind (busy, sealed or missing) */
-	uint64_t raw_clones;           /* clone/clone3/fork asked for through syscall() */
-	uint64_t exec_unfollowed;      /* exec calls whose environment drops the preload */
-	uint64_t late_events;          /* events of a thread after its recorded end */
-	uint64_t logged;               /* leak blocks written to the log */
-	uint64_t log_suppressed;       /* leak blocks held back by the per-site limit */
+	uint64_t unwinds; /* stacks walked in full */
+	uint64_t unwinds_fp_only; /* of these, without libunwind (busy, sealed or missing) */
+	uint64_t raw_clones; /* clone/clone3/fork asked for through syscall() */
+	uint64_t exec_unfollowed; /* exec calls whose environment drops the preload */
+	uint64_t late_events; /* events of a thread after its recorded end */
+	uint64_t logged; /* leak blocks written to the log */
+	uint64_t log_suppressed; /* leak blocks held back by the per-site limit */
 };
 
 struct pinw_trace_live {
-	uint32_t end_how;      /* enum pinw_end, stored last with release order */
+	uint32_t end_how; /* enum pinw_end, stored last with release order */
 	uint32_t end_status;
-	uint64_t end_ns;       /* since start */
+	uint64_t end_ns; /* since start */
 	uint32_t census_kernel; /* threads /proc/self/task listed at the last census, 0 = none taken */
-	uint32_t census_seen;   /* of these, threads the ledger already knew */
+	uint32_t census_seen; /* of these, threads the ledger already knew */
 	uint64_t census_ns;
-	uint64_t file_bytes;   /* size of the file now */
-	uint32_t next_thread;  /* next start sequence to give out; sequences start at 1 (main) */
+	uint64_t file_bytes; /* size of the file now */
+	uint32_t next_thread; /* next start sequence to give out; sequences start at 1 (main) */
 	uint32_t reserved;
 	struct pinw_counters counters;
 	uint8_t pad_counters[960 - sizeof(struct pinw_counters)];
-	struct pinw_histogram create_ns;   /* pthread_create, call to return (P-8) */
-	struct pinw_histogram exit_ns;     /* thread's recorded end to its waiting joiner's return (P-9) */
+	struct pinw_histogram create_ns; /* pthread_create, call to return (P-8) */
+	struct pinw_histogram exit_ns; /* thread's recorded end to its waiting joiner's return (P-9) */
 	struct pinw_histogram affinity_ns; /* affinity calls, call to return */
 	uint8_t pad[PINW_LIVE_BYTES - 48 - 960 - 3 * sizeof(struct pinw_histogram)];
 };
@@ -186,10 +186,10 @@ enum pinw_segment_kind {
 /* First 64 bytes of a segment. magic is stored last: 0 = segment not finished. */
 struct pinw_segment {
 	uint32_t magic;
-	uint32_t kind;   /* enum pinw_segment_kind */
-	uint64_t bytes;  /* this header included; multiple of PINW_SEGMENT_ALIGN */
-	uint32_t first;  /* slots: index of its first slot; else: running number among its kind */
-	uint32_t check;  /* kind ^ (bytes as u32) ^ first ^ PINW_SEGMENT_MAGIC */
+	uint32_t kind; /* enum pinw_segment_kind */
+	uint64_t bytes; /* this header included; multiple of PINW_SEGMENT_ALIGN */
+	uint32_t first; /* slots: index of its first slot; else: running number among its kind */
+	uint32_t check; /* kind ^ (bytes as u32) ^ first ^ PINW_SEGMENT_MAGIC */
 	uint64_t reserved_cells; /* records: cells handed out so far, may exceed what fits */
 	uint8_t pad[32];
 };
@@ -200,48 +200,48 @@ enum pinw_slot_state {
 	PINW_SLOT_FREE = 0,
 	PINW_SLOT_CREATED = 1, /* pthread_create called, start routine not reached */
 	PINW_SLOT_RUNNING = 2,
-	PINW_SLOT_EXITED = 3,  /* ended, joinable, nobody joined or detached it yet */
+	PINW_SLOT_EXITED = 3, /* ended, joinable, nobody joined or detached it yet */
 };
 
 enum pinw_origin { /* of a pin */
-	PINW_ORIGIN_NONE = 0,
-	PINW_ORIGIN_SELF = 1,
-	PINW_ORIGIN_CROSS = 2,
-	PINW_ORIGIN_BORN = 3,
-	PINW_ORIGIN_INHERITED = 4,
-	PINW_ORIGIN_EXTERNAL = 5,
+	           PINW_ORIGIN_NONE = 0,
+	           PINW_ORIGIN_SELF = 1,
+	           PINW_ORIGIN_CROSS = 2,
+	           PINW_ORIGIN_BORN = 3,
+	           PINW_ORIGIN_INHERITED = 4,
+	           PINW_ORIGIN_EXTERNAL = 5,
 };
 
 #define PINW_THREAD_MAIN 0x1u
 #define PINW_THREAD_ADOPTED 0x2u
-#define PINW_THREAD_DETACHED 0x4u      /* born detached or detached */
+#define PINW_THREAD_DETACHED 0x4u /* born detached or detached */
 #define PINW_THREAD_BORN_DETACHED 0x8u
-#define PINW_THREAD_THRD 0x10u         /* made by thrd_create */
+#define PINW_THREAD_THRD 0x10u /* made by thrd_create */
 #define PINW_THREAD_ATTR_AFFINITY 0x20u /* created with an attribute that carries a mask */
-#define PINW_THREAD_CENSUS 0x40u       /* adopted by census (else on first contact) */
+#define PINW_THREAD_CENSUS 0x40u /* adopted by census (else on first contact) */
 
 /* Followed by mask_words words: the thread's current mask. */
 struct pinw_slot {
-	uint32_t state;       /* enum pinw_slot_state */
-	uint32_t thread;      /* start sequence, 1 = main */
-	uint32_t tid;         /* kernel tid, 0 until started */
-	uint32_t flags;       /* PINW_THREAD_* */
-	uint32_t creator;     /* start sequence of the creator, 0 unknown */
+	uint32_t state; /* enum pinw_slot_state */
+	uint32_t thread; /* start sequence, 1 = main */
+	uint32_t tid; /* kernel tid, 0 until started */
+	uint32_t flags; /* PINW_THREAD_* */
+	uint32_t creator; /* start sequence of the creator, 0 unknown */
 	uint32_t create_site;
-	uint64_t create_ns;   /* since image start */
+	uint64_t create_ns; /* since image start */
 	uint64_t start_ns;
 	uint64_t exit_ns;
-	uint64_t pthread;     /* the pthread_t */
+	uint64_t pthread; /* the pthread_t */
 	char name[PINW_NAME_BYTES];
-	uint32_t pin_depth;   /* 0 = not pinned */
-	uint32_t pin_origin;  /* enum pinw_origin */
+	uint32_t pin_depth; /* 0 = not pinned */
+	uint32_t pin_origin; /* enum pinw_origin */
 	uint32_t pin_site;
-	uint32_t pin_by;      /* start sequence of the thread that set it, 0 unknown or external */
+	uint32_t pin_by; /* start sequence of the thread that set it, 0 unknown or external */
 	uint64_t pin_since_ns;
 	uint32_t pins_opened; /* over this thread's life */
-	uint32_t exit_how;    /* enum pinw_exit */
+	uint32_t exit_how; /* enum pinw_exit */
 	uint32_t affinity_calls; /* successful calls with this thread as target */
-	uint32_t busy;        /* writer's own: nonzero while the slot is being changed */
+	uint32_t busy; /* writer's own: nonzero while the slot is being changed */
 	uint8_t pad[72];
 };
 
@@ -250,9 +250,9 @@ struct pinw_slot {
 /* Head of every cell. In the first cell: type, cells, bytes, check of the record.
  * In continuation cells: type PINW_REC_CONT and index 1, 2, ...; bytes and check 0. */
 struct pinw_cell_head {
-	uint8_t type;   /* enum pinw_record, 0 = not committed */
-	uint8_t cells;  /* cells of the whole record, 1..255 */
-	uint8_t index;  /* 0 in the first cell */
+	uint8_t type; /* enum pinw_record, 0 = not committed */
+	uint8_t cells; /* cells of the whole record, 1..255 */
+	uint8_t index; /* 0 in the first cell */
 	uint8_t reserved;
 	uint16_t bytes; /* payload bytes used, over all cells */
 	uint16_t check; /* pinw_record_check() */
@@ -286,25 +286,25 @@ enum pinw_record {
 /* Every event starts with this. */
 struct pinw_event {
 	uint64_t time_ns; /* since image start */
-	uint32_t thread;  /* start sequence of the acting thread, 0 = not a known thread */
-	uint32_t site;    /* site id, 0 = none */
+	uint32_t thread; /* start sequence of the acting thread, 0 = not a known thread */
+	uint32_t site; /* site id, 0 = none */
 };
 
 struct pinw_rec_create {
-	struct pinw_event e;   /* thread: the creator; site: creation site */
-	uint32_t new_thread;   /* 0 when it failed */
-	uint16_t error;        /* 0 or errno */
-	uint16_t flags;        /* PINW_THREAD_BORN_DETACHED | _THRD | _ATTR_AFFINITY */
-	uint64_t latency_ns;   /* call to return */
+	struct pinw_event e; /* thread: the creator; site: creation site */
+	uint32_t new_thread; /* 0 when it failed */
+	uint16_t error; /* 0 or errno */
+	uint16_t flags; /* PINW_THREAD_BORN_DETACHED | _THRD | _ATTR_AFFINITY */
+	uint64_t latency_ns; /* call to return */
 	/* with _ATTR_AFFINITY: mask_words words, the attribute's mask */
 };
 
 struct pinw_rec_start {
-	struct pinw_event e;   /* thread: itself; site: the pin's site when origin is born or inherited */
+	struct pinw_event e; /* thread: itself; site: the pin's site when origin is born or inherited */
 	uint32_t tid;
-	uint16_t origin;       /* enum pinw_origin: the pin it starts with */
+	uint16_t origin; /* enum pinw_origin: the pin it starts with */
 	uint16_t reserved;
-	uint32_t pin_by;       /* creator when born or inherited */
+	uint32_t pin_by; /* creator when born or inherited */
 	uint32_t reserved2;
 	/* mask_words words: its mask, read from the kernel */
 };
@@ -317,11 +317,11 @@ enum pinw_exit {
 };
 
 struct pinw_rec_exit {
-	struct pinw_event e;   /* thread: itself; site: the open pin's site, 0 when not pinned */
-	uint16_t how;          /* enum pinw_exit */
-	uint16_t origin;       /* of the open pin, 0 = not pinned: else this is a leak */
+	struct pinw_event e; /* thread: itself; site: the open pin's site, 0 when not pinned */
+	uint16_t how; /* enum pinw_exit */
+	uint16_t origin; /* of the open pin, 0 = not pinned: else this is a leak */
 	uint32_t depth;
-	uint64_t held_ns;      /* how long the open pin was held */
+	uint64_t held_ns; /* how long the open pin was held */
 	uint32_t pin_by;
 	uint32_t create_site;
 	/* mask_words words: its mask at the end, read from the kernel */
@@ -329,31 +329,31 @@ struct pinw_rec_exit {
 
 struct pinw_rec_join { /* PINW_REC_THREAD_JOIN and _DETACH, successful ones */
 	struct pinw_event e;
-	uint32_t target;       /* start sequence, 0 unknown */
+	uint32_t target; /* start sequence, 0 unknown */
 	uint32_t reserved;
-	uint64_t waited_ns;    /* join: call to return */
+	uint64_t waited_ns; /* join: call to return */
 };
 
 struct pinw_rec_name {
-	struct pinw_event e;   /* thread: who named */
+	struct pinw_event e; /* thread: who named */
 	uint32_t target;
 	uint32_t reserved;
 	char name[PINW_NAME_BYTES]; /* NUL padded */
 };
 
 struct pinw_rec_adopt {
-	struct pinw_event e;   /* thread: the adopted one's new sequence */
+	struct pinw_event e; /* thread: the adopted one's new sequence */
 	uint32_t tid;
-	uint32_t flags;        /* PINW_THREAD_CENSUS or 0 */
+	uint32_t flags; /* PINW_THREAD_CENSUS or 0 */
 	char name[PINW_NAME_BYTES];
 	/* mask_words words: its mask */
 };
 
 enum pinw_call {
-	PINW_CALL_SETAFFINITY = 1,         /* sched_setaffinity */
+	PINW_CALL_SETAFFINITY = 1, /* sched_setaffinity */
 	PINW_CALL_PTHREAD_SETAFFINITY = 2, /* pthread_setaffinity_np */
-	PINW_CALL_SYSCALL = 3,             /* syscall(SYS_sched_setaffinity, ...) */
-	PINW_CALL_RAW = 4,                 /* a raw system call seen by other means (Go) */
+	PINW_CALL_SYSCALL = 3, /* syscall(SYS_sched_setaffinity, ...) */
+	PINW_CALL_RAW = 4, /* a raw system call seen by other means (Go) */
 };
 
 enum pinw_relation {
@@ -363,52 +363,52 @@ enum pinw_relation {
 };
 
 enum pinw_effect { /* on the target's pin */
-	PINW_EFFECT_NONE = 0,
-	PINW_EFFECT_OPEN = 1,
-	PINW_EFFECT_NARROW = 2,  /* depth + 1 */
-	PINW_EFFECT_MOVE = 3,    /* still pinned, depth unchanged */
-	PINW_EFFECT_RELEASE = 4,
+	           PINW_EFFECT_NONE = 0,
+	           PINW_EFFECT_OPEN = 1,
+	           PINW_EFFECT_NARROW = 2, /* depth + 1 */
+	           PINW_EFFECT_MOVE = 3, /* still pinned, depth unchanged */
+	           PINW_EFFECT_RELEASE = 4,
 };
 
 #define PINW_AFF_REQUESTED 0x1u /* a third mask follows: what was asked for, since it differs from `after` */
-#define PINW_AFF_VFORK 0x2u     /* made by a vfork child, before its exec */
+#define PINW_AFF_VFORK 0x2u /* made by a vfork child, before its exec */
 #define PINW_AFF_CONTENDED 0x4u /* another change of the same thread ran at once: effect not booked */
 
 struct pinw_rec_affinity {
 	struct pinw_event e;
-	uint32_t target;      /* start sequence, 0 when in another process */
-	uint32_t target_tid;  /* kernel tid, as the kernel would name it */
-	uint16_t error;       /* 0 or errno: then before = after */
-	uint8_t call;         /* enum pinw_call */
-	uint8_t relation;     /* enum pinw_relation */
-	uint8_t effect;       /* enum pinw_effect */
-	uint8_t flags;        /* PINW_AFF_* */
-	uint16_t depth;       /* after the call */
-	uint32_t cost_ns;     /* call to return, saturated */
-	uint32_t cpusetsize;  /* as passed, saturated */
+	uint32_t target; /* start sequence, 0 when in another process */
+	uint32_t target_tid; /* kernel tid, as the kernel would name it */
+	uint16_t error; /* 0 or errno: then before = after */
+	uint8_t call; /* enum pinw_call */
+	uint8_t relation; /* enum pinw_relation */
+	uint8_t effect; /* enum pinw_effect */
+	uint8_t flags; /* PINW_AFF_* */
+	uint16_t depth; /* after the call */
+	uint32_t cost_ns; /* call to return, saturated */
+	uint32_t cpusetsize; /* as passed, saturated */
 	/* masks: before, after [, requested], mask_words words each */
 };
 
 enum pinw_seen_at {
-	PINW_SEEN_START = 1,  /* thread start */
-	PINW_SEEN_EXIT = 2,   /* thread end */
+	PINW_SEEN_START = 1, /* thread start */
+	PINW_SEEN_EXIT = 2, /* thread end */
 	PINW_SEEN_CENSUS = 3, /* process end, exec or another census */
-	PINW_SEEN_IMAGE = 4,  /* image start (fork child) */
-	PINW_SEEN_CALL = 5,   /* a later affinity call */
+	PINW_SEEN_IMAGE = 4, /* image start (fork child) */
+	PINW_SEEN_CALL = 5, /* a later affinity call */
 };
 
 struct pinw_rec_external {
-	struct pinw_event e;  /* thread: whose mask changed */
+	struct pinw_event e; /* thread: whose mask changed */
 	uint32_t tid;
-	uint8_t seen_at;      /* enum pinw_seen_at */
-	uint8_t effect;       /* enum pinw_effect */
+	uint8_t seen_at; /* enum pinw_seen_at */
+	uint8_t effect; /* enum pinw_effect */
 	uint16_t depth;
 	uint64_t reserved;
 	/* masks: before, after */
 };
 
 #define PINW_EXEC_UNFOLLOWED 0x1u /* the new environment has no preload of ours */
-#define PINW_EXEC_FAILED 0x2u     /* exec returned; error says why */
+#define PINW_EXEC_FAILED 0x2u /* exec returned; error says why */
 
 struct pinw_rec_exec {
 	struct pinw_event e;
@@ -419,13 +419,14 @@ struct pinw_rec_exec {
 };
 
 enum pinw_note {
-	PINW_NOTE_SECCOMP = 1,      /* the target sealed itself; no optional system call since: stacks by frame pointers only */
-	PINW_NOTE_NO_GROWTH = 2,    /* the file could not grow; arg: errno */
-	PINW_NOTE_FDS_CLOSED = 3,   /* reserved */
+	PINW_NOTE_SECCOMP =
+	    1, /* the target sealed itself; no optional system call since: stacks by frame pointers only */
+	PINW_NOTE_NO_GROWTH = 2, /* the file could not grow; arg: errno */
+	PINW_NOTE_FDS_CLOSED = 3, /* reserved */
 	PINW_NOTE_CENSUS_FAILED = 4, /* /proc/self/task unreadable; arg: errno */
 	PINW_NOTE_SYMBOL_MISSING = 5, /* an interposed function does not exist here; arg: its index */
-	PINW_NOTE_LOG_FAILED = 6,   /* the log could not be opened; arg: errno */
-	PINW_NOTE_CHROOT = 7,       /* the target changed its root directory */
+	PINW_NOTE_LOG_FAILED = 6, /* the log could not be opened; arg: errno */
+	PINW_NOTE_CHROOT = 7, /* the target changed its root directory */
 };
 
 struct pinw_rec_note {
@@ -440,29 +441,29 @@ struct pinw_rec_module {
 	uint32_t id;
 	uint16_t path_len;
 	uint16_t build_id_len; /* 0..32 */
-	uint64_t base;         /* load bias: file address = runtime address - base */
-	uint64_t start;        /* mapped range at runtime */
+	uint64_t base; /* load bias: file address = runtime address - base */
+	uint64_t start; /* mapped range at runtime */
 	uint64_t end;
 	uint8_t build_id[32];
 	/* path_len bytes of path; "[vdso]" for the vDSO */
 };
 
 #define PINW_SITE_TRUNCATED 0x1u /* the stack goes on, the walk ended early */
-#define PINW_SITE_FP 0x2u        /* at least one frame found by frame pointer */
-#define PINW_SITE_SIGNAL 0x4u    /* crosses a signal frame */
+#define PINW_SITE_FP 0x2u /* at least one frame found by frame pointer */
+#define PINW_SITE_SIGNAL 0x4u /* crosses a signal frame */
 
 struct pinw_rec_frame {
-	uint32_t module;       /* 0 = in no module: offset is the runtime address (JIT code) */
-	uint32_t offset_low;   /* module-relative address (runtime address - base), low half */
+	uint32_t module; /* 0 = in no module: offset is the runtime address (JIT code) */
+	uint32_t offset_low; /* module-relative address (runtime address - base), low half */
 	uint32_t offset_high;
 };
 
 /* A stack, innermost frame first. Frame 0 is the call site: the innermost frame outside the shim.
  * Addresses are return addresses: subtract 1 to look up the call. */
 struct pinw_rec_site {
-	uint32_t id;      /* starts at 1 */
-	uint16_t frames;  /* 0..PINW_FRAMES_MAX */
-	uint16_t flags;   /* PINW_SITE_* */
+	uint32_t id; /* starts at 1 */
+	uint16_t frames; /* 0..PINW_FRAMES_MAX */
+	uint16_t flags; /* PINW_SITE_* */
 	/* frames * struct pinw_rec_frame */
 };
 

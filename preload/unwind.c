@@ -30,7 +30,7 @@ struct session {
 	struct pinw_registers start;
 	uintptr_t start_fp_at; /* of the word that start.rbp came from, 0 unknown */
 	uintptr_t object_start, object_end; /* of the object whose tables are being read */
-	bool no_info;                       /* the last step met an address without unwind information */
+	bool no_info; /* the last step met an address without unwind information */
 };
 
 static struct {
@@ -147,16 +147,17 @@ static int search(struct session *session, unw_word_t pc, unw_proc_info_t *info,
 	    .end_ip = session->object_end,
 	    .format = UNW_INFO_FORMAT_REMOTE_TABLE,
 	    .u.rti =
-		{
-		    .segbase = (unw_word_t)hdr,
-		    .table_len = hdr->fde_count, /* in words: an entry is one */
-		    .table_data = (unw_word_t)hdr->table,
-		},
+	        {
+	            .segbase = (unw_word_t)hdr,
+	            .table_len = hdr->fde_count, /* in words: an entry is one */
+	            .table_data = (unw_word_t)hdr->table,
+	        },
 	};
 	return unwinder.search_table(unwinder.space, pc, &table, info, need_unwind_info, session);
 }
 
-static int find_proc_info(unw_addr_space_t space, unw_word_t pc, unw_proc_info_t *info, int need_unwind_info, void *arg)
+static int find_proc_info(unw_addr_space_t space, unw_word_t pc, unw_proc_info_t *info, int need_unwind_info,
+                          void *arg)
 {
 	struct session *session = arg;
 	int r = search(session, pc, info, need_unwind_info);
@@ -189,7 +190,8 @@ static int resume(unw_addr_space_t space, unw_cursor_t *cursor, void *arg)
 	return -UNW_EINVAL;
 }
 
-static int get_proc_name(unw_addr_space_t space, unw_word_t pc, char *buf, size_t len, unw_word_t *offset, void *arg)
+static int get_proc_name(unw_addr_space_t space, unw_word_t pc, char *buf, size_t len, unw_word_t *offset,
+                         void *arg)
 {
 	(void)space, (void)pc, (void)buf, (void)len, (void)offset, (void)arg;
 	return -UNW_ENOINFO;
@@ -226,8 +228,9 @@ static void warm_up(void)
 		pinw_sys1(SYS_close, high);
 	pinw_get_registers(&session.start);
 	unwinder.init_remote(&cursor, unwinder.space, &session);
-	if (low >= 0 && high >= 0 && pinw_sys2(SYS_fstat, low, &a) == 0 && pinw_sys2(SYS_fstat, high, &b) == 0 &&
-	    S_ISFIFO(a.st_mode) && S_ISFIFO(b.st_mode) && a.st_ino == b.st_ino) {
+	if (low >= 0 && high >= 0 && pinw_sys2(SYS_fstat, low, &a) == 0 &&
+	    pinw_sys2(SYS_fstat, high, &b) == 0 && S_ISFIFO(a.st_mode) && S_ISFIFO(b.st_mode) &&
+	    a.st_ino == b.st_ino) {
 		pinw_sys1(SYS_close, low);
 		pinw_sys1(SYS_close, high);
 	}
@@ -269,7 +272,7 @@ int pinw_unwind_open(void)
 		return -ENOENT;
 	unwinder.space = unwinder.create_addr_space(&accessors, 0);
 	long p = pinw_sys6(SYS_mmap, 0, STACK_BYTES, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (!unwinder.space || (p < 0 && p > -4096))
 		return -ENOENT;
 	unwinder.stack = (char *)p;
@@ -446,7 +449,8 @@ static void walk_cfi(void *arg)
 	unw_cursor_t cursor;
 
 	pinw_get_registers(&session.start);
-	if (unwinder.init_remote(&cursor, unwinder.space, &session) < 0 || !find_caller(session.walk, &cursor)) {
+	if (unwinder.init_remote(&cursor, unwinder.space, &session) < 0 ||
+	    !find_caller(session.walk, &cursor)) {
 		walk_fp(session.walk);
 		return;
 	}

@@ -24,18 +24,19 @@
 struct pinw_frame {
 	uintptr_t pc; /* return address */
 	uintptr_t at; /* address of the stack word that holds it; 0 when not known */
-	uintptr_t fp_at; /* of the word that holds the frame pointer (at - 8) it was found by; 0: its inner frame's size says it */
+	uintptr_t
+	    fp_at; /* of the word that holds the frame pointer (at - 8) it was found by; 0: its inner frame's size says it */
 };
 
 struct pinw_walk {
 	/* in */
-	uintptr_t cfa;      /* of the wrapper: the caller's stack pointer after the call */
-	uintptr_t ra;       /* the wrapper's return address */
+	uintptr_t cfa; /* of the wrapper: the caller's stack pointer after the call */
+	uintptr_t ra; /* the wrapper's return address */
 	uintptr_t stack_hi; /* end of the known stack, 0 unknown */
 	uintptr_t stack_lo; /* set by pinw_unwind: below it nothing of this walk lies */
 	/* out: innermost first, frame 0 is `ra`; the shim's own frames left out */
 	unsigned count;
-	unsigned own;   /* frames of the shim's, left out */
+	unsigned own; /* frames of the shim's, left out */
 	uint16_t flags; /* PINW_SITE_* */
 	struct pinw_frame frames[PINW_FRAMES_MAX];
 };

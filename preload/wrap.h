@@ -17,14 +17,14 @@
 #define PINW_WRAPPER(versioned) __attribute__((visibility("default"), used, PINW_SYMVER(versioned)))
 
 #ifdef __clang__ /* which only lints the shim: it does not know the attribute */
-#define PINW_SYMVER(versioned) used
+#	define PINW_SYMVER(versioned) used
 #else
-#define PINW_SYMVER(versioned) symver(versioned)
+#	define PINW_SYMVER(versioned) symver(versioned)
 #endif
 
 /* The same function under an older version as well (one symbol holds one version). */
-#define PINW_ALSO(function, tag, versioned)                                                                   \
-	extern __typeof__(function) function##_##tag                                                          \
+#define PINW_ALSO(function, tag, versioned)                                                                  \
+	extern __typeof__(function) function##_##tag                                                         \
 	    __attribute__((alias(#function), visibility("default"), used, PINW_SYMVER(versioned)))
 
 /* What a function that this C library does not have returns. */

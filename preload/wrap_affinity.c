@@ -25,10 +25,10 @@ struct change {
 	struct pinw_thread *self;
 	struct pinw_thread *target; /* NULL: another process, nobody, or a thread whose end is booked */
 	uint32_t target_seq;
-	uint32_t tid;               /* whom the kernel is told */
-	uint8_t relation;           /* enum pinw_relation */
-	uint8_t call;               /* enum pinw_call */
-	bool in_vfork;              /* made by something that borrows our memory */
+	uint32_t tid; /* whom the kernel is told */
+	uint8_t relation; /* enum pinw_relation */
+	uint8_t call; /* enum pinw_call */
+	bool in_vfork; /* made by something that borrows our memory */
 	uint64_t start_ns;
 };
 
@@ -75,7 +75,8 @@ static void aim_at_tid(struct change *change, uint32_t tid)
 	change->tid = tid;
 	change->target = pinw_registry_by_tid(tid);
 	if (!change->target) {
-		ours = !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) && pinw_proc_is_our_task(pinw_shim.pid, tid);
+		ours = !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) &&
+		       pinw_proc_is_our_task(pinw_shim.pid, tid);
 		change->target = ours ? pinw_life_adopt_named(tid) : NULL;
 	}
 	if (change->target)
@@ -101,7 +102,7 @@ static void aim_at_handle(struct change *change, pthread_t handle)
 		change->target_seq = change->target->slot->thread;
 		change->tid = change->target->slot->tid;
 	} else if (pinw_real.pthread_getcpuclockid && pinw_real.pthread_getcpuclockid(handle, &clock) == 0)
-		aim_at_tid(change, (uint32_t)~(clock >> 3));
+		aim_at_tid(change, (uint32_t) ~(clock >> 3));
 }
 
 /* ---- booking ------------------------------------------------------------------------------ */
@@ -139,7 +140,8 @@ static uint32_t saturate(uint64_t value)
 }
 
 /* Books a call that returned, and writes its record. `mask` is read only when the kernel could read it. */
-static void book(const struct change *change, size_t cpusetsize, const void *mask, int error, struct pinw_where where)
+static void book(const struct change *change, size_t cpusetsize, const void *mask, int error,
+                 struct pinw_where where)
 {
 	unsigned words = pinw_shim.mask_words;
 	uint64_t masks[3 * words], *before = masks, *after = masks + words, *requested = masks + 2 * words;
@@ -178,7 +180,7 @@ static void book(const struct change *change, size_t cpusetsize, const void *mas
 	    .relation = change->relation,
 	    .effect = (uint8_t)booking.effect,
 	    .flags = (uint8_t)((differs ? PINW_AFF_REQUESTED : 0) | (change->in_vfork ? PINW_AFF_VFORK : 0) |
-			       (booking.contended ? PINW_AFF_CONTENDED : 0)),
+	                       (booking.contended ? PINW_AFF_CONTENDED : 0)),
 	    .depth = (uint16_t)booking.depth,
 	    .cost_ns = saturate(now - change->start_ns),
 	    .cpusetsize = saturate(cpusetsize),
@@ -194,9 +196,11 @@ static void begin(struct change *change)
 	change->start_ns = pinw_now();
 }
 
-static void finish(struct change *change, size_t cpusetsize, const void *mask, int error, struct pinw_where where)
+static void finish(struct change *change, size_t cpusetsize, const void *mask, int error,
+                   struct pinw_where where)
 {
-	book(change, (unsigned)cpusetsize, mask, error, where); /* the kernel takes an unsigned int (kernel/sched/syscalls.c) */
+	book(change, (unsigned)cpusetsize, mask, error,
+	     where); /* the kernel takes an unsigned int (kernel/sched/syscalls.c) */
 	if (change->target)
 		__atomic_fetch_sub(&change->target->changing, 1, __ATOMIC_ACQ_REL);
 }

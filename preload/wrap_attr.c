@@ -106,10 +106,11 @@ static void remember(const pthread_attr_t *attr, struct pinw_where where)
 
 	if (self && pinw_attr_mask(attr, mask))
 		__atomic_store_n(place_of(attr), (uint64_t)tag_of(attr, mask) << 32 | pinw_site(self, where),
-				 __ATOMIC_RELAXED);
+		                 __ATOMIC_RELAXED);
 }
 
-static int set_affinity(pthread_attr_t *attr, size_t cpusetsize, const cpu_set_t *mask, struct pinw_where where)
+static int set_affinity(pthread_attr_t *attr, size_t cpusetsize, const cpu_set_t *mask,
+                        struct pinw_where where)
 {
 	(void)pinw_enter();
 	if (!pinw_real.pthread_attr_setaffinity_np)

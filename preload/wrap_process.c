@@ -47,15 +47,15 @@ pid_t Fork_234(void)
 /* ---- exec ----------------------------------------------------------------------------------- */
 
 static void record_exec(const struct pinw_thread *self, const char *path, uint16_t flags, int error,
-			struct pinw_where where)
+                        struct pinw_where where)
 {
 	/* Off the stack, which may be small. Whoever comes while it is in use (by the image of this number: a fork
 	 * child finds it free) goes without the path. */
 	static char copy[PINW_PATH_MAX];
 	static uint32_t user;
 	uint32_t gen = pinw_shim.image_gen, before = __atomic_load_n(&user, __ATOMIC_RELAXED);
-	bool mine = before != gen &&
-		    __atomic_compare_exchange_n(&user, &before, gen, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	bool mine = before != gen && __atomic_compare_exchange_n(&user, &before, gen, false, __ATOMIC_ACQUIRE,
+	                                                         __ATOMIC_RELAXED);
 	/* exec answers a bad pointer with EFAULT */
 	size_t len = mine ? strnlen(copy, pinw_proc_peek(copy, path, sizeof(copy))) : 0;
 	struct pinw_rec_exec record = {
@@ -89,7 +89,8 @@ static struct pinw_thread *before_exec(const char *path, char *const envp[], str
 }
 
 /* exec came back: it failed, the image goes on. Keeps errno. */
-static int after_exec(const struct pinw_thread *self, const char *path, char *const envp[], struct pinw_where where)
+static int after_exec(const struct pinw_thread *self, const char *path, char *const envp[],
+                      struct pinw_where where)
 {
 	int saved = errno;
 
@@ -193,18 +194,18 @@ int execveat_234(int dir, const char *path, char *const argv[], char *const envp
 }
 
 /* The list forms build a vector on the stack, as the C library does: COUNT_LIST arguments and their NULL. */
-#define COUNT_LIST(count, first)                                                                              \
-	size_t count = 0;                                                                                     \
-	va_list count_args;                                                                                   \
-	va_start(count_args, first);                                                                          \
-	for (const char *arg = (first); arg; arg = va_arg(count_args, const char *))                          \
-		(count)++;                                                                                    \
+#define COUNT_LIST(count, first)                                                                             \
+	size_t count = 0;                                                                                    \
+	va_list count_args;                                                                                  \
+	va_start(count_args, first);                                                                         \
+	for (const char *arg = (first); arg; arg = va_arg(count_args, const char *))                         \
+		(count)++;                                                                                   \
 	va_end(count_args)
 
-#define FILL_LIST(vector, count, first, args)                                                                 \
-	(vector)[0] = (char *)(first);                                                                        \
-	for (size_t i = 1; i <= (count); i++)                                                                 \
-		(vector)[i] = va_arg(args, char *)
+#define FILL_LIST(vector, count, first, args)                                                                \
+	(vector)[0] = (char *)(first);                                                                       \
+	for (size_t i = 1; i <= (count); i++)                                                                \
+	(vector)[i] = va_arg(args, char *)
 
 PINW_WRAPPER("execl@@GLIBC_2.2.5")
 int execl_225(const char *path, const char *arg0, ...)

@@ -53,7 +53,7 @@ static void set_birth(struct creation *c, const pthread_attr_t *attr)
 		if (!thread->birth_site)
 			thread->birth_site = c->site;
 	} else if (pinw_tls.ended && !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) &&
-		   pinw_proc_affinity(0, thread->mask, pinw_shim.mask_words) == 0) {
+	           pinw_proc_affinity(0, thread->mask, pinw_shim.mask_words) == 0) {
 		/* The creator's ledger is closed, but destructors still run: what it passes on, the kernel knows. */
 		thread->birth_origin = PINW_ORIGIN_INHERITED;
 	} else {
@@ -121,7 +121,7 @@ static void record_creation(const struct creation *c, int error)
 	else
 		pinw_ledger_histogram(&pinw_shim.live->create_ns, latency);
 	pinw_trace_event(PINW_REC_THREAD_CREATE, &record, sizeof(record), c->attr_mask,
-			 c->flags & PINW_THREAD_ATTR_AFFINITY ? 8u * pinw_shim.mask_words : 0);
+	                 c->flags & PINW_THREAD_ATTR_AFFINITY ? 8u * pinw_shim.mask_words : 0);
 }
 
 static void give_up(struct creation *c)
@@ -153,7 +153,7 @@ static void conclude(struct creation *c, uint64_t live, int error)
 }
 
 static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(void *), void *arg,
-		  struct pinw_where where)
+                  struct pinw_where where)
 {
 	uint64_t attr_mask[pinw_shim.mask_words + 1];
 	struct creation c = {.self = pinw_enter(), .attr_mask = attr_mask};
@@ -256,10 +256,13 @@ static struct release begin_release(pthread_t handle)
 	return r;
 }
 
-static void record_release(const struct release *r, unsigned type, struct pinw_where where, uint64_t waited_ns)
+static void record_release(const struct release *r, unsigned type, struct pinw_where where,
+                           uint64_t waited_ns)
 {
 	struct pinw_rec_join record = {
-	    .e = {.time_ns = r->start_ns + waited_ns, .thread = pinw_tls.seq, .site = pinw_site(r->self, where)},
+	    .e = {.time_ns = r->start_ns + waited_ns,
+	          .thread = pinw_tls.seq,
+	          .site = pinw_site(r->self, where)},
 	    .target = r->target_seq,
 	    .waited_ns = waited_ns,
 	};
@@ -330,7 +333,8 @@ PINW_WRAPPER("pthread_timedjoin_np@@GLIBC_2.34")
 int pthread_timedjoin_np_234(pthread_t thread, void **result, const struct timespec *deadline)
 {
 	struct release release = begin_release(thread);
-	int r = pinw_real.pthread_timedjoin_np ? pinw_real.pthread_timedjoin_np(thread, result, deadline) : ENOSYS;
+	int r = pinw_real.pthread_timedjoin_np ? pinw_real.pthread_timedjoin_np(thread, result, deadline)
+	                                       : ENOSYS;
 
 	if (r == 0)
 		joined(&release, PINW_WHERE());
@@ -339,11 +343,13 @@ int pthread_timedjoin_np_234(pthread_t thread, void **result, const struct times
 PINW_ALSO(pthread_timedjoin_np_234, v233, "pthread_timedjoin_np@GLIBC_2.3.3");
 
 PINW_WRAPPER("pthread_clockjoin_np@@GLIBC_2.34")
-int pthread_clockjoin_np_234(pthread_t thread, void **result, clockid_t clock, const struct timespec *deadline)
+int pthread_clockjoin_np_234(pthread_t thread, void **result, clockid_t clock,
+                             const struct timespec *deadline)
 {
 	struct release release = begin_release(thread);
-	int r = pinw_real.pthread_clockjoin_np ? pinw_real.pthread_clockjoin_np(thread, result, clock, deadline)
-					       : ENOSYS;
+	int r = pinw_real.pthread_clockjoin_np
+	            ? pinw_real.pthread_clockjoin_np(thread, result, clock, deadline)
+	            : ENOSYS;
 
 	if (r == 0)
 		joined(&release, PINW_WHERE());

@@ -99,16 +99,17 @@ Test(mask, rejects_what_is_not_a_list)
 		int error;
 		size_t bad;
 	} cases[] = {
-	    {"", -EINVAL, 0},     {"a", -EINVAL, 0},       {"1,", -EINVAL, 2},   {"3-1", -EINVAL, 1},
-	    {"1-", -EINVAL, 1},   {"0 1", -EINVAL, 1},     {"64", -ERANGE, 0},   {"0,99999999999", -ERANGE, 2},
-	    {"-1", -EINVAL, 0},   {"1,,2", -EINVAL, 2},    {"0-64", -ERANGE, 1},
+	    {"", -EINVAL, 0},   {"a", -EINVAL, 0},    {"1,", -EINVAL, 2},   {"3-1", -EINVAL, 1},
+	    {"1-", -EINVAL, 1}, {"0 1", -EINVAL, 1},  {"64", -ERANGE, 0},   {"0,99999999999", -ERANGE, 2},
+	    {"-1", -EINVAL, 0}, {"1,,2", -EINVAL, 2}, {"0-64", -ERANGE, 1},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint64_t m = 42;
 		const char *bad = NULL;
 
-		cr_expect_eq(pinw_mask_parse(cases[i].text, &m, 1, &bad), cases[i].error, "%s", cases[i].text);
+		cr_expect_eq(pinw_mask_parse(cases[i].text, &m, 1, &bad), cases[i].error, "%s",
+		             cases[i].text);
 		cr_expect_eq(m, 42, "%s changed the mask", cases[i].text);
 		cr_expect_eq(bad - cases[i].text, (long)cases[i].bad, "%s", cases[i].text);
 	}
