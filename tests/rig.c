@@ -260,11 +260,12 @@ static void see_slot(void *arg, const struct pinw_slot *slot, const uint64_t *ma
 void pinw_rig_read_from(const char *path, pinw_record_fn on_record, pinw_slot_fn on_slot, void *arg,
                         struct pinw_rig_seen *ret_seen)
 {
-	struct reading reading = {ret_seen, on_record, on_slot, arg};
+	struct reading reading = {.on_record = on_record, .on_slot = on_slot, .arg = arg};
 	struct pinw_problem problem = {.what = "none"};
 	struct pinw_reader *reader = NULL;
 
 	memset(ret_seen, 0, sizeof(*ret_seen));
+	reading.seen = ret_seen;
 	cr_assert_eq(pinw_reader_open(path, &reader), 0, "%s", path);
 	cr_assert_eq(pinw_reader_walk(reader, see_record, see_slot, &reading), 0);
 	ret_seen->problems = pinw_reader_problems(reader, &problem, 1);

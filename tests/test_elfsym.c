@@ -205,7 +205,8 @@ Test(elfsym, refuses_what_is_no_elf_file)
 	cr_expect_lt(look_up(write_case("", 0), 0), 0);
 	memset(bytes, 0xff, sizeof(bytes));
 	cr_expect_eq(look_up(write_case(bytes, sizeof(bytes)), 0), -ENOENT);
-	memcpy(bytes, ELFMAG, SELFMAG);
+	for (unsigned i = 0; i < SELFMAG; i++)
+		bytes[i] = (unsigned char)ELFMAG[i];
 	for (size_t size = 1; size <= sizeof(bytes); size += 63)
 		cr_expect_eq(look_up(write_case(bytes, size), 0), -ENOENT);
 }

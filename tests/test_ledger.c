@@ -408,7 +408,7 @@ static void expect_truth(const struct pinw_thread *t, unsigned words)
 static void live_lives(unsigned words)
 {
 	enum { THREADS = 50, STEPS = 20000 };
-	uint64_t baseline[PINW_MASK_WORDS_MAX], mask[PINW_MASK_WORDS_MAX], before[PINW_MASK_WORDS_MAX];
+	uint64_t baseline[PINW_MASK_WORDS_MAX], mask[PINW_MASK_WORDS_MAX] = {0}, before[PINW_MASK_WORDS_MAX];
 	struct pinw_thread *threads[THREADS] = {NULL};
 	unsigned seed = words;
 	uint64_t ended = 0, ended_pinned = 0;

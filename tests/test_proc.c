@@ -355,7 +355,8 @@ Test(proc, reads_an_environment_that_is_not_there)
 	*last = "A=1";
 	cr_expect(pinw_env_unfollowed(last), "an array without an end");
 	char *text = page + 4096 - 10;
-	memcpy(text, "LD_PRELOAD", 10); /* a string without an end */
+	for (unsigned i = 0; i < 10; i++) /* a string without an end */
+		text[i] = "LD_PRELOAD"[i];
 	char *const cut[] = {text, NULL};
 	cr_expect(pinw_env_unfollowed(cut));
 }

@@ -367,7 +367,7 @@ Test(site, walks_coroutines_every_time_and_gets_them_right)
 Test(site, tells_coroutines_on_the_threads_own_stack_apart)
 {
 	char stack[COROUTINE_BYTES] __attribute__((aligned(16)));
-	uint32_t ids[30];
+	uint32_t ids[30] = {0};
 
 	make_coroutine(stack);
 	for (unsigned round = 0; round < 3; round++)
