@@ -9,8 +9,8 @@
  *   offset 4096   struct pinw_trace_live     4096 bytes, counters and histograms, always current
  *   offset 8192   segments, back to back, each starting with struct pinw_segment
  *
- * A segment holds either thread slots (live state), metadata records (modules,
- * sites) or event records. Records are made of 64-byte cells: a record's first
+ * A segment holds either thread slots (live state), rule cells (what a policy did),
+ * metadata records (modules, sites, rules) or event records. Records are made of 64-byte cells: a record's first
  * cell is committed last, by a release store of its head, so a cell whose type
  * is 0 was never committed (in flight when the process died) and a reader steps
  * over it, cell by cell. A file may end in zeros or in a partly written segment
@@ -153,8 +153,14 @@ struct pinw_counters {
 	uint64_t raw_clones; /* clone/clone3/fork asked for through syscall() */
 	uint64_t exec_unfollowed; /* exec calls whose environment drops the preload */
 	uint64_t late_events; /* events of a thread after its recorded end */
-	uint64_t logged; /* leak blocks written to the log */
-	uint64_t log_suppressed; /* leak blocks held back by the per-site limit */
+	uint64_t logged; /* leak and violation blocks written to the log */
+	uint64_t log_suppressed; /* of these, held back by the per-site limit */
+	/* policy */
+	uint64_t affinity_denied; /* affinity calls not made */
+	uint64_t threads_denied; /* creations not made */
+	uint64_t pins_reset; /* inherited pins taken away at birth */
+	uint64_t violations; /* verdicts of every action, suppressed leaks not included */
+	uint64_t leaks_suppressed;
 };
 
 struct pinw_trace_live {
@@ -179,6 +185,7 @@ enum pinw_segment_kind {
 	PINW_SEG_SLOTS = 1,
 	PINW_SEG_META = 2,
 	PINW_SEG_EVENTS = 3,
+	PINW_SEG_RULES = 4, /* struct pinw_rule_cell, one for each rule of the policy; only with a policy, made first */
 };
 
 #define PINW_SEGMENT_MAGIC 0x47455350u /* "PSEG" */
@@ -242,7 +249,25 @@ struct pinw_slot {
 	uint32_t exit_how; /* enum pinw_exit */
 	uint32_t affinity_calls; /* successful calls with this thread as target */
 	uint32_t busy; /* writer's own: nonzero while the slot is being changed */
-	uint8_t pad[72];
+	uint64_t start_routine; /* runtime address, 0 unknown */
+	uint8_t pad[64];
+};
+
+/* ---- rules: what a policy did, always current ------------------------------------- */
+
+/* By rule id - 1. The rule itself is in its PINW_REC_RULE. Counters are relaxed atomics of the shim's, but for watch_*, which
+ * `pinwarden run` writes: rules about time that it decided. */
+struct pinw_rule_cell {
+	uint32_t id; /* 1.. */
+	uint32_t reserved;
+	uint64_t matched; /* times its predicates held; suppress: leaks it suppressed */
+	uint64_t violations; /* verdicts by this rule that were not withdrawn */
+	uint64_t done; /* of these, carried out: denied, reset, crashed (the others: logged, or would have been) */
+	uint64_t last_ns; /* time of the last one, since image start */
+	uint32_t last_thread; /* thread it was about */
+	uint32_t watch_thread;
+	uint64_t watch_violations;
+	uint64_t watch_ns; /* time of the last one, since image start */
 };
 
 /* ---- records ------------------------------------------------------------------ */
@@ -277,9 +302,12 @@ enum pinw_record {
 	PINW_REC_PIN_EXTERNAL = 9,
 	PINW_REC_EXEC = 10,
 	PINW_REC_NOTE = 11,
+	PINW_REC_VIOLATION = 12,
 	/* metadata */
 	PINW_REC_MODULE = 64,
 	PINW_REC_SITE = 65,
+	PINW_REC_POLICY = 66,
+	PINW_REC_RULE = 67,
 	PINW_REC_CONT = 255,
 };
 
@@ -435,6 +463,63 @@ struct pinw_rec_note {
 	uint32_t arg;
 };
 
+/* What was attempted. */
+enum pinw_attempted {
+	PINW_ATTEMPT_CREATE = 1, /* a thread; mask: none */
+	PINW_ATTEMPT_PIN = 2, /* an affinity call; mask: the one asked for */
+	PINW_ATTEMPT_BORN = 3, /* a thread with an attribute that carries a mask; mask: that */
+	PINW_ATTEMPT_INHERIT = 4, /* a thread created by a pinned one; mask: that would be inherited */
+	PINW_ATTEMPT_EXIT = 5, /* a thread's end */
+	PINW_ATTEMPT_END = 6, /* the image's end, for each thread that it is about */
+	PINW_ATTEMPT_RUN = 7, /* nothing: time passed (require) */
+	PINW_ATTEMPT_LOCK = 8, /* a Go lock */
+};
+
+/* What was done about it. */
+enum pinw_done {
+	PINW_DONE_LOGGED = 1,
+	PINW_DONE_DENIED = 2,
+	PINW_DONE_RESET = 3,
+	PINW_DONE_CRASHED = 4,
+	PINW_DONE_WOULD = 5, /* audit: `action` says what would have been done */
+	PINW_DONE_FAILED = 6, /* a reset that the kernel refused */
+};
+
+/* A verdict against a rule. */
+struct pinw_rec_violation {
+	struct pinw_event e; /* thread: the acting one; site: of the call, or of the leaked pin */
+	uint32_t rule; /* id */
+	uint8_t action; /* the rule's: 1 log, 2 deny, 3 reset, 4 crash (enum pinw_action) */
+	uint8_t done; /* enum pinw_done */
+	uint8_t attempt; /* enum pinw_attempted */
+	uint8_t leak; /* 1 + the kind's place in the [leak] section's list (enum pinw_policy_leak), 0 = no leak */
+	uint32_t target; /* thread it is about, 0 = none or not a known one */
+	uint32_t error; /* errno the caller was given, 0 */
+	uint64_t value; /* what was counted against the limit or rate, 0 = nothing */
+	uint64_t limit;
+	/* mask_words words: the mask, all zero = none */
+};
+
+/* The policy this image runs under. */
+struct pinw_rec_policy {
+	uint64_t hash; /* FNV-1a of its text */
+	uint32_t mode; /* 1 audit, 2 enforce (enum pinw_mode) */
+	uint32_t rules;
+	uint32_t path_len;
+	uint32_t reserved;
+	/* path_len bytes */
+};
+
+struct pinw_rec_rule {
+	uint32_t id; /* 1.. */
+	uint32_t line;
+	uint8_t section; /* enum pinw_section */
+	uint8_t action; /* enum pinw_action */
+	uint16_t reserved;
+	uint32_t label_len; /* at most PINW_PATH_MAX */
+	/* label_len bytes: "ban:NAME", "caps:max_threads" */
+};
+
 /* A loaded object. ids start at 1 and are never reused, so a path loaded again
  * after dlclose is a new module. */
 struct pinw_rec_module {
@@ -488,5 +573,7 @@ _Static_assert(sizeof(struct pinw_cell) == PINW_CELL_BYTES, "cell layout");
 _Static_assert(sizeof(struct pinw_rec_affinity) == 40, "one-word masks keep an affinity record in one cell");
 _Static_assert(sizeof(struct pinw_rec_exit) == 40, "exit record layout");
 _Static_assert(sizeof(struct pinw_rec_frame) == 12, "frame layout");
+_Static_assert(sizeof(struct pinw_rule_cell) == 64, "rule cell layout");
+_Static_assert(sizeof(struct pinw_rec_violation) == 48, "violation layout");
 
 #endif
