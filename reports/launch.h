@@ -12,12 +12,26 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct pinw_policy;
+struct pinw_session;
+
+/* What the process that waits needs to watch rules about time while the program runs. */
+struct pinw_launch_watch {
+	const struct pinw_policy *policy; /* NULL: none, nothing to watch */
+	bool enforcing; /* the mode, --audit and --enforce heeded */
+	bool idle_stacks; /* --idle-stacks: the present stack of an idle locked thread, too */
+	const struct pinw_session *session; /* whose traces are watched */
+	const char *directory; /* where they are */
+	const char *log; /* "stderr" or an absolute path */
+};
+
 struct pinw_launch {
 	const char *path; /* what to execute */
 	char **argv; /* argv[0] as the user typed it */
 	char **envp;
 	bool script; /* a text without "#!": /bin/sh reads it, as execvp(3) does */
 	char *pid_text; /* inside one of envp: its 10 bytes become the child's pid; NULL = not wanted */
+	struct pinw_launch_watch watch;
 };
 
 struct pinw_outcome {
