@@ -31,6 +31,7 @@ PRELOAD_SRC := \
   preload/life.c \
   preload/lock.c \
   preload/log.c \
+  preload/logtext.c \
   preload/module.c \
   preload/proc.c \
   preload/process.c \

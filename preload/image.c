@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "policy/mask.h"
+#include "policy/policy.h"
 #include "preload/arch.h"
 #include "preload/clock.h"
 #include "preload/proc.h"
@@ -123,17 +124,38 @@ static int configure_output(const char *value)
 	return n + 1 < sizeof(pinw_config.output) ? 0 : -ENAMETOOLONG;
 }
 
+int pinw_image_set_log(const char *value)
+{
+	int r = 0;
+
+	if (strcmp(value, "stderr") == 0)
+		pinw_put(pinw_config.log, sizeof(pinw_config.log), 0, value);
+	else
+		r = make_absolute(pinw_config.log, sizeof(pinw_config.log), value);
+	if (r < 0)
+		pinw_config.log[0] = '\0';
+	return r;
+}
+
 static void configure_log(const char *value)
 {
 	pinw_config.log[0] = '\0';
-	if (!value || !*value)
-		return;
-	if (strcmp(value, "stderr") == 0)
-		pinw_put(pinw_config.log, sizeof(pinw_config.log), 0, value);
-	else if (make_absolute(pinw_config.log, sizeof(pinw_config.log), value) < 0) {
-		pinw_config.log[0] = '\0';
+	pinw_config.log_leaks = value && *value;
+	if (pinw_config.log_leaks && pinw_image_set_log(value) < 0)
 		complain("PINWARDEN_LOG", value, "\"stderr\" or a path");
-	}
+}
+
+/* A policy is never left aside in silence: what cannot be made a path stays, to be refused when it is opened. */
+static void configure_policy(const char *path, const char *mode)
+{
+	pinw_config.policy[0] = '\0';
+	pinw_config.mode = 0;
+	if (path && *path && make_absolute(pinw_config.policy, sizeof(pinw_config.policy), path) < 0)
+		pinw_put(pinw_config.policy, sizeof(pinw_config.policy), 0, path);
+	if (mode && *mode)
+		pinw_config.mode = strcmp(mode, "audit") == 0     ? PINW_MODE_AUDIT
+		                   : strcmp(mode, "enforce") == 0 ? PINW_MODE_ENFORCE
+		                                                  : PINW_MODE_UNKNOWN;
 }
 
 /* The name the program was started by (AT_EXECFN, getauxval(3)): for a symbolic link or a script, the one the user
@@ -171,6 +193,7 @@ bool pinw_image_configure(char **envp)
 		complain("PINWARDEN_OUTPUT", value ? value : "", "a path shorter than 1024 bytes");
 	}
 	configure_log(env(envp, "PINWARDEN_LOG"));
+	configure_policy(env(envp, "PINWARDEN_POLICY"), env(envp, "PINWARDEN_MODE"));
 	value = env(envp, "PINWARDEN_MAX_SIZE");
 	if (value && parse_size(value) < LEAST_MAX_BYTES)
 		complain("PINWARDEN_MAX_SIZE", value, "a size of at least 128K, such as 64M");

@@ -19,13 +19,21 @@ struct pinw_config {
 	char output[PINW_PATH_MAX]; /* absolute pattern */
 	char exe_name[PINW_EXE_NAME_MAX + 1]; /* what %e stands for */
 	char log[PINW_PATH_MAX]; /* "" none, "stderr", else an absolute path */
+	bool log_leaks; /* PINWARDEN_LOG was given: leaks go there too, not violations alone */
+	char policy[PINW_PATH_MAX]; /* "" none, else an absolute path */
+	uint32_t mode; /* enum pinw_mode asked for by PINWARDEN_MODE, 0 = the policy's own, PINW_MODE_UNKNOWN */
 	uint64_t max_bytes;
 	uint8_t session[16];
 	bool follow; /* false: only process `root` records */
 	uint32_t root;
 };
 
+#define PINW_MODE_UNKNOWN 99u /* PINWARDEN_MODE has a value that is none */
+
 extern struct pinw_config pinw_config;
+
+/* Where the log goes when PINWARDEN_LOG does not say: "stderr" or a path. Returns 0 or -errno, and then there is none. */
+int pinw_image_set_log(const char *value);
 
 /* Reads the environment into pinw_config. A value that cannot be understood is named on stderr and the
  * default is used. Returns false when this process is not to be recorded (PINWARDEN_FOLLOW=0). */

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "policy/match.h"
 #include "preload/trace_format.h"
 
 #define pinw_likely(x) __builtin_expect(!!(x), 1)
@@ -41,6 +42,17 @@ struct pinw_shim {
 
 extern struct pinw_shim pinw_shim;
 
+/* What the policy has to do with a thread; zero without one. */
+struct pinw_ruled {
+	const struct pinw_stack_match *created; /* rules its creation stack satisfies; NULL unknown */
+	struct pinw_hold hold; /* what its pin holds of the policy's counters; changed under the slot's busy mark */
+	struct pinw_hold birth_hold; /* what its birth pin reserved, if that was judged */
+	bool birth_judged;
+	bool reset; /* to start on the baseline mask */
+	uint64_t required; /* atomic: [require] rules that spoke about it, by id % 64 */
+	uint64_t pin_cpu_ns; /* CPU time it had used when its pin opened; with a pinned_idle rule */
+};
+
 /* A thread as the shim sees it: host-private, never in the file. */
 struct pinw_thread {
 	struct pinw_slot *slot; /* live state in the file, or in private memory when the file is full */
@@ -66,6 +78,7 @@ struct pinw_thread {
 	uint32_t birth_origin; /* enum pinw_origin a pin present at birth would have */
 	uint32_t birth_site;
 	uint32_t birth_by;
+	struct pinw_ruled ruled;
 };
 
 /* Who has let go of a thread's struct; the one that sets the last bit frees it. */
