@@ -56,6 +56,7 @@ static void resolve_in_module(struct pinw_stacks *s, const struct pinw_module *m
 		frame->file = found[i].file;
 		frame->line = found[i].line;
 		frame->inlined = found[i].inlined;
+		frame->symbols = found[i].symbols;
 		fn(arg, frame);
 	}
 }
@@ -73,6 +74,15 @@ void pinw_stacks_resolve(struct pinw_stacks *s, const struct pinw_process *p, co
 		else
 			fn(arg, &frame);
 	}
+}
+
+void pinw_stacks_address(struct pinw_stacks *s, const struct pinw_module *m, uint64_t offset,
+                         pinw_frame_fn fn, void *arg)
+{
+	struct pinw_frame frame = {.offset = offset + 1, .error = -ENODATA};
+
+	if (m->path)
+		resolve_in_module(s, m, &frame, fn, arg);
 }
 
 const char *pinw_stacks_reason(const struct pinw_frame *frame)

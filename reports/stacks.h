@@ -20,6 +20,7 @@ struct pinw_frame {
 	const char *file; /* NULL when unknown */
 	unsigned line; /* 0 when unknown */
 	bool inlined; /* into the function of the next frame */
+	const char *symbols; /* its names as the compiler wrote them, one a line; NULL when unknown */
 	int error; /* 0, or why the function is unknown: pinw_symbols_lookup()'s errors */
 };
 
@@ -33,6 +34,10 @@ void pinw_stacks_free(struct pinw_stacks *s);
 
 /* Hands out the frames of a site, innermost first, an inlined call before the function it was inlined into. */
 void pinw_stacks_resolve(struct pinw_stacks *s, const struct pinw_process *p, const struct pinw_site *site,
+                         pinw_frame_fn fn, void *arg);
+
+/* Hands out the function of one address of a module, `offset` from its load address, in the same order. */
+void pinw_stacks_address(struct pinw_stacks *s, const struct pinw_module *m, uint64_t offset,
                          pinw_frame_fn fn, void *arg);
 
 /* "the file changed since", ... for an error of a frame; NULL when there is nothing to say. */

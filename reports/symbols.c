@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,7 +58,7 @@ struct module {
 struct pinw_engine {
 	struct module *modules[MODULES_MAX];
 	size_t next; /* the slot to use next: the oldest module goes */
-	char *names[INLINE_DEPTH_MAX + 1]; /* demangled for the last lookup */
+	char *names[INLINE_DEPTH_MAX + 3]; /* made for the last lookup */
 	size_t name_count;
 };
 
@@ -280,15 +281,37 @@ static void forget_names(struct pinw_engine *e)
 		free(e->names[--e->name_count]);
 }
 
-static const char *die_name(struct pinw_engine *e, Dwarf_Die *die)
+static void name_die(struct pinw_engine *e, Dwarf_Die *die, struct pinw_symbol_frame *f)
 {
 	Dwarf_Attribute attr;
-	const char *name = NULL;
 
+	f->symbols = NULL;
 	if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attr) ||
 	    dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attr))
-		name = dwarf_formstring(&attr);
-	return name ? readable(e, name) : dwarf_diename(die);
+		f->symbols = dwarf_formstring(&attr);
+	f->function = f->symbols ? readable(e, f->symbols) : dwarf_diename(die);
+}
+
+/* Every name of the code that starts where `r` does, one a line and without versions. NULL when out of memory. */
+static const char *names_of_start(struct pinw_engine *e, const struct module *m, const struct pinw_range *r)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return NULL;
+	for (const struct pinw_range *same = r; same >= m->symbol_ranges.items && same->lo == r->lo; same--) {
+		const char *name = m->symbols[same->owner].name;
+		if (same < r && strcmp(name, m->symbols[same[1].owner].name) == 0)
+			continue; /* in the file and in its debug file, or in both symbol tables */
+		fprintf(out, "%.*s\n", (int)strcspn(name, "@"), name);
+	}
+	if (fclose(out) != 0 || e->name_count == sizeof(e->names) / sizeof(e->names[0])) {
+		free(text);
+		return NULL;
+	}
+	return e->names[e->name_count++] = text;
 }
 
 /* Where an inlined call stands in its caller. */
@@ -334,7 +357,7 @@ static size_t dwarf_frames(struct pinw_engine *e, struct unit *u, Dwarf_Addr pc,
 	struct pinw_symbol_frame place = *first;
 	for (size_t i = n; i-- > 0 && count < max; count++) {
 		frames[count] = place;
-		frames[count].function = die_name(e, &chain[i]);
+		name_die(e, &chain[i], &frames[count]);
 		frames[count].function_offset = pc - r->lo;
 		frames[count].inlined = i > 0;
 		place = (struct pinw_symbol_frame){0};
@@ -376,6 +399,8 @@ static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t addr
 	struct pinw_symbol_frame *last = &frames[count - 1];
 	if (symbol && !last->inlined && (!last->function || symbol->visible))
 		last->function = readable(e, symbol->name);
+	if (symbol && !last->inlined)
+		last->symbols = names_of_start(e, m, pinw_ranges_find(&m->symbol_ranges, address));
 	*ret_count = count;
 	return 0;
 }

@@ -23,6 +23,8 @@ struct pinw_symbol_frame {
 	const char *file; /* source file as the compiler recorded it; NULL when unknown */
 	unsigned line; /* 0 when unknown */
 	bool inlined; /* this function was inlined into the next frame's */
+	const char
+	    *symbols; /* names as the compiler wrote them, aliases included, one a line; NULL when unknown */
 };
 
 /* Returns 0 or -ENOMEM. The caller frees with pinw_symbols_free, which accepts NULL. */

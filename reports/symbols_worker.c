@@ -50,8 +50,9 @@ struct wire_frame {
 	uint32_t line;
 	uint16_t function_len; /* NUL included; 0 = unknown */
 	uint16_t file_len;
+	uint16_t symbols_len;
 	uint8_t inlined;
-	uint8_t pad[7];
+	uint8_t pad[5];
 };
 
 struct result {
@@ -176,6 +177,7 @@ static int send_answer(int fd, int error, const struct pinw_symbol_frame *frames
 		                              .line = frames[i].line,
 		                              .function_len = wire_string(out, frames[i].function),
 		                              .file_len = wire_string(out, frames[i].file),
+		                              .symbols_len = wire_string(out, frames[i].symbols),
 		                              .inlined = frames[i].inlined};
 	}
 	if (fclose(out) == 0) {
@@ -264,10 +266,11 @@ static int unpack(const struct answer *head, const struct wire_frame *wire, cons
 	memcpy(text, strings, head->string_bytes);
 	for (size_t i = 0; i < head->count; i++) {
 		const struct wire_frame *w = &wire[i];
-		size_t need = (size_t)w->function_len + w->file_len;
+		size_t names = (size_t)w->function_len + w->file_len;
+		size_t need = names + w->symbols_len;
 
 		if ((size_t)(end - text) < need || (w->function_len && text[w->function_len - 1]) ||
-		    (w->file_len && text[need - 1])) {
+		    (w->file_len && text[names - 1]) || (w->symbols_len && text[need - 1])) {
 			free(frames);
 			return -EPROTO;
 		}
@@ -275,6 +278,7 @@ static int unpack(const struct answer *head, const struct wire_frame *wire, cons
 		                                       .function_offset = w->function_offset,
 		                                       .file = w->file_len ? text + w->function_len : NULL,
 		                                       .line = w->line,
+		                                       .symbols = w->symbols_len ? text + names : NULL,
 		                                       .inlined = w->inlined != 0};
 		text += need;
 	}
@@ -295,7 +299,7 @@ static int ask(struct pinw_symbols *s, const struct request *req, struct result 
 		r = receive(s->fd, &head, sizeof(head), ANSWER_WAIT_MS);
 	if (r < 0)
 		return r;
-	if (head.count > FRAMES_MAX || head.string_bytes > 2 * FRAMES_MAX * STRING_MAX ||
+	if (head.count > FRAMES_MAX || head.string_bytes > 3 * FRAMES_MAX * STRING_MAX ||
 	    (head.error == 0 && !head.count))
 		return -EPROTO;
 	if (head.error == -ENOMEM) /* a fresh worker may have room for the next module */

@@ -284,6 +284,20 @@ static void expect_cxx(void)
 	             false);
 }
 
+Test(symbols, hands_out_the_names_the_compiler_wrote)
+{
+	needs("g++");
+	build(cxx_source, "prog.cc", "g++ -O2 -g");
+	cr_assert_eq(look(calls[0]), 0);
+	cr_assert_eq(count, 2);
+	cr_assert_not_null(frames[0].symbols);
+	cr_assert_str_eq(frames[0].symbols, "_ZN4pool6WorkerIlE4stepEl", "an inlined call");
+	/* A clone for this call may follow as ".isra.0". */
+	const char name[] = "_ZN4pool6WorkerIlE3runEl";
+	cr_assert_eq(strncmp(frames[1].symbols, name, strlen(name)), 0, "%s", frames[1].symbols);
+	cr_assert_eq(frames[1].symbols[strlen(frames[1].symbols) - 1], '\n');
+}
+
 Test(symbols, demangles_cxx_of_gcc)
 {
 	needs("g++");
