@@ -12,12 +12,13 @@
  * shorter than PINW_GROWTH_RUN_NS is all start-up and is not judged, nor is one whose
  * events are not all there.
  */
+#include "reports/growth.h"
+
 #include "reports/model_private.h"
 
 #define PINW_GROWTH_RUN_NS 2000000000ull
-#define PINW_GROWTH_LEAST 8u
-#define WINDOWS 10u
-#define WARM_UP 2u
+#define WINDOWS PINW_GROWTH_WINDOWS
+#define WARM_UP PINW_GROWTH_WARM_UP
 #define INSTANTS 64u /* in each window */
 
 /* Number of the first instant at or after `time_ns`; instants are at odd multiples of half a step. */
@@ -45,6 +46,14 @@ static void count_threads(const struct pinw_process *p, int64_t *change)
 	}
 }
 
+bool pinw_growth_is_steady(const int64_t floor[PINW_GROWTH_WINDOWS])
+{
+	for (size_t w = WARM_UP + 1; w < WINDOWS; w++)
+		if (floor[w] <= floor[w - 1])
+			return false;
+	return floor[WINDOWS - 1] - floor[WARM_UP] >= PINW_GROWTH_LEAST;
+}
+
 void pinw_growth_judge(struct pinw_process *p)
 {
 	int64_t change[WINDOWS * INSTANTS + 1] = {0};
@@ -61,9 +70,7 @@ void pinw_growth_judge(struct pinw_process *p)
 			floor[i / INSTANTS] = alive;
 	}
 	p->growth.judged = true;
-	p->growth.found = floor[WINDOWS - 1] - floor[WARM_UP] >= (int64_t)PINW_GROWTH_LEAST;
-	for (size_t w = WARM_UP + 1; w < WINDOWS; w++)
-		p->growth.found = p->growth.found && floor[w] > floor[w - 1];
+	p->growth.found = pinw_growth_is_steady(floor);
 	p->growth.first = (uint64_t)floor[WARM_UP];
 	p->growth.last = (uint64_t)floor[WINDOWS - 1];
 	p->growth.since_ns = p->duration_ns / WINDOWS * WARM_UP;

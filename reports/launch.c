@@ -29,6 +29,7 @@ struct run {
 	pid_t child;
 	bool stop_asked; /* a stop signal came to us or to the group */
 	bool child_stopped;
+	uint64_t tick_due_ns; /* CLOCK_MONOTONIC */
 };
 
 /* ---- signals ------------------------------------------------------------------------------ */
@@ -239,25 +240,57 @@ static bool reap(struct run *run, int *ret_status)
 	return false;
 }
 
-static int await_end(struct run *run)
-{
-	siginfo_t info;
-	int status;
-
-	while (!reap(run, &status)) {
-		stop_with_child(run);
-		if (sigwaitinfo(&run->watched, &info) > 0 && info.si_signo != SIGCHLD)
-			pass_on(run, &info);
-	}
-	return status;
-}
-
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* The next signal, or 0 when it is time for a tick first. */
+static int next_signal(struct run *run, siginfo_t *ret_info)
+{
+	const struct pinw_launch *l = run->launch;
+
+	if (!l->tick) {
+		int sig = sigwaitinfo(&run->watched, ret_info);
+		return sig > 0 ? sig : 0;
+	}
+	uint64_t now = now_ns();
+	uint64_t left = run->tick_due_ns > now ? run->tick_due_ns - now : 0;
+	struct timespec wait = {.tv_sec = (time_t)(left / 1000000000u),
+	                        .tv_nsec = (long)(left % 1000000000u)};
+	int sig = sigtimedwait(&run->watched, ret_info, &wait);
+	return sig > 0 ? sig : 0;
+}
+
+/* Counted from the end of the one before, so that a slow tick never takes the whole time. */
+static void tick(struct run *run)
+{
+	const struct pinw_launch *l = run->launch;
+
+	if (!l->tick || now_ns() < run->tick_due_ns)
+		return;
+	l->tick(l->tick_arg);
+	run->tick_due_ns = now_ns() + l->tick_ns;
+}
+
+static int await_end(struct run *run)
+{
+	siginfo_t info;
+	int status;
+
+	run->tick_due_ns = now_ns() + run->launch->tick_ns;
+	while (!reap(run, &status)) {
+		stop_with_child(run);
+		int sig = next_signal(run, &info);
+		if (sig && sig != SIGCHLD)
+			pass_on(run, &info);
+		else
+			tick(run);
+	}
+	return status;
 }
 
 int pinw_launch_run(const struct pinw_launch *launch, struct pinw_outcome *ret_outcome)

@@ -31,6 +31,12 @@ struct pinw_launch {
 	char **envp;
 	bool script; /* a text without "#!": /bin/sh reads it, as execvp(3) does */
 	char *pid_text; /* inside one of envp: its 10 bytes become the child's pid; NULL = not wanted */
+	void (*tick)(
+	    void *
+	        arg); /* called about every tick_ns while the program runs; NULL = not wanted. It may fork, and
+	                            may wait for its own children by pid; another's end it must leave to be reaped */
+	void *tick_arg;
+	uint64_t tick_ns;
 	struct pinw_launch_watch watch;
 };
 
