@@ -129,6 +129,17 @@ E2E_SRC := \
   tests/e2e_durable.c \
   tests/e2e_command.c
 
+# Programs a reader can run: examples/NAME.c; examples/common/ is shared by them.
+EXAMPLES_SRC := \
+  examples/dispatcher.c \
+  examples/double_booking.c \
+  examples/handler_pins.c \
+  examples/inheriting_helper.c \
+  examples/leaking_worker.c \
+  examples/pool.c \
+  examples/single_owner.c
+EXAMPLES = $(patsubst examples/%.c,$(B)/examples/%,$(EXAMPLES_SRC))
+
 REPORTS_LIBS := -ldw -lelf -liberty
 TARGETS_C := $(wildcard tests/targets/*.c)
 TARGETS_CXX := $(wildcard tests/targets/*.cpp)
@@ -140,6 +151,7 @@ all: $(B)/libpinwarden.so $(B)/pinwarden
 help:
 	@echo 'make            build libpinwarden.so and pinwarden into build/ (installs nothing)'
 	@echo 'make demo       install missing packages, build, audit a real program, print the report'
+	@echo 'make examples   build the programs of examples/ (see examples/README.md)'
 	@echo 'make check      install missing packages, build, run the tests   [SAN=address|undefined]'
 	@echo 'make faults     what breaks shims, bare and under this one, as a table'
 	@echo 'make bench      costs as ratios of medians, taken side by side'
@@ -147,7 +159,7 @@ help:
 	@echo 'make lint       clang-tidy and cppcheck;   make format   clang-format'
 	@echo 'make clean'
 
-.PHONY: all help check demo faults bench install lint format clean tests
+.PHONY: all help check demo examples faults bench install lint format clean tests
 .DELETE_ON_ERROR:
 
 # ---- flags per product ----------------------------------------------------------
@@ -255,7 +267,7 @@ $(B)/targets/static_pie: tests/targets/create_join.c $(B)/targets/common.o
 	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fPIE -static-pie -o $@ $< $(B)/targets/common.o
 
 # What `make check` runs, built and nothing more.
-tests: all $(B)/test/unit $(B)/test/e2e $(TARGETS)
+tests: all $(B)/test/unit $(B)/test/e2e $(TARGETS) $(EXAMPLES)
 
 check:
 	tests/install-packages build check
@@ -318,6 +330,19 @@ $(B)/bench/%: tests/bench/%.c $(B)/flags
 bench: all $(BENCH) $(B)/targets/many_live
 	tests/bench/run $(B)
 
+# ---- examples ----------------------------------------------------------------------
+
+EXAMPLES_SHARED := $(patsubst %,$(B)/examples/common/%.o,cpus loopback)
+
+$(B)/examples/common/%.o: examples/common/%.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -c -o $@ $<
+
+$(B)/examples/%: examples/%.c $(EXAMPLES_SHARED)
+	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -o $@ $< $(EXAMPLES_SHARED)
+
+examples: all $(EXAMPLES)
+
 # ---- what people type --------------------------------------------------------------
 
 demo:
@@ -344,4 +369,4 @@ install: all
 clean:
 	rm -rf build build-address build-undefined
 
--include $(wildcard $(PRELOAD_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(E2E_OBJ:.o=.d) $(B)/targets/*.d $(B)/faults/*.d $(B)/bench/*.d)
+-include $(wildcard $(PRELOAD_OBJ:.o=.d) $(CLI_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(E2E_OBJ:.o=.d) $(B)/targets/*.d $(B)/faults/*.d $(B)/bench/*.d $(B)/examples/*.d $(B)/examples/common/*.d)

@@ -8,7 +8,7 @@
  *   pinwarden run -- ./pool          four leaked pins, with the line that made them
  *   pinwarden run -- ./pool cured    none
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
