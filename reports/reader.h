@@ -90,12 +90,16 @@ struct pinw_read_record {
 		const struct pinw_rec_external *external;
 		const struct pinw_rec_exec *exec;
 		const struct pinw_rec_note *note;
+		const struct pinw_rec_violation *violation;
 		const struct pinw_rec_module *module;
 		const struct pinw_rec_site *site;
+		const struct pinw_rec_policy *policy;
+		const struct pinw_rec_rule *rule;
 	};
 	const uint64_t *masks; /* `mask_count` masks of header.mask_words words, in the record's order */
 	unsigned mask_count;
-	const char *text; /* MODULE, EXEC: the path, `text_len` bytes, not NUL terminated */
+	const char
+	    *text; /* MODULE, EXEC, POLICY: the path, RULE: the label; `text_len` bytes, not NUL terminated */
 	size_t text_len;
 	const struct pinw_rec_frame *frames; /* SITE: site->frames of them */
 };
@@ -110,5 +114,16 @@ typedef void (*pinw_slot_fn)(void *arg, const struct pinw_slot *slot, const uint
  * Events come in file order, which is nearly but not strictly that of time.
  * Returns 0 also when the file is damaged; -EIO or another error of pread(2) ends the walk early and is a problem too. */
 int pinw_reader_walk(struct pinw_reader *r, pinw_record_fn on_record, pinw_slot_fn on_slot, void *arg);
+
+/* Delivers the metadata records alone (modules, sites, rules): what the names of a stack need, however many
+ * events the trace has. */
+int pinw_reader_walk_meta(struct pinw_reader *r, pinw_record_fn on_record, void *arg);
+
+/* What a policy did: the cells of its rules, ids ascending from 1, damaged ones left out. */
+typedef void (*pinw_rule_fn)(void *arg, const struct pinw_rule_cell *cell);
+
+/* Delivers the cells; none when the process ran without a policy. Call it after pinw_reader_walk(): then a cell counts at
+ * least the violations whose records were delivered, also in a trace still being written. Returns as that does. */
+int pinw_reader_rules(struct pinw_reader *r, pinw_rule_fn on_rule, void *arg);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "policy/policy.h"
 #include "reports/reader.h"
 #include "reports/reader_private.h"
 
@@ -331,6 +332,41 @@ static void walk_slots(struct pinw_reader *r, const struct pinw_reader_segment *
 	}
 }
 
+/* ---- rules ----------------------------------------------------------------------- */
+
+/* Cell number `at` of the table is that of rule `at` + 1, and so it says. */
+static bool cell_is_unused(const struct pinw_rule_cell *cell)
+{
+	static const struct pinw_rule_cell unused;
+
+	return memcmp(cell, &unused, sizeof(unused)) == 0;
+}
+
+static void walk_rules(struct pinw_reader *r, const struct pinw_reader_segment *s, pinw_rule_fn fn, void *arg)
+{
+	uint64_t first = s->offset + sizeof(struct pinw_segment);
+	uint64_t cells = (s->bytes - sizeof(struct pinw_segment)) / sizeof(struct pinw_rule_cell);
+
+	if (cells > PINW_POLICY_RULES_MAX + PINW_SEGMENT_ALIGN / sizeof(struct pinw_rule_cell)) {
+		pinw_reader_problem(r, "more rules than a policy can have", s->offset);
+		cells = PINW_POLICY_RULES_MAX;
+	}
+	for (uint64_t at = 0; at < cells; at++) {
+		uint64_t offset = first + at * sizeof(struct pinw_rule_cell);
+		const unsigned char *p = window(r, offset, sizeof(struct pinw_rule_cell));
+		struct pinw_rule_cell cell;
+		if (!p)
+			return;
+		memcpy(&cell, p, sizeof(cell));
+		if (cell_is_unused(&cell))
+			continue;
+		if (cell.id != at + 1 || cell.id > PINW_POLICY_RULES_MAX)
+			pinw_reader_problem(r, "rule cell damaged", offset);
+		else
+			fn(arg, &cell);
+	}
+}
+
 /* ---- all of it ------------------------------------------------------------------- */
 
 static void walk_kind(struct pinw_reader *r, uint32_t kind, pinw_record_fn fn, void *arg)
@@ -361,8 +397,39 @@ int pinw_reader_walk(struct pinw_reader *r, pinw_record_fn on_record, pinw_slot_
 	for (size_t i = 0; i < r->segment_count; i++)
 		if (r->segments[i].kind == PINW_SEG_SLOTS)
 			walk_slots(r, &r->segments[i], on_slot, arg);
-		else if (r->segments[i].kind != PINW_SEG_META && r->segments[i].kind != PINW_SEG_EVENTS)
+		else if (r->segments[i].kind < PINW_SEG_SLOTS || r->segments[i].kind > PINW_SEG_RULES)
 			r->tally.unknown++;
+	forget_window(r);
+	walk_kind(r, PINW_SEG_META, on_record, arg);
+	return 0;
+}
+
+int pinw_reader_rules(struct pinw_reader *r, pinw_rule_fn on_rule, void *arg)
+{
+	bool met = false;
+	int error = prepare(r);
+
+	if (error < 0)
+		return error;
+	forget_window(r);
+	for (size_t i = 0; i < r->segment_count; i++) {
+		if (r->segments[i].kind != PINW_SEG_RULES)
+			continue;
+		if (met)
+			pinw_reader_problem(r, "a second table of rules", r->segments[i].offset);
+		else
+			walk_rules(r, &r->segments[i], on_rule, arg);
+		met = true;
+	}
+	return 0;
+}
+
+int pinw_reader_walk_meta(struct pinw_reader *r, pinw_record_fn on_record, void *arg)
+{
+	int error = prepare(r);
+
+	if (error < 0)
+		return error;
 	forget_window(r);
 	walk_kind(r, PINW_SEG_META, on_record, arg);
 	return 0;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "policy/policy.h"
 #include "reports/reader.h"
 #include "tests/trace_builder.h"
 
@@ -19,6 +20,8 @@ struct seen {
 	unsigned records[256];
 	unsigned all;
 	unsigned slots;
+	unsigned rules;
+	uint64_t violations; /* in the cells of all rules */
 	uint64_t mask_sum; /* first words of every mask */
 	unsigned frames;
 	char text[PINW_PATH_MAX + 1]; /* last path */
@@ -41,7 +44,7 @@ static void see_record(void *arg, const struct pinw_read_record *rec)
 	}
 	if (rec->type == PINW_REC_SITE)
 		s->frames += rec->site->frames;
-	bool event = rec->type < PINW_REC_NOTE; /* notes are kept with the metadata */
+	bool event = rec->type < PINW_REC_NOTE; /* notes are kept with the metadata here */
 	s->slot_before_event = s->slot_before_event || (event && s->slots);
 	s->meta_before_event = s->meta_before_event || (event && s->records[PINW_REC_SITE]);
 }
@@ -55,6 +58,32 @@ static void see_slot(void *arg, const struct pinw_slot *slot, const uint64_t *ma
 	s->mask_sum += mask[0];
 	if (s->records[PINW_REC_SITE])
 		s->meta_before_slot = true;
+}
+
+static void see_rule(void *arg, const struct pinw_rule_cell *cell)
+{
+	struct seen *s = arg;
+
+	cr_assert_gt(cell->id, s->rules, "ids ascend");
+	s->rules = cell->id;
+	s->violations += cell->violations;
+}
+
+/* A policy of two rules, of which the first was broken once. */
+static void tell_policy(struct pinw_builder *b)
+{
+	struct pinw_rec_violation v = {.e = {9800, 3, 2},
+	                               .rule = 1,
+	                               .action = PINW_ACTION_DENY,
+	                               .done = PINW_DONE_DENIED,
+	                               .attempt = PINW_ATTEMPT_PIN,
+	                               .target = 3,
+	                               .error = EPERM};
+
+	pinw_builder_policy(b, "/etc/staging.ini", PINW_MODE_ENFORCE, 2);
+	pinw_builder_rule(b, 4, PINW_SECTION_BAN, PINW_ACTION_DENY, "ban:handlers");
+	pinw_builder_rule(b, 9, PINW_SECTION_CAPS, PINW_ACTION_CRASH, "caps:max_threads");
+	pinw_builder_violation(b, &v, 4);
 }
 
 /* A story with every record type in it, on two-word masks. */
@@ -82,6 +111,7 @@ static void tell_all(struct pinw_builder *b)
 	pinw_builder_event(b, PINW_REC_PIN_EXTERNAL, &external, sizeof(external), masks, 32);
 	pinw_builder_exec(b, 10000, "/bin/true", 0, 0);
 	pinw_builder_note(b, PINW_NOTE_CHROOT, 0);
+	tell_policy(b);
 	pinw_builder_slot(b, 1, PINW_SLOT_RUNNING, 3);
 	pinw_builder_slot(b, 3, PINW_SLOT_RUNNING, 3);
 }
@@ -106,6 +136,7 @@ static uint64_t walk_bytes(const void *data, size_t bytes, struct seen *seen, st
 	cr_assert_eq(error, 0);
 	memset(seen, 0, sizeof(*seen));
 	cr_assert_eq(pinw_reader_walk(r, see_record, see_slot, seen), 0);
+	cr_assert_eq(pinw_reader_rules(r, see_rule, seen), 0);
 	if (tally)
 		*tally = pinw_reader_tally(r);
 	struct pinw_problem problems[PINW_PROBLEMS_MAX];
@@ -165,14 +196,18 @@ Test(reader, delivers_every_record_as_it_was_written)
 	tell_all(&b);
 	unsigned char *image = pinw_builder_image(&b, &bytes);
 	cr_expect_eq(walk_bytes(image, bytes, &seen, &tally, NULL), 0);
-	for (int type = PINW_REC_THREAD_CREATE; type <= PINW_REC_NOTE; type++)
+	for (int type = PINW_REC_THREAD_CREATE; type <= PINW_REC_VIOLATION; type++)
 		cr_expect_geq(seen.records[type], 1, "no record of type %d", type);
 	cr_expect_eq(seen.records[PINW_REC_THREAD_CREATE], 2);
 	cr_expect_eq(seen.records[PINW_REC_MODULE], 1);
 	cr_expect_eq(seen.records[PINW_REC_SITE], 2);
 	cr_expect_eq(seen.frames, 2 + PINW_FRAMES_MAX);
 	cr_expect_eq(seen.slots, 2);
-	cr_expect_eq(tally.records, b.live.counters.events_written + 4);
+	cr_expect_eq(seen.records[PINW_REC_POLICY], 1);
+	cr_expect_eq(seen.records[PINW_REC_RULE], 2);
+	cr_expect_eq(seen.rules, 2);
+	cr_expect_eq(seen.violations, 1);
+	cr_expect_eq(tally.records, b.live.counters.events_written + 7);
 	cr_expect_eq(tally.unknown, 0);
 	cr_expect_eq(tally.in_flight_cells, 0);
 	free(image);
@@ -474,6 +509,132 @@ Test(reader, refuses_counts_larger_than_their_record)
 	               "record head damaged");
 	expect_refused(PINW_SEG_EVENTS, 1, offsetof(struct pinw_cell_head, bytes), 40,
 	               "record too short for its masks");
+}
+
+/* Number of the story's first cell of that type, among events or metadata. */
+static size_t cell_of(uint8_t type)
+{
+	struct pinw_builder b;
+
+	tell_all(&b);
+	const struct pinw_builder_region *region = type < PINW_REC_MODULE ? &b.events : &b.meta;
+	for (size_t i = 0; i < region->count; i++)
+		if (region->cells[i].head.type == type) {
+			pinw_builder_done(&b);
+			return i;
+		}
+	cr_assert_fail("no record of type %u", type);
+	return 0;
+}
+
+Test(reader, refuses_what_no_policy_can_have_said)
+{
+	size_t payload = sizeof(struct pinw_cell_head);
+	size_t policy_cell = cell_of(PINW_REC_POLICY);
+	size_t rule_cell = cell_of(PINW_REC_RULE);
+	size_t violation_cell = cell_of(PINW_REC_VIOLATION);
+
+	expect_refused(PINW_SEG_META, policy_cell, payload + offsetof(struct pinw_rec_policy, path_len),
+	               60000, "path longer than its record");
+	expect_refused(PINW_SEG_META, policy_cell, payload + offsetof(struct pinw_rec_policy, rules), 4097,
+	               "more rules than a policy can have");
+	expect_refused(PINW_SEG_META, rule_cell, payload + offsetof(struct pinw_rec_rule, label_len), 60000,
+	               "label longer than its record");
+	expect_refused(PINW_SEG_META, rule_cell, payload + offsetof(struct pinw_rec_rule, id), 0,
+	               "rule with an id that no rule has");
+	expect_refused(PINW_SEG_META, rule_cell, payload + offsetof(struct pinw_rec_rule, id), 4097,
+	               "rule with an id that no rule has");
+	expect_refused(PINW_SEG_META, rule_cell, payload + offsetof(struct pinw_rec_rule, section), 8,
+	               "rule of an unknown section");
+	expect_refused(PINW_SEG_META, rule_cell, payload + offsetof(struct pinw_rec_rule, section), 0x0501,
+	               "rule with an unknown action");
+	expect_refused(PINW_SEG_EVENTS, violation_cell, payload + offsetof(struct pinw_rec_violation, rule),
+	               0, "violation of a rule that no policy has");
+	expect_refused(PINW_SEG_EVENTS, violation_cell, payload + offsetof(struct pinw_rec_violation, action),
+	               0x0702, "violation that says what cannot be");
+	expect_refused(PINW_SEG_EVENTS, violation_cell,
+	               payload + offsetof(struct pinw_rec_violation, attempt), 9,
+	               "violation that says what cannot be");
+	expect_refused(PINW_SEG_EVENTS, violation_cell, offsetof(struct pinw_cell_head, bytes), 48,
+	               "record too short for its masks");
+}
+
+/* The cells of rules of a story whose table a test damaged; returns the problems. */
+static uint64_t walk_damaged_rules(size_t cell, size_t field, uint32_t value, struct seen *seen,
+                                   struct pinw_problem *first)
+{
+	struct pinw_builder b;
+	size_t bytes;
+
+	tell_all(&b);
+	unsigned char *image = pinw_builder_image(&b, &bytes);
+	size_t at = segment_at(image, bytes, PINW_SEG_RULES) + (1 + cell) * PINW_CELL_BYTES;
+	memcpy(image + at + field, &value, sizeof(value));
+	uint64_t problems = walk_bytes(image, bytes, seen, NULL, first);
+	if (problems)
+		cr_expect_eq(first->offset, at);
+	free(image);
+	pinw_builder_done(&b);
+	return problems;
+}
+
+Test(reader, leaves_out_damaged_cells_of_rules_and_names_them)
+{
+	struct pinw_problem problem = {0};
+	struct seen seen;
+
+	cr_expect_eq(walk_damaged_rules(0, 0, 7, &seen, &problem), 1);
+	cr_expect_str_eq(problem.what, "rule cell damaged");
+	cr_expect_eq(seen.rules, 2, "the second one is whole");
+	cr_expect_eq(seen.violations, 0);
+	cr_expect_eq(walk_damaged_rules(1, 0, 0, &seen, &problem), 0, "all zero: a rule's place, unused");
+	cr_expect_eq(seen.rules, 1);
+	cr_expect_eq(walk_damaged_rules(5, 8, 1, &seen, &problem), 1, "counts of nobody");
+	cr_expect_eq(seen.violations, 1);
+}
+
+/* Tables of rules that nobody wrote: too long, or two of them. */
+Test(reader, bounds_the_table_of_rules)
+{
+	struct pinw_builder b;
+	struct seen seen;
+	struct pinw_problem problem = {0};
+	size_t bytes;
+
+	pinw_builder_init(&b, 1);
+	for (uint32_t i = 0; i < PINW_POLICY_RULES_MAX + 200; i++)
+		pinw_builder_rule(&b, 1, PINW_SECTION_BAN, PINW_ACTION_LOG, "ban:x");
+	b.meta.count = 0;
+	unsigned char *image = pinw_builder_image(&b, &bytes);
+	cr_expect_eq(walk_bytes(image, bytes, &seen, NULL, &problem), 1);
+	cr_expect_str_eq(problem.what, "more rules than a policy can have");
+	cr_expect_eq(seen.rules, PINW_POLICY_RULES_MAX);
+	free(image);
+	pinw_builder_done(&b);
+
+	tell_all(&b);
+	image = pinw_builder_image(&b, &bytes);
+	size_t slots = segment_at(image, bytes, PINW_SEG_SLOTS);
+	memcpy(image + slots, image + segment_at(image, bytes, PINW_SEG_RULES), PINW_SEGMENT_ALIGN);
+	cr_expect_eq(walk_bytes(image, bytes, &seen, NULL, &problem), 1);
+	cr_expect_str_eq(problem.what, "a second table of rules");
+	cr_expect_eq(seen.violations, 1);
+	free(image);
+	pinw_builder_done(&b);
+}
+
+Test(reader, finds_no_rules_without_a_policy)
+{
+	struct pinw_builder b;
+	struct seen seen;
+	size_t bytes;
+
+	pinw_builder_init(&b, 1);
+	unsigned char *image = pinw_builder_image(&b, &bytes);
+	cr_expect_eq(walk_bytes(image, bytes, &seen, NULL, NULL), 0);
+	cr_expect_eq(seen.rules, 0);
+	free(image);
+	pinw_builder_done(&b);
 }
 
 Test(reader, refuses_a_record_that_runs_past_its_segment)

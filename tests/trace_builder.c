@@ -68,6 +68,7 @@ void pinw_builder_done(struct pinw_builder *b)
 	free(b->events.cells);
 	free(b->meta.cells);
 	free(b->slots);
+	free(b->rules);
 	memset(b, 0, sizeof(*b));
 }
 
@@ -341,6 +342,47 @@ void pinw_builder_exec(struct pinw_builder *b, uint64_t time_ns, const char *pat
 	pinw_builder_event(b, PINW_REC_EXEC, &rec, sizeof(rec), path, rec.path_len);
 }
 
+/* ---- policy ------------------------------------------------------------------------- */
+
+void pinw_builder_policy(struct pinw_builder *b, const char *path, uint32_t mode, uint32_t rules)
+{
+	struct pinw_rec_policy rec = {
+	    .hash = 0x1234, .mode = mode, .rules = rules, .path_len = (uint32_t)strlen(path)};
+
+	pinw_builder_meta(b, PINW_REC_POLICY, &rec, sizeof(rec), path, rec.path_len);
+}
+
+uint32_t pinw_builder_rule(struct pinw_builder *b, uint32_t line, uint8_t section, uint8_t action,
+                           const char *label)
+{
+	struct pinw_rec_rule rec = {.id = b->rule_count + 1,
+	                            .line = line,
+	                            .section = section,
+	                            .action = action,
+	                            .label_len = (uint32_t)strlen(label)};
+
+	b->rules = grown(b->rules, (b->rule_count + 1) * sizeof(*b->rules));
+	b->rules[b->rule_count++] = (struct pinw_rule_cell){.id = rec.id};
+	pinw_builder_meta(b, PINW_REC_RULE, &rec, sizeof(rec), label, rec.label_len);
+	return rec.id;
+}
+
+void pinw_builder_violation(struct pinw_builder *b, const struct pinw_rec_violation *violation, uint64_t mask)
+{
+	struct pinw_rule_cell *cell = &b->rules[violation->rule - 1];
+
+	cell->matched++;
+	cell->violations++;
+	cell->done += violation->done == PINW_DONE_DENIED || violation->done == PINW_DONE_RESET ||
+	              violation->done == PINW_DONE_CRASHED;
+	cell->last_ns = violation->e.time_ns;
+	cell->last_thread = violation->target;
+	b->live.counters.violations++;
+	add_masked(b, PINW_REC_VIOLATION, violation, sizeof(*violation), mask);
+}
+
+/* ---- modules and sites -------------------------------------------------------------- */
+
 void pinw_builder_module(struct pinw_builder *b, uint32_t id, const char *path)
 {
 	struct pinw_rec_module rec = {.id = id, .path_len = (uint16_t)strlen(path), .base = 0x555555554000};
@@ -397,7 +439,7 @@ static uint32_t crc32(const unsigned char *p, size_t len)
 struct image {
 	unsigned char *bytes;
 	size_t len;
-	uint32_t made[4]; /* segments of each kind */
+	uint32_t made[PINW_SEG_RULES + 1]; /* segments of each kind */
 };
 
 /* Appends a segment, as long as its pages have to be. `count` is cells, or slots. */
@@ -408,7 +450,7 @@ static void add_segment(struct image *image, uint32_t kind, const void *data, si
 	struct pinw_segment head = {
 	    .magic = PINW_SEGMENT_MAGIC, .kind = kind, .bytes = len, .first = image->made[kind]++};
 
-	if (kind != PINW_SEG_SLOTS)
+	if (kind != PINW_SEG_SLOTS && kind != PINW_SEG_RULES)
 		head.reserved_cells = count;
 	head.check = head.kind ^ (uint32_t)head.bytes ^ head.first ^ PINW_SEGMENT_MAGIC;
 	image->bytes = grown(image->bytes, image->len + len);
@@ -434,6 +476,8 @@ unsigned char *pinw_builder_image(struct pinw_builder *b, size_t *ret_bytes)
 	struct image image = {.bytes = grown(NULL, PINW_SEGMENTS_OFFSET), .len = PINW_SEGMENTS_OFFSET};
 	size_t room = b->event_segment_bytes / PINW_CELL_BYTES - 1;
 
+	if (b->rule_count)
+		add_segment(&image, PINW_SEG_RULES, b->rules, b->rule_count * sizeof(*b->rules), 0);
 	add_segment(&image, PINW_SEG_SLOTS, b->slots, b->slot_count * b->header.slot_bytes, b->slot_count);
 	add_segment(&image, PINW_SEG_META, b->meta.cells, b->meta.count * PINW_CELL_BYTES, b->meta.count);
 	for (size_t at = 0; at < b->events.count;) {

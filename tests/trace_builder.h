@@ -30,6 +30,8 @@ struct pinw_builder {
 	struct pinw_builder_region meta;
 	unsigned char *slots; /* header.slot_bytes each */
 	size_t slot_count;
+	struct pinw_rule_cell *rules; /* by id - 1; none = no segment of rules */
+	uint32_t rule_count;
 	size_t event_segment_bytes; /* default 1 MiB; a record never crosses segments */
 };
 
@@ -74,6 +76,16 @@ void pinw_builder_pin_failed(struct pinw_builder *b, uint64_t time_ns, uint32_t 
 void pinw_builder_note(struct pinw_builder *b, enum pinw_note code, uint32_t arg);
 void pinw_builder_exec(struct pinw_builder *b, uint64_t time_ns, const char *path, uint16_t flags,
                        uint16_t error);
+
+/* The policy: its record, and one for each rule added after it. Returns the rule's id; its cell, in b->rules, may be changed.
+ * `mode` is enum pinw_mode, `section` enum pinw_section, `action` enum pinw_action. */
+void pinw_builder_policy(struct pinw_builder *b, const char *path, uint32_t mode, uint32_t rules);
+uint32_t pinw_builder_rule(struct pinw_builder *b, uint32_t line, uint8_t section, uint8_t action,
+                           const char *label);
+
+/* A verdict against a rule that was added before, booked in its cell. */
+void pinw_builder_violation(struct pinw_builder *b, const struct pinw_rec_violation *violation,
+                            uint64_t mask);
 
 void pinw_builder_module(struct pinw_builder *b, uint32_t id, const char *path);
 
