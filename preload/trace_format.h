@@ -259,7 +259,7 @@ struct pinw_slot {
  * `pinwarden run` writes: rules about time that it decided. */
 struct pinw_rule_cell {
 	uint32_t id; /* 1.. */
-	uint32_t reserved;
+	uint32_t watch_matched; /* suppress: leaks it suppressed that `pinwarden run` found; add it to `matched` */
 	uint64_t matched; /* times its predicates held; suppress: leaks it suppressed */
 	uint64_t violations; /* verdicts by this rule that were not withdrawn */
 	uint64_t done; /* of these, carried out: denied, reset, crashed (the others: logged, or would have been) */
