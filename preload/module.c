@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "preload/arch.h"
+#include "preload/elfsym.h"
 #include "preload/proc.h"
 #include "preload/shim.h"
 #include "preload/trace.h"
 
 #define MODULES_MAX 2048u
-#define BUILD_ID_MAX 32u
 #define PATHS_BYTES (256u << 10)
 #define NOT_INLINED __attribute__((noinline)) /* their locals would add up, on stacks that may be small */
 
@@ -24,7 +24,7 @@ struct module {
 	uint16_t path_len;
 	uint16_t build_id_len;
 	const char *path;
-	uint8_t build_id[BUILD_ID_MAX];
+	uint8_t build_id[PINW_BUILD_ID_MAX];
 };
 
 uint32_t pinw_module_gen = 1;
@@ -44,26 +44,6 @@ void pinw_module_init(const char *exe, uint32_t exe_len)
 
 /* ---- what the loader and the object say ------------------------------------------- */
 
-/* Looks for the GNU build id in one note segment. */
-static void scan_notes(const char *p, const char *end, struct module *m)
-{
-	while (end - p >= (long)sizeof(ElfW(Nhdr))) {
-		const ElfW(Nhdr) *note = (const void *)p;
-		const char *name = p + sizeof(*note);
-		size_t name_len = (note->n_namesz + 3u) & ~3u, desc_len = (note->n_descsz + 3u) & ~3u;
-
-		if (name_len > (size_t)(end - name) || desc_len > (size_t)(end - name) - name_len)
-			return;
-		if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(name, "GNU", 4) == 0) {
-			m->build_id_len =
-			    note->n_descsz < BUILD_ID_MAX ? (uint16_t)note->n_descsz : BUILD_ID_MAX;
-			memcpy(m->build_id, name + name_len, m->build_id_len);
-			return;
-		}
-		p = name + name_len + desc_len;
-	}
-}
-
 /* Reads the build id from the object's own mapped headers. */
 static void read_build_id(struct module *m)
 {
@@ -78,7 +58,8 @@ static void read_build_id(struct module *m)
 		uintptr_t at = m->base + phdr[i].p_vaddr;
 
 		if (phdr[i].p_type == PT_NOTE && at >= m->start && at + phdr[i].p_memsz <= m->end)
-			scan_notes((const char *)at, (const char *)at + phdr[i].p_memsz, m);
+			m->build_id_len =
+			    (uint16_t)pinw_elfsym_build_id((const char *)at, phdr[i].p_memsz, m->build_id);
 	}
 }
 
@@ -195,4 +176,14 @@ uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset)
 const char *pinw_module_path(uint32_t id)
 {
 	return id && id <= modules.count ? modules.table[id - 1].path : NULL;
+}
+
+const uint8_t *pinw_module_build_id(uint32_t id, unsigned *ret_len)
+{
+	if (!id || id > modules.count) {
+		*ret_len = 0;
+		return NULL;
+	}
+	*ret_len = modules.table[id - 1].build_id_len;
+	return modules.table[id - 1].build_id;
 }

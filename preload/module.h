@@ -23,6 +23,9 @@ void pinw_module_keep(uint32_t id);
 /* Path of a module for the log, or NULL. */
 const char *pinw_module_path(uint32_t id);
 
+/* Its build id as it was loaded, *ret_len bytes; 0 when it has none. */
+const uint8_t *pinw_module_build_id(uint32_t id, unsigned *ret_len);
+
 /* The main program's path, for objects the loader leaves unnamed. Borrowed for ever. */
 void pinw_module_init(const char *exe, uint32_t exe_len);
 
