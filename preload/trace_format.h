@@ -161,6 +161,7 @@ struct pinw_counters {
 	uint64_t pins_reset; /* inherited pins taken away at birth */
 	uint64_t violations; /* verdicts of every action, suppressed leaks not included */
 	uint64_t leaks_suppressed;
+	uint64_t stack_rules_unknown; /* stacks with an unreadable object, or no site: rules on functions may miss them */
 };
 
 struct pinw_trace_live {

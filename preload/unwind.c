@@ -259,10 +259,22 @@ static void *open_apart(const char *name)
 	return open_library ? open_library(name, RTLD_LOCAL | RTLD_NOW | RTLD_DEEPBIND) : NULL;
 }
 
+static void take_stack(void)
+{
+	long p = pinw_sys6(SYS_mmap, 0, STACK_BYTES, PROT_READ | PROT_WRITE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p < 0 && p > -4096)
+		return;
+	unwinder.stack = (char *)p;
+	unwinder.stack_top = unwinder.stack + STACK_BYTES;
+}
+
 int pinw_unwind_open(void)
 {
 	struct dl_find_object own;
 
+	take_stack();
 	if (_dl_find_object(&unwinder, &own) == 0) {
 		unwinder.shim_start = (uintptr_t)own.dlfo_map_start;
 		unwinder.shim_end = (uintptr_t)own.dlfo_map_end;
@@ -271,12 +283,8 @@ int pinw_unwind_open(void)
 	if (!lib || !resolve(lib))
 		return -ENOENT;
 	unwinder.space = unwinder.create_addr_space(&accessors, 0);
-	long p = pinw_sys6(SYS_mmap, 0, STACK_BYTES, PROT_READ | PROT_WRITE,
-	                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (!unwinder.space || (p < 0 && p > -4096))
+	if (!unwinder.space || !unwinder.stack)
 		return -ENOENT;
-	unwinder.stack = (char *)p;
-	unwinder.stack_top = unwinder.stack + STACK_BYTES;
 	warm_up();
 	unwinder.usable = true;
 	return 0;
@@ -285,6 +293,14 @@ int pinw_unwind_open(void)
 void pinw_unwind_poison(void)
 {
 	unwinder.usable = false;
+}
+
+bool pinw_on_private_stack(void (*fn)(void *), void *arg)
+{
+	if (!unwinder.stack)
+		return false;
+	pinw_on_stack(fn, arg, unwinder.stack_top);
+	return true;
 }
 
 /* ---- frames --------------------------------------------------------------------------- */
