@@ -20,7 +20,16 @@ BASE := -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"$(VERSION)"' -DPINW_LIBDIR
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
 POLICY_SRC := \
-  policy/mask.c
+  policy/detect.c \
+  policy/frames.c \
+  policy/glob.c \
+  policy/hold.c \
+  policy/index.c \
+  policy/leak.c \
+  policy/mask.c \
+  policy/match.c \
+  policy/predicate.c \
+  policy/spell.c
 
 PRELOAD_SRC := \
   preload/clock.c \
@@ -51,6 +60,7 @@ PRELOAD_ASM := \
 
 REPORTS_SRC := \
   reports/borrow.c \
+  reports/breaches.c \
   reports/census.c \
   reports/child_env.c \
   reports/cmd_report.c \
@@ -91,6 +101,7 @@ REPORTS_SRC := \
   reports/text_stack.c \
   reports/tree.c \
   reports/utf8.c \
+  reports/violations.c \
   reports/witness.c
 
 # Code that unit tests link: of the shim the recorder behind the wrappers, of the program all but main().
@@ -173,6 +184,8 @@ STRICT := $(if $(WERROR),-Werror)
 PRELOAD_CFLAGS := -fPIC -fvisibility=hidden -fno-omit-frame-pointer -fno-stack-protector -fno-exceptions -ftls-model=initial-exec
 PRELOAD_LDFLAGS := -shared -Wl,--version-script=preload/pinwarden.map -Wl,-soname,libpinwarden.so \
   -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,-z,noexecstack -Wl,--exclude-libs,ALL -Wl,--as-needed
+# Static, and of it only the demangler that needs no memory is ever called.
+PRELOAD_LIBS := -liberty
 CLI_CFLAGS := $(SANFLAGS)
 TEST_CFLAGS := $(SANFLAGS)
 TEST_LIBS := -lcriterion
@@ -218,7 +231,7 @@ $(B)/test/%.S.o: %.S $(B)/flags | $(B)/headers
 $(call obj,test,preload/proc.c preload/unwind.c): TEST_CFLAGS := $(filter-out -fsanitize=address,$(SANFLAGS))
 
 $(B)/libpinwarden.so: $(PRELOAD_OBJ) preload/pinwarden.map Makefile
-	$(CC) $(CFLAGS) $(PRELOAD_LDFLAGS) -o $@ $(PRELOAD_OBJ)
+	$(CC) $(CFLAGS) $(PRELOAD_LDFLAGS) -o $@ $(PRELOAD_OBJ) $(PRELOAD_LIBS)
 
 $(B)/pinwarden: $(CLI_OBJ) Makefile
 	$(CC) $(CFLAGS) $(CLI_CFLAGS) -o $@ $(CLI_OBJ) $(REPORTS_LIBS)

@@ -35,6 +35,7 @@ static void free_process(struct pinw_process *p)
 	pinw_table_done(&p->modules);
 	pinw_table_done(&p->pin_sites);
 	pinw_table_done(&p->masks);
+	pinw_violations_free(p);
 	free(p->frames);
 	free(p->leaks);
 	free(p->sorted_pin_sites);
@@ -288,6 +289,8 @@ int pinw_model_finish(struct pinw_model *m)
 			break;
 		pinw_growth_judge(p);
 		error = pinw_leaks_derive(p);
+		if (error == 0)
+			error = pinw_violations_settle(p);
 		if (error == 0)
 			error = sort_pin_sites(p);
 	}

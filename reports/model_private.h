@@ -4,6 +4,7 @@
  *
  * model.c   traces in, processes out; who ended how; accessors
  * replay.c  the records of one trace → threads, sites, pins
+ * violations.c  the policy: its rules, what they did, violations in groups
  * replay_rows.c  the rows these are booked in
  * settle.c  live slots, and what follows from how the process ended
  * borrow.c  stacks a fork child knows from its parent
@@ -34,6 +35,14 @@ int pinw_replay(struct pinw_process *p, struct pinw_reader *r);
 /* A live slot, booked over what the records said. `arg` is the struct pinw_replay. */
 void pinw_replay_slot(void *arg, const struct pinw_slot *slot, const uint64_t *mask);
 
+/* What a policy left in the trace. */
+void pinw_replay_policy(struct pinw_replay *c, const struct pinw_read_record *rec);
+void pinw_replay_rule(struct pinw_replay *c, const struct pinw_read_record *rec);
+void pinw_replay_violation(struct pinw_replay *c, const struct pinw_rec_violation *rec, const uint64_t *mask);
+
+/* A rule's cell, after all records. `arg` is the struct pinw_replay. */
+void pinw_replay_rule_cell(void *arg, const struct pinw_rule_cell *cell);
+
 /* Rows: found or made. NULL (mask: 0) for id 0, which means "unknown", and when out of memory, which is remembered. */
 struct pinw_thread *pinw_replay_thread(struct pinw_replay *c, uint32_t id);
 struct pinw_site *pinw_replay_site(struct pinw_replay *c, uint32_t id, uint32_t use);
@@ -52,6 +61,10 @@ void pinw_replay_book_hold(struct pinw_pin_site *s, uint64_t held_ns);
 
 /* Once how and duration are known: how the remaining threads ended, hold times, what is open. */
 void pinw_settle(struct pinw_process *p);
+
+/* Once all is read: counts without a cell, and the groups in order. Returns 0 or -ENOMEM. */
+int pinw_violations_settle(struct pinw_process *p);
+void pinw_violations_free(struct pinw_process *p);
 
 /* Links parents, children and images, and puts the processes in tree order. */
 int pinw_tree_build(struct pinw_model *m);

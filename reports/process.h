@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "policy/policy.h"
 #include "preload/trace_format.h"
 #include "reports/reader.h"
 #include "reports/table.h"
@@ -142,6 +143,53 @@ struct pinw_leak {
 	uint32_t threads[PINW_LEAK_EXAMPLES]; /* ids of the first ones, 0 = none */
 };
 
+/* One rule of the policy. Where its cell was read, counts are exact, also when events were dropped; else they are what the
+ * events tell. */
+struct pinw_rule_row {
+	uint32_t id;
+	uint32_t line; /* in the policy file; 0 when its record was not read */
+	char *label; /* "ban:NAME", ...; "rule 3" when its record was not read */
+	uint8_t section; /* enum pinw_section; 0 when its record was not read */
+	uint8_t action; /* enum pinw_action */
+	bool counted; /* its cell was read */
+	uint64_t matched; /* times its predicates held; suppress: leaks it suppressed */
+	uint64_t violations; /* found inside the process, with those found by `pinwarden run` in watched */
+	uint64_t done; /* of these violations, carried out: denied, reset, crashed */
+	uint64_t watched; /* found by `pinwarden run`: rules about time */
+	uint64_t last_ns; /* of either kind; PINW_TIME_UNKNOWN when none */
+	uint32_t last_thread;
+	uint64_t told; /* violations whose records were read */
+};
+
+#define PINW_VIOLATION_EXAMPLES 3u
+
+/* Violations of one rule at one stack that came to the same, from the events. */
+struct pinw_violation {
+	uint32_t rule;
+	uint32_t site; /* 0 = no call was seen */
+	uint8_t attempt; /* enum pinw_attempted */
+	uint8_t done; /* enum pinw_done */
+	uint8_t action; /* enum pinw_action */
+	uint8_t leak; /* 1 + enum pinw_policy_leak, 0 = no leak */
+	uint64_t count;
+	uint32_t threads[PINW_VIOLATION_EXAMPLES]; /* the first ones it was about, or that acted; 0 = none */
+	bool more_threads; /* than these */
+	uint64_t first_ns, last_ns;
+	uint64_t value; /* the largest that was counted against the limit, 0 = nothing */
+	uint64_t limit; /* then */
+	uint32_t mask; /* of the first one, for pinw_process_mask(); 0 = none */
+	bool masks_differ;
+	uint32_t error; /* errno that the caller was given, 0 */
+};
+
+/* The policy an image ran under. */
+struct pinw_ran_under {
+	char *path; /* NULL when its record was not read */
+	uint64_t hash; /* of its text */
+	uint32_t mode; /* enum pinw_mode; 0 when its record was not read */
+	uint32_t rules; /* as many as its record names */
+};
+
 struct pinw_module {
 	uint32_t id;
 	uint8_t build_id_len;
@@ -205,6 +253,13 @@ struct pinw_process {
 	size_t leak_count;
 	uint64_t leaks_of[PINW_LEAK_KINDS];
 	struct pinw_growth growth;
+	bool has_policy; /* else the following are empty */
+	struct pinw_ran_under policy;
+	struct pinw_table rules; /* struct pinw_rule_row, by id */
+	uint64_t uncounted_rules; /* those whose cell is missing */
+	struct pinw_table violation_groups; /* while the model is built */
+	struct pinw_violation *violations; /* most severe first, then most frequent */
+	size_t violation_count;
 	struct pinw_noted notes[PINW_NOTES_MAX];
 	size_t note_count;
 	char *unfollowed[PINW_EXECS_MAX]; /* programs exec started without the preload */
@@ -237,6 +292,14 @@ uint64_t pinw_process_open_at_end(const struct pinw_process *p);
 
 /* Leaks of every kind. */
 uint64_t pinw_process_leaks(const struct pinw_process *p);
+
+/* Returns NULL when unknown. */
+const struct pinw_rule_row *pinw_process_rule(const struct pinw_process *p, uint32_t id);
+
+/* Violations of one rule, and of all rules; those that `pinwarden run` found included. Of all there can be more than of each:
+ * the process counts them, too, and cells of rules can be lost. */
+uint64_t pinw_rule_violations(const struct pinw_rule_row *rule);
+uint64_t pinw_process_violations(const struct pinw_process *p);
 
 /* now - then, 0 when then is later: counts and times of a trace need not agree. */
 uint64_t pinw_since(uint64_t now, uint64_t then);

@@ -294,6 +294,16 @@ static void on_record(void *arg, const struct pinw_read_record *rec)
 	case PINW_REC_SITE:
 		on_site(c, rec);
 		break;
+	case PINW_REC_VIOLATION:
+		count_other(c, rec->event->site);
+		pinw_replay_violation(c, rec->violation, rec->masks);
+		break;
+	case PINW_REC_POLICY:
+		pinw_replay_policy(c, rec);
+		break;
+	case PINW_REC_RULE:
+		pinw_replay_rule(c, rec);
+		break;
 	default:
 		break;
 	}
@@ -333,7 +343,10 @@ int pinw_replay(struct pinw_process *p, struct pinw_reader *r)
 	pinw_table_init(&p->pin_sites, sizeof(struct pinw_pin_site));
 	pinw_table_init(&p->masks, (1 + p->header.mask_words) * sizeof(uint64_t));
 	pinw_replay_thread(&c, 1);
+	pinw_table_init(&p->rules, sizeof(struct pinw_rule_row));
+	pinw_table_init(&p->violation_groups, sizeof(struct pinw_violation));
 	int error = pinw_reader_walk(r, on_record, pinw_replay_slot, &c);
+	int rules_error = pinw_reader_rules(r, pinw_replay_rule_cell, &c);
 	name_threads(&c);
-	return c.out_of_memory ? -ENOMEM : error;
+	return c.out_of_memory ? -ENOMEM : error < 0 ? error : rules_error;
 }
