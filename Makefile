@@ -33,7 +33,9 @@ POLICY_SRC := \
 
 PRELOAD_SRC := \
   preload/clock.c \
+  preload/crash.c \
   preload/elfsym.c \
+  preload/enforce.c \
   preload/image.c \
   preload/init.c \
   preload/ledger.c \
@@ -42,6 +44,7 @@ PRELOAD_SRC := \
   preload/log.c \
   preload/logtext.c \
   preload/module.c \
+  preload/policy_load.c \
   preload/proc.c \
   preload/process.c \
   preload/real.c \
@@ -49,6 +52,7 @@ PRELOAD_SRC := \
   preload/site.c \
   preload/trace.c \
   preload/unwind.c \
+  preload/violation.c \
   preload/wrap_affinity.c \
   preload/wrap_attr.c \
   preload/wrap_cred.c \

@@ -16,14 +16,21 @@
 
 #include "policy/policy.h"
 
+/* ---- preparation ----------------------------------------------------------------------------- */
+
+/* The parser's last step: fills policy->index from policy->rules, taking at most pinw_policy_index_bytes(rule_count)
+ * bytes of `memory`. Returns 0 or -ENOMEM (nothing changed). Without it no rule of a named section ever matches. */
+size_t pinw_policy_index_bytes(uint32_t rule_count);
+int pinw_policy_index(struct pinw_policy *policy, struct pinw_policy_memory *memory);
+
 /* ---- stacks: resolved once, cached with the site ------------------------------------------- */
 
 /* Does a glob (`*` any run, `?` any one character, all else itself) match the whole of `text`? Linear in practice: never
  * exponential. */
 bool pinw_glob_match(const char *glob, const char *text);
 
-/* Which rules one frame satisfies: appends to `rules` the ids whose function and module predicates it satisfies, and to
- * `creators` the ids whose created_by it satisfies, each ascending; both have room for policy->rule_count. `names` are
+/* Which rules one frame satisfies: fills `rules` with the ids whose function and module predicates it satisfies, and
+ * `creators` with the ids whose created_by it satisfies, each ascending; both have room for policy->rule_count. `names` are
  * the spellings of the frame's function (raw, demangled, ...; policy/spell.h) and of its aliases; `module` is the path of its
  * object, NULL when in none. A module predicate matches the path or its last component. Rules without a function or
  * module predicate are in neither list. */
@@ -59,10 +66,11 @@ struct pinw_policy_state {
 	uint64_t thread_window; /* thread_rate */
 	uint64_t *cpu_pins; /* [mask_words * 64]: single-CPU pins on each CPU, attempts under way included */
 	struct pinw_rule_state {
-		uint64_t churn_window;
+		uint64_t window; /* of churn_rate; of thread_rate_warn_at */
 		uint64_t churn_until_ns; /* tripped: pins that match are violations until then */
 		uint64_t open; /* allow: open pins it granted */
-		uint64_t matched; /* times its predicates held */
+		uint64_t matched; /* times its predicates held, or its limit was passed (not max_threads, which is judged
+		                     without a state) */
 	} *rules; /* [rule_count], by id - 1 */
 };
 
@@ -135,11 +143,12 @@ struct pinw_hold pinw_policy_rehold(const struct pinw_policy *policy, struct pin
 void pinw_policy_judge_threads(const struct pinw_policy *policy, uint64_t live,
                                struct pinw_verdict *ret_verdict);
 
-/* Judges the creation's rate; once for each creation. */
+/* Judges the creation's rate; once for each creation. thread_rate_warn_at is judged here too, in a window of its own: when
+ * thread_rate does not speak, the verdict is that of the warning if its count has just been reached. */
 void pinw_policy_judge_rate(const struct pinw_policy *policy, struct pinw_policy_state *state,
                             uint64_t now_ns, struct pinw_verdict *ret_verdict);
 
-/* A *_warn_at of `cap` that `value` has just reached (equal, not beyond), or action NONE. */
+/* A *_warn_at of `cap` that `value` has just reached (equal, not beyond), or action NONE. Not for thread_rate. */
 void pinw_policy_judge_warning(const struct pinw_policy *policy, enum pinw_cap cap, uint64_t value,
                                struct pinw_verdict *ret_verdict);
 

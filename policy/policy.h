@@ -137,6 +137,34 @@ struct pinw_policy_warning {
 	const char *text;
 };
 
+/* Rule ids, ascending. */
+struct pinw_rule_ids {
+	const uint16_t *id;
+	uint32_t count;
+};
+
+/* A rule of [allow] or [ban] that no stack is asked about (no function, no module), as its quick test: most of such rules
+ * are dismissed by one look at this. */
+struct pinw_loose_rule {
+	uint64_t initials; /* bit c % 64 of every first character c that a matching thread name can have */
+	uint16_t id;
+	uint8_t calls; /* PINW_CALLS_*, all when the rule names none */
+	uint8_t kinds; /* PINW_KINDS_*, likewise */
+	bool needs_creator; /* has created_by */
+};
+
+/* Where the verdict looks, so that rules which cannot match cost nothing. Made by pinw_policy_index, policy/match.h. */
+struct pinw_policy_index {
+	const struct pinw_loose_rule *loose_allows, *loose_bans; /* in file order */
+	uint32_t loose_allow_count, loose_ban_count;
+	struct pinw_rule_ids stacked; /* rules with function or module */
+	struct pinw_rule_ids created; /* rules with created_by */
+	struct pinw_rule_ids allows; /* all [allow] */
+	struct pinw_rule_ids requires; /* all [require] */
+	struct pinw_rule_ids suppresses; /* all [suppress] that have not expired */
+	struct pinw_rule_ids churns; /* [ban] with churn_rate */
+};
+
 struct pinw_policy {
 	const char *path; /* as the caller gave it, for messages */
 	enum pinw_mode mode;
@@ -161,6 +189,7 @@ struct pinw_policy {
 	bool needs_require;
 	bool needs_watch; /* a rule about time: pinned_idle, unjoined, growth, or require with within */
 	uint64_t hash; /* FNV-1a of the text */
+	struct pinw_policy_index index;
 };
 
 /* What of this machine and day a policy is held against. */

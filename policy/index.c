@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "policy/match.h"
+
+#include <errno.h>
+
+#include "policy/predicate.h"
+
+/* Lists of ids that a rule can be in: pinw_policy_index has six, and two of loose rules. */
+#define ID_LISTS 6u
+#define ALIGNMENT 8u
+
+size_t pinw_policy_index_bytes(uint32_t rule_count)
+{
+	size_t lists = ID_LISTS + 2;
+
+	return rule_count * (sizeof(struct pinw_loose_rule) + ID_LISTS * sizeof(uint16_t)) +
+	       lists * ALIGNMENT;
+}
+
+static void *take(struct pinw_policy_memory *memory, size_t bytes)
+{
+	size_t padding = -((uintptr_t)memory->bytes + memory->used) % ALIGNMENT;
+
+	if (memory->size - memory->used < padding + bytes)
+		return NULL;
+	void *taken = memory->bytes + memory->used + padding;
+	memory->used += padding + bytes;
+	return taken;
+}
+
+/* ---- lists of ids ---------------------------------------------------------------------------- */
+
+static bool is_created(const struct pinw_rule *rule)
+{
+	return rule->created_by.count;
+}
+
+static bool is_allow(const struct pinw_rule *rule)
+{
+	return rule->section == PINW_SECTION_ALLOW;
+}
+
+static bool is_require(const struct pinw_rule *rule)
+{
+	return rule->section == PINW_SECTION_REQUIRE;
+}
+
+static bool is_suppress(const struct pinw_rule *rule)
+{
+	return rule->section == PINW_SECTION_SUPPRESS && !rule->expired;
+}
+
+static bool is_churn(const struct pinw_rule *rule)
+{
+	return rule->section == PINW_SECTION_BAN && rule->churn.count;
+}
+
+static uint32_t count(const struct pinw_policy *policy, bool (*belongs)(const struct pinw_rule *))
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < policy->rule_count; i++)
+		n += belongs(&policy->rules[i]);
+	return n;
+}
+
+static int list(const struct pinw_policy *policy, struct pinw_policy_memory *memory,
+                bool (*belongs)(const struct pinw_rule *), struct pinw_rule_ids *ret_ids)
+{
+	uint32_t n = 0;
+	uint16_t *ids = take(memory, count(policy, belongs) * sizeof(*ids));
+
+	if (!ids)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < policy->rule_count; i++)
+		if (belongs(&policy->rules[i]))
+			ids[n++] = policy->rules[i].id;
+	*ret_ids = (struct pinw_rule_ids){ids, n};
+	return 0;
+}
+
+/* ---- rules that no stack is asked about --------------------------------------------------------- */
+
+static bool is_loose_allow(const struct pinw_rule *rule)
+{
+	return rule->section == PINW_SECTION_ALLOW && !pinw_rule_is_stacked(rule);
+}
+
+static bool is_loose_ban(const struct pinw_rule *rule)
+{
+	return rule->section == PINW_SECTION_BAN && !pinw_rule_is_stacked(rule);
+}
+
+/* What the first character of a name that one of these globs matches can be; the end of an empty name is one too. */
+static uint64_t initials(const struct pinw_strings *globs)
+{
+	uint64_t set = 0;
+
+	for (uint32_t i = 0; i < globs->count; i++) {
+		unsigned char first = (unsigned char)globs->text[i][0];
+
+		if (first == '*' || first == '?')
+			return ~UINT64_C(0);
+		set |= UINT64_C(1) << (first % 64);
+	}
+	return globs->count ? set : ~UINT64_C(0);
+}
+
+static int list_loose(const struct pinw_policy *policy, struct pinw_policy_memory *memory,
+                      bool (*belongs)(const struct pinw_rule *), const struct pinw_loose_rule **ret_loose,
+                      uint32_t *ret_count)
+{
+	uint32_t n = 0;
+	struct pinw_loose_rule *loose = take(memory, count(policy, belongs) * sizeof(*loose));
+
+	if (!loose)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < policy->rule_count; i++) {
+		const struct pinw_rule *rule = &policy->rules[i];
+
+		if (belongs(rule))
+			loose[n++] = (struct pinw_loose_rule){
+			    .initials = initials(&rule->thread_names),
+			    .id = rule->id,
+			    .calls = rule->calls ? (uint8_t)rule->calls : UINT8_MAX,
+			    .kinds = rule->kinds ? (uint8_t)rule->kinds : UINT8_MAX,
+			    .needs_creator = is_created(rule),
+			};
+	}
+	*ret_loose = loose;
+	*ret_count = n;
+	return 0;
+}
+
+int pinw_policy_index(struct pinw_policy *policy, struct pinw_policy_memory *memory)
+{
+	struct pinw_policy_index x;
+	size_t used = memory->used;
+
+	if (list(policy, memory, pinw_rule_is_stacked, &x.stacked) < 0 ||
+	    list(policy, memory, is_created, &x.created) < 0 ||
+	    list(policy, memory, is_allow, &x.allows) < 0 ||
+	    list(policy, memory, is_require, &x.requires) < 0 ||
+	    list(policy, memory, is_suppress, &x.suppresses) < 0 ||
+	    list(policy, memory, is_churn, &x.churns) < 0 ||
+	    list_loose(policy, memory, is_loose_allow, &x.loose_allows, &x.loose_allow_count) < 0 ||
+	    list_loose(policy, memory, is_loose_ban, &x.loose_bans, &x.loose_ban_count) < 0) {
+		memory->used = used;
+		return -ENOMEM;
+	}
+	policy->index = x;
+	return 0;
+}
