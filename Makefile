@@ -32,6 +32,7 @@ POLICY_SRC := \
   policy/spell.c
 
 PRELOAD_SRC := \
+  preload/arena.c \
   preload/clock.c \
   preload/crash.c \
   preload/elfsym.c \
@@ -50,6 +51,7 @@ PRELOAD_SRC := \
   preload/real.c \
   preload/registry.c \
   preload/site.c \
+  preload/stackrules.c \
   preload/trace.c \
   preload/unwind.c \
   preload/violation.c \

@@ -2,20 +2,23 @@
 #include "preload/site.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
-#include "preload/arch.h"
+#include "preload/arena.h"
+#include "preload/enforce.h"
 #include "preload/lock.h"
 #include "preload/module.h"
+#include "preload/stackrules.h"
 #include "preload/trace.h"
 #include "preload/unwind.h"
 
 #define LOCK_WAIT_NS 10000000u /* then the event goes without a site: never a deadlock */
+#define JUDGED_WAIT_NS                                                                                       \
+	1000000000u /* with a policy, which would miss that event: reading names can take long */
 #define MEMO_BUCKETS 2048u
 #define SITE_BUCKETS 4096u
 #define CHAIN_MAX 512u /* memos from one call site; further stacks are walked every time */
-#define ARENA_CHUNK (64u << 10)
-#define ARENA_MAX (64u << 20)
+#define CHUNK_SITES 256u
+#define CHUNKS 4096u /* more sites than the arena can hold */
 
 struct site {
 	struct site *next; /* of the same bucket, atomic */
@@ -24,6 +27,9 @@ struct site {
 	uint32_t image_gen; /* atomic: image whose trace holds its record */
 	uint16_t count;
 	uint16_t flags;
+	const struct pinw_stack_match
+	    *match; /* atomic: what it satisfies of the policy; NULL: not known for good */
+	const struct pinw_stack_match *so_far; /* atomic: as far as it is known, while `match` is NULL */
 	struct pinw_rec_frame frames[];
 };
 
@@ -51,9 +57,8 @@ static struct {
 	struct pinw_lock lock;
 	struct memo *memos[MEMO_BUCKETS]; /* atomic */
 	struct site *sites[SITE_BUCKETS]; /* atomic */
-	uint32_t next_id;
-	char *arena;
-	size_t arena_left, arena_total;
+	struct site **chunks[CHUNKS]; /* by id: atomic, and so is what they hold */
+	uint32_t last_id;
 	struct pinw_walk walk;
 } table;
 
@@ -105,60 +110,75 @@ static struct memo *find_memo(const struct pinw_thread *self, struct pinw_where 
 	return NULL;
 }
 
-static uint32_t site_slow(const struct pinw_thread *self, struct pinw_where where);
-
-uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where)
+/* The memo of the present stack if all it says still holds. */
+static const struct memo *find_valid(const struct pinw_thread *self, struct pinw_where where)
 {
 	unsigned same;
 
-	if (pinw_likely(on_known_stack(self, where.cfa))) {
-		struct memo *memo = find_memo(self, where, &same);
+	if (pinw_unlikely(!on_known_stack(self, where.cfa)))
+		return NULL;
+	const struct memo *memo = find_memo(self, where, &same);
+	if (pinw_unlikely(memo == NULL) ||
+	    pinw_unlikely(__atomic_load_n(&memo->module_gen, __ATOMIC_RELAXED) !=
+	                  __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) ||
+	    pinw_unlikely(__atomic_load_n(&memo->site->image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen))
+		return NULL;
+	pinw_count(memo_hits, 1);
+	return memo;
+}
 
-		if (pinw_likely(memo != NULL) &&
-		    pinw_likely(__atomic_load_n(&memo->module_gen, __ATOMIC_RELAXED) ==
-		                __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) &&
-		    pinw_likely(__atomic_load_n(&memo->site->image_gen, __ATOMIC_RELAXED) ==
-		                pinw_shim.image_gen)) {
-			pinw_count(memo_hits, 1);
-			return memo->site->id;
-		}
+static struct pinw_site_ref site_slow(const struct pinw_thread *self, struct pinw_where where);
+
+uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where)
+{
+	const struct memo *memo = find_valid(self, where);
+
+	return pinw_likely(memo != NULL) ? memo->site->id : site_slow(self, where).id;
+}
+
+struct pinw_site_ref pinw_site_ref(const struct pinw_thread *self, struct pinw_where where)
+{
+	const struct memo *memo = find_valid(self, where);
+
+	if (pinw_likely(memo != NULL)) {
+		const struct pinw_stack_match *match = __atomic_load_n(&memo->site->match, __ATOMIC_ACQUIRE);
+
+		if (pinw_likely(match != NULL) || !pinw_enforce.policy)
+			return (struct pinw_site_ref){memo->site->id, match};
 	}
 	return site_slow(self, where);
 }
 
-/* ---- interning, lock held ------------------------------------------------------------ */
+/* ---- by id ----------------------------------------------------------------------------- */
 
-static void arena_grow(void)
+static struct site *site_by_id(uint32_t id)
 {
-	if (table.arena_total + ARENA_CHUNK > ARENA_MAX ||
-	    __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
-		return;
-	long p =
-	    pinw_sys6(SYS_mmap, 0, ARENA_CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p < 0 && p > -4096)
-		return;
-	table.arena = (char *)p;
-	table.arena_left = ARENA_CHUNK;
-	table.arena_total += ARENA_CHUNK;
+	uint32_t index = id - 1;
+
+	if (!id || index / CHUNK_SITES >= CHUNKS)
+		return NULL;
+	struct site **chunk = __atomic_load_n(&table.chunks[index / CHUNK_SITES], __ATOMIC_ACQUIRE);
+	return chunk ? __atomic_load_n(&chunk[index % CHUNK_SITES], __ATOMIC_ACQUIRE) : NULL;
 }
+
+/* The place of the next site, or NULL without memory. Lock held. */
+static struct site **next_place(void)
+{
+	uint32_t index = table.last_id;
+
+	if (index / CHUNK_SITES >= CHUNKS)
+		return NULL;
+	struct site ***chunk = &table.chunks[index / CHUNK_SITES];
+	if (!*chunk)
+		__atomic_store_n(chunk, pinw_arena_take(CHUNK_SITES * sizeof(**chunk)), __ATOMIC_RELEASE);
+	return *chunk ? &(*chunk)[index % CHUNK_SITES] : NULL;
+}
+
+/* ---- interning, lock held ------------------------------------------------------------ */
 
 void pinw_site_init(void)
 {
-	arena_grow();
-}
-
-/* Memory that is never given back. NULL at the bound. */
-static void *arena_take(size_t bytes)
-{
-	bytes = (bytes + 15) & ~(size_t)15;
-	if (bytes > table.arena_left)
-		arena_grow();
-	if (bytes > table.arena_left)
-		return NULL;
-	void *taken = table.arena;
-	table.arena += bytes;
-	table.arena_left -= bytes;
-	return taken;
+	pinw_arena_init();
 }
 
 /* Module and offset of each frame of the walk; returns their hash. */
@@ -193,16 +213,38 @@ static struct site *find_site(uint64_t hash, const struct pinw_walk *walk,
 static struct site *add_site(uint64_t hash, const struct pinw_walk *walk, const struct pinw_rec_frame *frames)
 {
 	size_t frames_bytes = walk->count * sizeof(*frames);
-	struct site *site = arena_take(sizeof(*site) + frames_bytes);
+	struct site **place = next_place();
+	struct site *site = place ? pinw_arena_take(sizeof(*site) + frames_bytes) : NULL;
 
 	if (!site)
 		return NULL;
 	*site = (struct site){.hash = hash, .count = (uint16_t)walk->count, .flags = walk->flags};
-	site->id = ++table.next_id;
+	site->id = ++table.last_id;
 	memcpy(site->frames, frames, frames_bytes);
 	site->next = table.sites[hash % SITE_BUCKETS];
+	__atomic_store_n(place, site, __ATOMIC_RELEASE);
 	__atomic_store_n(&table.sites[hash % SITE_BUCKETS], site, __ATOMIC_RELEASE);
 	return site;
+}
+
+/* Finds what the site satisfies of the policy, unless that is known. */
+static void match_site(struct site *site)
+{
+	bool final;
+
+	if (!pinw_enforce.policy || site->match)
+		return;
+	const struct pinw_stack_match *match =
+	    pinw_stackrules_of(site->frames, site->count, site->so_far, &final);
+	if (match)
+		__atomic_store_n(final ? &site->match : &site->so_far, match, __ATOMIC_RELEASE);
+}
+
+static const struct pinw_stack_match *match_so_far(const struct site *site)
+{
+	const struct pinw_stack_match *match = __atomic_load_n(&site->match, __ATOMIC_ACQUIRE);
+
+	return match ? match : __atomic_load_n(&site->so_far, __ATOMIC_ACQUIRE);
 }
 
 static void emit(struct site *site)
@@ -262,7 +304,7 @@ static void add_memo(const struct pinw_thread *self, struct pinw_where where, st
 	}
 	if (same >= CHAIN_MAX)
 		return;
-	struct memo *memo = arena_take(sizeof(*memo) + (size_t)count * sizeof(words[0]));
+	struct memo *memo = pinw_arena_take(sizeof(*memo) + (size_t)count * sizeof(words[0]));
 	if (!memo)
 		return;
 	*memo = (struct memo){
@@ -278,7 +320,7 @@ static void add_memo(const struct pinw_thread *self, struct pinw_where where, st
 	__atomic_store_n(bucket, memo, __ATOMIC_RELEASE);
 }
 
-static uint32_t site_locked(const struct pinw_thread *self, struct pinw_where where)
+static struct site *site_locked(const struct pinw_thread *self, struct pinw_where where)
 {
 	static struct pinw_rec_frame frames[PINW_FRAMES_MAX]; /* off the stack: it may be small */
 	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
@@ -293,25 +335,56 @@ static uint32_t site_locked(const struct pinw_thread *self, struct pinw_where wh
 	if (!site)
 		site = add_site(hash, &table.walk, frames);
 	if (!site)
-		return 0;
+		return NULL;
 	if (site->image_gen != pinw_shim.image_gen)
 		emit(site);
+	match_site(site);
 	add_memo(self, where, site, gen);
-	return site->id;
+	return site;
 }
 
-static uint32_t __attribute__((noinline)) site_slow(const struct pinw_thread *self, struct pinw_where where)
+int pinw_site_lock(struct pinw_lock_state *ret_state)
 {
-	struct pinw_lock_state state;
-	uint32_t id = 0;
+	return pinw_lock_take(&table.lock, pinw_enforce.policy ? JUDGED_WAIT_NS : LOCK_WAIT_NS, ret_state);
+}
 
-	if (pinw_lock_take(&table.lock, LOCK_WAIT_NS, &state) == 0) {
-		id = site_locked(self, where);
-		pinw_lock_give(&table.lock, &state);
+void pinw_site_unlock(const struct pinw_lock_state *state)
+{
+	pinw_lock_give(&table.lock, state);
+}
+
+static struct pinw_site_ref __attribute__((noinline))
+site_slow(const struct pinw_thread *self, struct pinw_where where)
+{
+	struct pinw_site_ref ref = {0, NULL};
+	struct pinw_lock_state state;
+
+	if (pinw_site_lock(&state) == 0) {
+		const struct site *site = site_locked(self, where);
+
+		if (site)
+			ref = (struct pinw_site_ref){site->id, match_so_far(site)};
+		pinw_site_unlock(&state);
 	}
-	if (!id)
+	if (!ref.id)
 		pinw_count(sites_dropped, 1);
-	return id;
+	if (!ref.match && pinw_enforce.policy)
+		pinw_count(stack_rules_unknown, 1);
+	return ref;
+}
+
+const struct pinw_stack_match *pinw_site_match(uint32_t id)
+{
+	struct site *site = site_by_id(id);
+	struct pinw_lock_state state;
+
+	if (!site || !pinw_enforce.policy)
+		return NULL;
+	if (pinw_unlikely(!__atomic_load_n(&site->match, __ATOMIC_ACQUIRE)) && pinw_site_lock(&state) == 0) {
+		match_site(site);
+		pinw_site_unlock(&state);
+	}
+	return match_so_far(site);
 }
 
 /* ---- fork, log -------------------------------------------------------------------------- */
@@ -321,23 +394,12 @@ void pinw_site_child(void)
 	/* Somebody else was walking a stack while the process was copied: libunwind's own locks may be held for ever. */
 	if (pinw_lock_reset(&table.lock))
 		pinw_unwind_poison();
-}
-
-static struct site *site_by_id(uint32_t id)
-{
-	for (unsigned b = 0; b < SITE_BUCKETS; b++) {
-		struct site *site = __atomic_load_n(&table.sites[b], __ATOMIC_ACQUIRE);
-
-		for (; site; site = __atomic_load_n(&site->next, __ATOMIC_ACQUIRE))
-			if (site->id == id)
-				return site;
-	}
-	return NULL;
+	pinw_stackrules_child();
 }
 
 void pinw_site_keep(uint32_t id)
 {
-	struct site *site = id ? site_by_id(id) : NULL;
+	struct site *site = site_by_id(id);
 
 	if (!site || site->image_gen == pinw_shim.image_gen)
 		return;

@@ -9,13 +9,19 @@
  * innermost first; all equal means the same stack. Only words inside the thread's
  * known stack are read. Every other case (first-seen stack, coroutine or unknown
  * stack, an object unloaded since) takes the slow path under one lock.
+ *
+ * With a policy, what a stack satisfies of it is found when the stack is first met, and
+ * kept with the site.
  */
 #ifndef PINW_SITE_H
 #define PINW_SITE_H
 
 #include <stdint.h>
 
+#include "preload/lock.h"
 #include "preload/shim.h"
+
+struct pinw_stack_match; /* policy/match.h */
 
 /* Where a wrapper was called from. Take it in the wrapper itself, which must keep a frame pointer. */
 struct pinw_where {
@@ -27,13 +33,31 @@ struct pinw_where {
 	((struct pinw_where){(uintptr_t)__builtin_return_address(0),                                         \
 	                     (uintptr_t)__builtin_frame_address(0) + 16})
 
+/* A site, and what its stack satisfies of the policy. */
+struct pinw_site_ref {
+	uint32_t id; /* 0: it could not be told (counted) */
+	const struct pinw_stack_match
+	    *match; /* NULL without a policy, or when it could not be told (counted) */
+};
+
+/* The site of the calling thread's present stack. */
+struct pinw_site_ref pinw_site_ref(const struct pinw_thread *self, struct pinw_where where);
+
+/* What a site's stack satisfies of the policy; NULL as above, and for id 0. It stays for the life of the process, fork
+ * children included. Lock-free, but for a site that could not be resolved when it was first met. */
+const struct pinw_stack_match *pinw_site_match(uint32_t id);
+
 /* The site id of the calling thread's present stack, 0 when it could not be told (counted). */
 uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where);
 
 /* Takes memory for the first stacks, so that a target that seals itself at once still has some. Constructor only. */
 void pinw_site_init(void);
 
-/* In a fork child: frees the lock. If a walk was under way in another thread, the child goes on with frame pointers
+/* The lock that guards everything learnt about stacks, for stackrules.c. Returns 0 or -EBUSY. */
+int pinw_site_lock(struct pinw_lock_state *ret_state);
+void pinw_site_unlock(const struct pinw_lock_state *state);
+
+/* In a fork child: frees the lock, and starts the windows of matches anew. If a walk was under way in another thread, the child goes on with frame pointers
  * alone. (Holding the lock across fork would stall and mask the threads that other atfork handlers stop and start.) */
 void pinw_site_child(void);
 

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/arena.h"
+
+#include <sys/mman.h>
+
+#include "preload/arch.h"
+#include "preload/shim.h"
+
+#define CHUNK_BYTES ((size_t)64 << 10)
+#define BYTES_MAX ((size_t)64 << 20)
+
+/* A fork may copy this in the middle of a change made by another thread: each step leaves what can be gone on with. */
+static struct {
+	char *end; /* of the present chunk */
+	size_t left; /* of it: the last bytes before `end` */
+	size_t total;
+} arena;
+
+static void grow(void)
+{
+	if (arena.total + CHUNK_BYTES > BYTES_MAX || __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+		return;
+	long p =
+	    pinw_sys6(SYS_mmap, 0, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p < 0 && p > -4096)
+		return;
+	arena.total += CHUNK_BYTES;
+	__atomic_store_n(&arena.left, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&arena.end, (char *)p + CHUNK_BYTES, __ATOMIC_RELEASE);
+	__atomic_store_n(&arena.left, CHUNK_BYTES, __ATOMIC_RELEASE);
+}
+
+void pinw_arena_init(void)
+{
+	if (!arena.left)
+		grow();
+}
+
+void *pinw_arena_take(size_t bytes)
+{
+	bytes = (bytes + 15) & ~(size_t)15;
+	if (bytes > CHUNK_BYTES)
+		return NULL;
+	if (bytes > arena.left)
+		grow();
+	if (bytes > arena.left)
+		return NULL;
+	char *taken = arena.end - arena.left;
+	__atomic_store_n(&arena.left, arena.left - bytes, __ATOMIC_RELEASE);
+	return taken;
+}
