@@ -45,6 +45,7 @@ PRELOAD_SRC := \
   preload/log.c \
   preload/logtext.c \
   preload/module.c \
+  preload/noalloc.c \
   preload/policy_load.c \
   preload/proc.c \
   preload/process.c \
@@ -103,6 +104,7 @@ REPORTS_SRC := \
   reports/term.c \
   reports/text_format.c \
   reports/text_lists.c \
+  reports/text_policy.c \
   reports/text_process.c \
   reports/text_stack.c \
   reports/tree.c \
@@ -190,8 +192,8 @@ STRICT := $(if $(WERROR),-Werror)
 PRELOAD_CFLAGS := -fPIC -fvisibility=hidden -fno-omit-frame-pointer -fno-stack-protector -fno-exceptions -ftls-model=initial-exec
 PRELOAD_LDFLAGS := -shared -Wl,--version-script=preload/pinwarden.map -Wl,-soname,libpinwarden.so \
   -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,-z,noexecstack -Wl,--exclude-libs,ALL -Wl,--as-needed
-# Static, and of it only the demangler that needs no memory is ever called.
-PRELOAD_LIBS := -liberty
+# Static: the demangler, to which malloc is what preload/noalloc.c makes of it.
+PRELOAD_LIBS := -liberty -Wl,--wrap=malloc -Wl,--wrap=realloc -Wl,--wrap=free
 CLI_CFLAGS := $(SANFLAGS)
 TEST_CFLAGS := $(SANFLAGS)
 TEST_LIBS := -lcriterion

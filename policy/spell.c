@@ -84,34 +84,50 @@ static void keep(struct spellings *s, size_t len)
 struct output {
 	char *text;
 	size_t room, len;
+	bool is_rust;
+	bool is_foreign; /* a Rust name outside ASCII */
 	void *stop[5];
 };
 
+static bool is_ascii(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] >= 0x80)
+			return false;
+	return true;
+}
+
 /* A short symbol can stand for an endless text, so what exceeds the buffer is never printed: the demangler has no way to be
- * stopped, and holds nothing but stack. Not setjmp, which would be the host's. */
+ * stopped, and holds nothing but stack. (Not setjmp: that would be the host's.) Only while it prints a Rust name outside ASCII
+ * does it hold memory, which the shim has none of; such a name is left out everywhere, so that a policy means the same everywhere. */
 static void collect(const char *piece, size_t len, void *opaque)
 {
 	struct output *out = opaque;
 
+	if (out->is_rust && !is_ascii(piece, len)) {
+		out->is_foreign = true;
+		return;
+	}
 	if (len > out->room - out->len)
 		__builtin_longjmp(out->stop, 1);
 	memcpy(out->text + out->len, piece, len);
 	out->len += len;
 }
 
-/* Never inlined: __builtin_setjmp wants a frame of its own. Returns the length written, 0 if not mangled or too long. */
+/* Returns the length written, 0 when not mangled or too long. Never inlined: __builtin_setjmp wants a frame of its own. */
 __attribute__((noinline)) static size_t demangle(const char *mangled, int options, char *text, size_t size)
 {
-	struct output out = {.text = text, .room = size ? size - 1 : 0};
+	struct output out = {.text = text, .room = size ? size - 1 : 0, .is_rust = true};
 
 	if (__builtin_setjmp(out.stop))
 		return 0;
 	if (rust_demangle_callback(mangled, options, collect, &out))
-		return out.len;
+		return out.is_foreign ? 0 : out.len;
+	if (mangled[1] != 'Z')
+		return 0;
+	out.is_rust = false;
 	out.len = 0;
-	if (mangled[1] == 'Z' && cplus_demangle_v3_callback(mangled, options, collect, &out))
-		return out.len;
-	return 0;
+	return cplus_demangle_v3_callback(mangled, options, collect, &out) ? out.len : 0;
 }
 
 unsigned pinw_spell(const char *symbol, char *buf, size_t size, const char *ret[PINW_SPELLINGS_MAX])
