@@ -20,16 +20,22 @@ BASE := -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"$(VERSION)"' -DPINW_LIBDIR
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
 POLICY_SRC := \
+  policy/check.c \
   policy/detect.c \
   policy/frames.c \
   policy/glob.c \
   policy/hold.c \
   policy/index.c \
+  policy/keys.c \
   policy/leak.c \
   policy/mask.c \
   policy/match.c \
+  policy/parse.c \
+  policy/phrase.c \
+  policy/policy.c \
   policy/predicate.c \
-  policy/spell.c
+  policy/spell.c \
+  policy/values.c
 
 PRELOAD_SRC := \
   preload/arena.c \
@@ -159,7 +165,7 @@ EXAMPLES_SRC := \
   examples/single_owner.c
 EXAMPLES = $(patsubst examples/%.c,$(B)/examples/%,$(EXAMPLES_SRC))
 
-REPORTS_LIBS := -ldw -lelf -liberty
+REPORTS_LIBS := -ldw -lelf -liberty -l:libinih.a
 TARGETS_C := $(wildcard tests/targets/*.c)
 TARGETS_CXX := $(wildcard tests/targets/*.cpp)
 
@@ -193,7 +199,7 @@ PRELOAD_CFLAGS := -fPIC -fvisibility=hidden -fno-omit-frame-pointer -fno-stack-p
 PRELOAD_LDFLAGS := -shared -Wl,--version-script=preload/pinwarden.map -Wl,-soname,libpinwarden.so \
   -Wl,-z,defs -Wl,-z,now -Wl,-z,nodelete -Wl,-z,noexecstack -Wl,--exclude-libs,ALL -Wl,--as-needed
 # Static: the demangler, to which malloc is what preload/noalloc.c makes of it.
-PRELOAD_LIBS := -liberty -Wl,--wrap=malloc -Wl,--wrap=realloc -Wl,--wrap=free
+PRELOAD_LIBS := -liberty -l:libinih.a -Wl,--wrap=malloc -Wl,--wrap=realloc -Wl,--wrap=free
 CLI_CFLAGS := $(SANFLAGS)
 TEST_CFLAGS := $(SANFLAGS)
 TEST_LIBS := -lcriterion
