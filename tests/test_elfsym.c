@@ -396,3 +396,353 @@ Test(elfsym, takes_only_functions_that_cover_the_address)
 	e.symbols[0].st_size = 0;
 	cr_expect_eq(look_up(write_case(&e, sizeof(e)), 0x100), -ENOENT);
 }
+
+/* ---- many addresses, every name ------------------------------------------------------------------------ */
+
+struct heard {
+	char names[64][48];
+	uint32_t keys[64];
+	uint64_t starts[64];
+	unsigned count;
+};
+
+static void hear(void *arg, const struct pinw_elfsym_ask *ask, const char *name, size_t len, bool is_global)
+{
+	struct heard *heard = arg;
+
+	(void)is_global;
+	cr_assert_lt(heard->count, 64);
+	cr_assert(ask->found);
+	snprintf(heard->names[heard->count], sizeof(heard->names[0]), "%.*s", (int)len, name);
+	heard->keys[heard->count] = ask->key;
+	heard->starts[heard->count++] = ask->start;
+}
+
+static unsigned times_heard(const struct heard *heard, uint32_t key, const char *name)
+{
+	unsigned times = 0;
+
+	for (unsigned i = 0; i < heard->count; i++)
+		times += heard->keys[i] == key && strcmp(heard->names[i], name) == 0;
+	return times;
+}
+
+static struct heard ask_one(const char *path, uint64_t address)
+{
+	struct pinw_elfsym_object object = {.path = path};
+	struct pinw_elfsym_ask ask = {.address = address, .key = 7};
+	struct heard heard = {.count = 0};
+
+	cr_assert_eq(pinw_elfsym_each(&object, &ask, 1, hear, &heard), 0);
+	cr_assert_eq(ask.found, heard.count != 0);
+	return heard;
+}
+
+static __attribute__((noinline, used)) int aliased_function(int x)
+{
+	__asm__ volatile("" : "+r"(x));
+	return x * 5;
+}
+
+int another_name(int x) __attribute__((alias("aliased_function")));
+
+Test(elfsym, gives_every_name_of_a_function)
+{
+	struct heard heard =
+	    ask_one("/proc/self/exe", (uint64_t)(uintptr_t)aliased_function - bias_of_this_program() + 1);
+
+	cr_expect_eq(times_heard(&heard, 7, "aliased_function"), 1);
+	cr_expect_eq(times_heard(&heard, 7, "another_name"), 1);
+	cr_expect_eq(heard.count, 2);
+}
+
+/* As a stack brings them: unsorted, several in one function, some in none. */
+Test(elfsym, answers_many_addresses_in_one_reading)
+{
+	static const char *const names[] = {"host_twins", "host_call", "host_recurse", "host_left",
+	                                    "host_right"};
+	struct pinw_elfsym_object object = {.path = pinw_rig_host_path("libhost")};
+	struct pinw_elfsym_ask asks[11];
+	struct heard heard = {.count = 0};
+	struct link_map *map = NULL;
+	void *handle = dlopen(object.path, RTLD_NOW);
+
+	cr_assert_eq(dlinfo(handle, RTLD_DI_LINKMAP, &map), 0);
+	for (uint32_t i = 0; i < 10; i++) {
+		uintptr_t function = (uintptr_t)dlsym(handle, names[i / 2]);
+
+		asks[i] = (struct pinw_elfsym_ask){.address = function - map->l_addr + i % 2, .key = i};
+	}
+	asks[10] = (struct pinw_elfsym_ask){.address = 1, .key = 10};
+	struct pinw_elfsym_ask in_none[2] = {asks[10], {.address = UINT64_MAX, .key = 11}};
+	cr_assert_eq(pinw_elfsym_each(&object, asks, 11, hear, &heard), 0);
+	for (uint32_t i = 0; i < 10; i++)
+		cr_expect_geq(times_heard(&heard, i, names[i / 2]), 1, "ask %u", i);
+	for (unsigned i = 0; i < heard.count; i++)
+		cr_expect_eq(
+		    strncmp(heard.names[i], names[heard.keys[i] / 2], strlen(names[heard.keys[i] / 2])), 0,
+		    "%s", heard.names[i]); /* the compiler gives recursive ones a ".localalias" */
+	for (unsigned i = 0; i < 11; i++)
+		cr_expect_eq(asks[i].found, asks[i].key != 10);
+	heard.count = 0;
+	cr_assert_eq(pinw_elfsym_each(&object, in_none, 2, hear, &heard), 0);
+	cr_assert_eq(pinw_elfsym_each(&object, in_none, 0, hear, &heard), 0);
+	cr_expect_eq(heard.count, 0);
+}
+
+/* A file with both tables: .symtab may know a nearer start, .dynsym may know more names. */
+struct two_tables {
+	Elf64_Ehdr ehdr;
+	Elf64_Shdr sections[4]; /* none, symbols, dynamic symbols, strings */
+	Elf64_Sym symbols[1], dynamic[2];
+	char strings[64];
+};
+
+static struct two_tables both(void)
+{
+	struct two_tables e = {
+	    .ehdr = small().ehdr,
+	    .sections = {{.sh_type = SHT_NULL},
+	                 {.sh_type = SHT_SYMTAB,
+	                  .sh_offset = offsetof(struct two_tables, symbols),
+	                  .sh_size = sizeof(e.symbols),
+	                  .sh_link = 3},
+	                 {.sh_type = SHT_DYNSYM,
+	                  .sh_offset = offsetof(struct two_tables, dynamic),
+	                  .sh_size = sizeof(e.dynamic),
+	                  .sh_link = 3},
+	                 {.sh_type = SHT_STRTAB,
+	                  .sh_offset = offsetof(struct two_tables, strings),
+	                  .sh_size = sizeof(e.strings)}},
+	    .symbols = {small().symbols[0]},
+	    .dynamic = {small().symbols[0], small().symbols[0]},
+	    .strings = "\0inner\0public\0old@V1\0new@@V2\0@odd",
+	};
+
+	e.ehdr.e_shoff = offsetof(struct two_tables, sections);
+	e.ehdr.e_shnum = 4;
+	e.dynamic[0].st_name = 7;
+	e.dynamic[1].st_value = 0x90; /* also covers 0x100, but starts earlier */
+	e.dynamic[1].st_size = 0x90;
+	e.dynamic[1].st_name = 14;
+	return e;
+}
+
+Test(elfsym, takes_names_from_both_tables)
+{
+	struct two_tables e = both();
+	struct heard heard = ask_one(write_case(&e, sizeof(e)), 0x105);
+
+	cr_expect_eq(heard.count, 2);
+	cr_expect_eq(times_heard(&heard, 7, "inner"), 1);
+	cr_expect_eq(times_heard(&heard, 7, "public"), 1);
+	cr_expect_eq(heard.starts[0], 0x100);
+	e.symbols[0].st_value = 0x80; /* covers it no more: now the exported one is nearest */
+	heard = ask_one(write_case(&e, sizeof(e)), 0x105);
+	cr_expect_eq(heard.count, 1);
+	cr_expect_eq(times_heard(&heard, 7, "public"), 1);
+}
+
+/* Linkers append them; nobody writes them in a policy, and a log should show what a policy says. */
+Test(elfsym, leaves_versions_out_of_names)
+{
+	struct two_tables e = both();
+
+	e.dynamic[0].st_name = 21;
+	e.symbols[0].st_name = 14;
+	struct heard heard = ask_one(write_case(&e, sizeof(e)), 0x100);
+	cr_expect_eq(times_heard(&heard, 7, "old"), 1);
+	cr_expect_eq(times_heard(&heard, 7, "new"), 1);
+	e.symbols[0].st_name = 29;
+	heard = ask_one(write_case(&e, sizeof(e)), 0x100);
+	cr_expect_eq(times_heard(&heard, 7, "@odd"), 1, "no name is empty");
+}
+
+/* ---- builds, and debug files ------------------------------------------------------------------------------ */
+
+/* The build id in the loaded case. */
+static uint8_t *case_build_id(unsigned *ret_len)
+{
+	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)file;
+	const Elf64_Shdr *sections = (const Elf64_Shdr *)(file + ehdr->e_shoff);
+
+	for (unsigned i = 0; i < ehdr->e_shnum; i++) {
+		uint8_t id[PINW_BUILD_ID_MAX];
+		unsigned char *notes = file + sections[i].sh_offset;
+
+		if (sections[i].sh_type != SHT_NOTE)
+			continue;
+		*ret_len = pinw_elfsym_build_id((const char *)notes, sections[i].sh_size, id);
+		for (size_t at = 0; *ret_len && at + *ret_len <= sections[i].sh_size; at++)
+			if (memcmp(notes + at, id, *ret_len) == 0)
+				return notes + at;
+	}
+	cr_assert_fail("libhost.so has no build id");
+	return NULL;
+}
+
+Test(elfsym, refuses_a_file_of_another_build)
+{
+	struct pinw_elfsym_object object = {.path = pinw_rig_host_path("libhost")};
+	struct heard heard = {.count = 0};
+
+	load_library();
+	struct pinw_elfsym_ask ask = {.address = known_offset};
+	object.build_id = case_build_id(&object.build_id_len);
+	cr_assert_eq(object.build_id_len, 20);
+	cr_expect_eq(pinw_elfsym_each(&object, &ask, 1, hear, &heard), 0);
+	cr_expect_eq(times_heard(&heard, 0, "host_call"), 2, "in both tables");
+	heard.count = 0;
+	case_build_id(&object.build_id_len)[19] ^= 1;
+	cr_expect_eq(pinw_elfsym_each(&object, &ask, 1, hear, &heard), -ESTALE);
+	object.build_id_len = 19;
+	cr_expect_eq(pinw_elfsym_each(&object, &ask, 1, hear, &heard), -ESTALE);
+	cr_expect_eq(heard.count, 0);
+}
+
+/* Makes the case's debug file in a tree of our own, and strips the case. Returns its path. */
+static const char *split(void)
+{
+	char folder[128], command[256];
+	static char path[256];
+	unsigned len;
+	const uint8_t *id = case_build_id(&len);
+
+	snprintf(folder, sizeof(folder), "%s/.build-id/%02x", pinw_rig_dir(), id[0]);
+	snprintf(command, sizeof(command), "mkdir -p '%s'", folder);
+	cr_assert_eq(system(command), 0);
+	int at = snprintf(path, sizeof(path), "%s/", folder);
+	for (unsigned i = 1; i < len; i++)
+		at += snprintf(path + at, sizeof(path) - (size_t)at, "%02x", id[i]);
+	snprintf(path + at, sizeof(path) - (size_t)at, ".debug");
+	FILE *out = fopen(path, "wb");
+	cr_assert_not_null(out);
+	cr_assert_eq(fwrite(file, 1, file_bytes, out), file_bytes);
+	cr_assert_eq(fclose(out), 0);
+	pinw_elfsym_debug_root = pinw_rig_dir();
+	cr_assert_eq(retype_sections(SHT_SYMTAB, SHT_PROGBITS), 1);
+	return path;
+}
+
+/* A static function of libhost's, which only the whole symbol table names. */
+static uint64_t hidden_function(void)
+{
+	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)file;
+	const Elf64_Shdr *sections = (const Elf64_Shdr *)(file + ehdr->e_shoff);
+
+	for (unsigned i = 0; i < ehdr->e_shnum; i++) {
+		const Elf64_Sym *symbols = (const Elf64_Sym *)(file + sections[i].sh_offset);
+		const char *text = (const char *)file + sections[sections[i].sh_link].sh_offset;
+
+		for (size_t s = 0;
+		     sections[i].sh_type == SHT_SYMTAB && s < sections[i].sh_size / sizeof(*symbols); s++)
+			if (strncmp(text + symbols[s].st_name, "turn_left", 9) == 0)
+				return symbols[s].st_value;
+	}
+	cr_assert_fail("libhost.so has no turn_left");
+	return 0;
+}
+
+Test(elfsym, takes_names_from_the_debug_file_of_the_same_build)
+{
+	char name[64];
+	uint64_t offset;
+	unsigned len;
+
+	load_library();
+	uint64_t address = hidden_function();
+	const char *path = split();
+	cr_assert_eq(pinw_elfsym_name(write_case(file, file_bytes), address, name, sizeof(name), &offset), 0);
+	cr_expect_eq(strncmp(name, "turn_left", 9), 0);
+	cr_expect_eq(look_up(write_case(file, file_bytes), known_offset), 0, "an exported one, too");
+	/* The same name, but of another build. */
+	case_build_id(&len)[7] ^= 1;
+	char other[256];
+	int at = snprintf(other, sizeof(other), "%.*s/", (int)(strrchr(path, '/') - path), path);
+	for (unsigned i = 1; i < len; i++)
+		at += snprintf(other + at, sizeof(other) - (size_t)at, "%02x", case_build_id(&len)[i]);
+	snprintf(other + at, sizeof(other) - (size_t)at, ".debug");
+	cr_assert_eq(rename(path, other), 0);
+	cr_expect_eq(look_up(write_case(file, file_bytes), address), -ENOENT);
+}
+
+/* Debug files are as hostile as any. */
+Test(elfsym, survives_a_damaged_debug_file)
+{
+	unsigned seed = 2, found = 0;
+
+	load_library();
+	uint64_t address = hidden_function();
+	const char *path = split();
+	unsigned char *whole = malloc(file_bytes);
+	cr_assert_not_null(whole);
+	for (unsigned round = 0; round < 300; round++) {
+		memcpy(whole, file, file_bytes);
+		Elf64_Ehdr *ehdr = (Elf64_Ehdr *)whole;
+		Elf64_Shdr *sections = (Elf64_Shdr *)(whole + ehdr->e_shoff);
+		for (unsigned i = 0; i < ehdr->e_shnum; i++)
+			if (sections[i].sh_type == SHT_PROGBITS &&
+			    sections[i].sh_entsize == sizeof(Elf64_Sym))
+				sections[i].sh_type = SHT_SYMTAB;
+		for (unsigned i = 0; i < round % 8; i++) {
+			size_t at =
+			    ehdr->e_shoff + (size_t)rand_r(&seed) % (ehdr->e_shnum * sizeof(*sections));
+
+			whole[at] = (unsigned char)rand_r(&seed);
+		}
+		FILE *out = fopen(path, "wb");
+		cr_assert_not_null(out);
+		fwrite(whole, 1, round % 5 ? file_bytes : (size_t)rand_r(&seed) % file_bytes, out);
+		cr_assert_eq(fclose(out), 0);
+		found += look_up(write_case(file, file_bytes), address) == 0;
+	}
+	cr_expect_gt(found, 10, "some were whole enough");
+	cr_expect_lt(found, 300);
+	free(whole);
+}
+
+/* Reads notes that end where their page does. */
+static unsigned build_id_at_the_edge(const void *notes, size_t bytes)
+{
+	uint8_t id[PINW_BUILD_ID_MAX + 1] = {[PINW_BUILD_ID_MAX] = 0xaa};
+	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_neq(pages, MAP_FAILED);
+	cr_assert_eq(mprotect(pages + 4096, 4096, PROT_NONE), 0);
+	memcpy(pages + 4096 - bytes, notes, bytes);
+	unsigned len = pinw_elfsym_build_id(pages + 4096 - bytes, bytes, id);
+	cr_assert_leq(len, PINW_BUILD_ID_MAX);
+	cr_assert_eq(id[PINW_BUILD_ID_MAX], 0xaa);
+	cr_assert_eq(munmap(pages, 8192), 0);
+	return len;
+}
+
+Test(elfsym, believes_no_length_in_a_note)
+{
+	static const uint32_t lies[] = {
+	    1, 3, 4, 5, 20, 21, 100, INT32_MAX, UINT32_MAX - 4, UINT32_MAX - 2, UINT32_MAX};
+	struct {
+		Elf64_Nhdr other;
+		char other_name[4], other_text[8];
+		Elf64_Nhdr note;
+		char name[4];
+		uint8_t id[40];
+	} good = {.other = {4, 8, 1}, .other_name = "GNU", .note = {4, 20, NT_GNU_BUILD_ID}, .name = "GNU"},
+	  bad;
+
+	cr_expect_eq(build_id_at_the_edge(&good, offsetof(__typeof__(good), id) + 20), 20);
+	cr_expect_eq(build_id_at_the_edge(&good, offsetof(__typeof__(good), id) + 19), 0, "cut");
+	cr_expect_eq(build_id_at_the_edge(&good, 0), 0);
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
+		for (unsigned field = 0; field < 4; field++) {
+			bad = good;
+			*(field == 0   ? &bad.other.n_namesz
+			  : field == 1 ? &bad.other.n_descsz
+			  : field == 2 ? &bad.note.n_namesz
+			               : &bad.note.n_descsz) = lies[i];
+			for (size_t bytes = 0; bytes <= sizeof(bad); bytes++)
+				build_id_at_the_edge(&bad, bytes);
+		}
+	good.note.n_descsz = 40;
+	cr_expect_eq(build_id_at_the_edge(&good, sizeof(good)), PINW_BUILD_ID_MAX, "cut to what is kept");
+}
