@@ -97,6 +97,7 @@ REPORTS_SRC := \
   reports/replay.c \
   reports/replay_rows.c \
   reports/report_json.c \
+  reports/report_json_policy.c \
   reports/report_text.c \
   reports/say.c \
   reports/session.c \

@@ -141,7 +141,27 @@ static void coverage_notes(const struct notes *n)
 		     COUNTED(c->late_events, "event came", "events came"));
 	if (c->log_suppressed)
 		note(n, "%s not written to the log: too many from one place",
-		     COUNTED(c->log_suppressed, "leak was", "leaks were"));
+		     COUNTED(c->log_suppressed, p->has_policy ? "leak or violation was" : "leak was",
+		             p->has_policy ? "leaks and violations were" : "leaks were"));
+}
+
+static void policy_notes(const struct notes *n)
+{
+	const struct pinw_process *p = n->p;
+
+	if (!p->has_policy)
+		return;
+	if (!p->policy.path)
+		note(n, "the record of the policy is not in the trace: its name and mode are unknown");
+	if (p->uncounted_rules)
+		note(n,
+		     "the counts of %s not in the trace: their violations are counted from events, as far as "
+		     "these "
+		     "are there",
+		     COUNTED(p->uncounted_rules, "rule are", "rules are"));
+	if (p->live.counters.stack_rules_unknown)
+		note(n, "%s not wholly named: rules on functions may have missed some of their frames",
+		     COUNTED(p->live.counters.stack_rules_unknown, "stack was", "stacks were"));
 }
 
 static void recorded_note(const struct notes *n, const struct pinw_noted *noted)
@@ -191,6 +211,7 @@ void pinw_notes_each(const struct pinw_process *p, pinw_note_fn fn, void *arg)
 	damage_notes(&n);
 	end_notes(&n);
 	exec_notes(&n);
+	policy_notes(&n);
 	coverage_notes(&n);
 	for (size_t i = 0; i < p->note_count; i++)
 		recorded_note(&n, &p->notes[i]);

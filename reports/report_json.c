@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "policy/mask.h"
-#include "reports/json.h"
+#include "reports/json_private.h"
 #include "reports/notes.h"
 #include "reports/report.h"
 
@@ -14,9 +14,9 @@
 
 /* Every total is the sum of a process's figure, so both are written by the same code. */
 struct counts {
-	uint64_t created, adopted, peak, alive, joined, detached, unjoined;
-	uint64_t self, cross, other_process, attr, failed, external;
-	uint64_t opened, released, open_at_end, born, inherited;
+	uint64_t created, adopted, peak, alive, joined, detached, unjoined, threads_denied;
+	uint64_t self, cross, other_process, attr, failed, external, affinity_denied;
+	uint64_t opened, released, open_at_end, born, inherited, reset;
 	uint64_t leaks[PINW_LEAK_KINDS];
 };
 
@@ -31,17 +31,20 @@ static void add_counts(struct counts *sum, const struct pinw_process *p)
 	sum->joined += n->threads_joined;
 	sum->detached += n->threads_detached;
 	sum->unjoined += pinw_process_unjoined(p);
+	sum->threads_denied += n->threads_denied;
 	sum->self += n->affinity_self;
 	sum->cross += n->affinity_cross;
 	sum->other_process += n->affinity_other_process;
 	sum->attr += n->affinity_attr;
 	sum->failed += n->affinity_failed;
 	sum->external += n->affinity_external;
+	sum->affinity_denied += n->affinity_denied;
 	sum->opened += n->pins_opened;
 	sum->released += n->pins_released;
 	sum->open_at_end += pinw_process_open_at_end(p);
 	sum->born += n->pins_born;
 	sum->inherited += n->pins_inherited;
+	sum->reset += n->pins_reset;
 	for (size_t i = 0; i < PINW_LEAK_KINDS; i++)
 		sum->leaks[i] += p->leaks_of[i];
 }
@@ -56,6 +59,7 @@ static void put_threads(struct pinw_json *j, const struct counts *n)
 	pinw_json_number(j, "joined", n->joined);
 	pinw_json_number(j, "detached", n->detached);
 	pinw_json_number(j, "unjoined", n->unjoined);
+	pinw_json_number(j, "denied", n->threads_denied);
 	pinw_json_end_object(j);
 }
 
@@ -68,6 +72,7 @@ static void put_affinity(struct pinw_json *j, const struct counts *n)
 	pinw_json_number(j, "attr", n->attr);
 	pinw_json_number(j, "failed", n->failed);
 	pinw_json_number(j, "external", n->external);
+	pinw_json_number(j, "denied", n->affinity_denied);
 	pinw_json_end_object(j);
 }
 
@@ -79,6 +84,7 @@ static void put_pins(struct pinw_json *j, const struct counts *n)
 	pinw_json_number(j, "open_at_end", n->open_at_end);
 	pinw_json_number(j, "born", n->born);
 	pinw_json_number(j, "inherited", n->inherited);
+	pinw_json_number(j, "reset", n->reset);
 	pinw_json_end_object(j);
 }
 
@@ -90,15 +96,9 @@ static void put_leaks(struct pinw_json *j, const struct counts *n)
 	pinw_json_end_object(j);
 }
 
-static void put_violations(struct pinw_json *j)
-{
-	pinw_json_begin_line_object(j, "violations");
-	pinw_json_end_object(j);
-}
-
 /* ---- threads -------------------------------------------------------------------------- */
 
-static void put_known(struct pinw_json *j, const char *key, uint64_t value, bool known)
+void pinw_json_known(struct pinw_json *j, const char *key, uint64_t value, bool known)
 {
 	if (known)
 		pinw_json_number(j, key, value);
@@ -108,25 +108,25 @@ static void put_known(struct pinw_json *j, const char *key, uint64_t value, bool
 
 static void put_id(struct pinw_json *j, const char *key, uint32_t id)
 {
-	put_known(j, key, id, id != 0);
+	pinw_json_known(j, key, id, id != 0);
 }
 
 static void put_time(struct pinw_json *j, const char *key, uint64_t time_ns)
 {
-	put_known(j, key, time_ns, time_ns != PINW_TIME_UNKNOWN);
+	pinw_json_known(j, key, time_ns, time_ns != PINW_TIME_UNKNOWN);
 }
 
-static void put_mask(struct pinw_json *j, const struct pinw_process *p, uint32_t number)
+void pinw_json_mask(struct pinw_json *j, const char *key, const struct pinw_process *p, uint32_t number)
 {
 	const uint64_t *mask = pinw_process_mask(p, number);
 	char text[8192];
 
 	if (!mask) {
-		pinw_json_null(j, "mask");
+		pinw_json_null(j, key);
 		return;
 	}
 	size_t len = pinw_mask_print(text, sizeof(text), mask, p->header.mask_words);
-	pinw_json_bytes(j, "mask", text, len);
+	pinw_json_bytes(j, key, text, len);
 }
 
 static void put_pin(struct pinw_json *j, const struct pinw_pin *pin)
@@ -162,10 +162,10 @@ static void put_thread(struct pinw_json *j, const struct pinw_process *p, const 
 		pinw_json_text(j, "how", how);
 	else
 		pinw_json_null(j, "how");
-	put_known(j, "joined_by", t->joined_by, t->joined);
+	pinw_json_known(j, "joined_by", t->joined_by, t->joined);
 	pinw_json_bool(j, "detached", t->flags & PINW_THREAD_DETACHED);
 	pinw_json_bool(j, "adopted", t->flags & PINW_THREAD_ADOPTED);
-	put_mask(j, p, t->mask);
+	pinw_json_mask(j, "mask", p, t->mask);
 	put_pin(j, &t->pin);
 	pinw_json_number(j, "pins_opened", t->pins_opened);
 	pinw_json_number(j, "affinity_calls", t->affinity_calls);
@@ -241,7 +241,7 @@ static void put_frame(void *arg, const struct pinw_frame *f)
 		pinw_json_text(j, "file", f->file);
 	else
 		pinw_json_null(j, "file");
-	put_known(j, "line", f->line, f->line != 0);
+	pinw_json_known(j, "line", f->line, f->line != 0);
 	pinw_json_bool(j, "inlined", f->inlined);
 	pinw_json_end_object(j);
 }
@@ -329,7 +329,7 @@ static void put_end(struct pinw_json *j, const struct pinw_process *p)
 
 	pinw_json_begin_line_object(j, "end");
 	pinw_json_text(j, "how", names[p->how]);
-	put_known(j, "status", p->end_status, p->how == PINW_HOW_EXIT || p->how == PINW_HOW_SIGNAL);
+	pinw_json_known(j, "status", p->end_status, p->how == PINW_HOW_EXIT || p->how == PINW_HOW_SIGNAL);
 	pinw_json_end_object(j);
 }
 
@@ -350,8 +350,8 @@ static void put_note(void *arg, const char *text)
 static void put_coverage(struct pinw_json *j, const struct pinw_process *p)
 {
 	pinw_json_begin_object(j, "coverage");
-	put_known(j, "kernel_threads", p->kernel_threads, p->census);
-	put_known(j, "seen_threads", p->seen_threads, p->census);
+	pinw_json_known(j, "kernel_threads", p->kernel_threads, p->census);
+	pinw_json_known(j, "seen_threads", p->seen_threads, p->census);
 	pinw_json_begin_array(j, "notes");
 	pinw_notes_each(p, put_note, j);
 	pinw_json_end_array(j);
@@ -375,30 +375,40 @@ static int put_process(struct pinw_json *j, struct pinw_stacks *stacks, const st
 	put_golocks(j, &p->live.counters);
 	put_pins(j, &n);
 	put_leaks(j, &n);
-	put_violations(j);
+	int error = pinw_json_policy(j, p);
 	pinw_json_number(j, "dropped", p->live.counters.events_dropped);
 	put_coverage(j, p);
-	int error = put_thread_list(j, p);
+	if (error == 0)
+		error = put_thread_list(j, p);
 	if (error == 0)
 		error = put_sites(j, stacks, p);
 	pinw_json_end_object(j);
 	return error;
 }
 
-static void put_totals(struct pinw_json *j, const struct pinw_model *m)
+static int put_totals(struct pinw_json *j, const struct pinw_model *m)
 {
 	struct counts n = {0};
+	struct pinw_breaches breaches;
+	int error = 0;
 
-	for (size_t i = 0; i < m->process_count; i++)
-		if (m->processes[i]->error == 0)
-			add_counts(&n, m->processes[i]);
+	pinw_breaches_init(&breaches);
+	for (size_t i = 0; error == 0 && i < m->process_count; i++) {
+		if (m->processes[i]->error)
+			continue;
+		add_counts(&n, m->processes[i]);
+		error = pinw_breaches_add(&breaches, m->processes[i]);
+	}
 	pinw_json_begin_object(j, "totals");
 	put_threads(j, &n);
 	put_affinity(j, &n);
 	put_pins(j, &n);
 	put_leaks(j, &n);
-	put_violations(j);
+	if (error == 0)
+		error = pinw_json_violations(j, &breaches);
 	pinw_json_end_object(j);
+	pinw_breaches_done(&breaches);
+	return error;
 }
 
 static void put_unreadable(struct pinw_json *j, const struct pinw_model *m)
@@ -429,7 +439,8 @@ int pinw_report_json(const struct pinw_model *m, struct pinw_stacks *stacks, FIL
 		if (m->processes[i]->error == 0)
 			error = put_process(&j, stacks, m->processes[i]);
 	pinw_json_end_array(&j);
-	put_totals(&j, m);
+	if (error == 0)
+		error = put_totals(&j, m);
 	put_unreadable(&j, m);
 	pinw_json_end_object(&j);
 	int write_error = pinw_json_done(&j);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ struct sums {
 	uint64_t pins;
 	uint64_t dropped;
 	uint64_t running;
+	uint64_t under_policy; /* processes */
 	uint64_t blind; /* processes whose live page is not there */
 	uint64_t one_cpu; /* processes on a baseline of one CPU */
 	uint64_t damaged; /* traces, unreadable ones included */
@@ -36,6 +38,7 @@ static struct sums sum_up(const struct pinw_model *m)
 		s.threads += p->live.counters.threads_created + p->live.counters.threads_adopted;
 		s.pins += p->live.counters.pins_opened;
 		s.dropped += p->live.counters.events_dropped;
+		s.under_policy += p->has_policy;
 		s.running += p->how == PINW_HOW_RUNNING;
 		s.blind += p->blind;
 		s.one_cpu += pinw_notes_one_cpu(p);
@@ -115,6 +118,7 @@ static void print_verdict(struct pinw_text *t, const struct sums *s)
 		print_leak_verdict(t, s);
 	else if (s->blind == 0)
 		print_clean_verdict(t, s);
+	pinw_text_policy_verdict(t);
 	if (s->one_cpu == s->readable)
 		pinw_term_line(&t->term, 2, PINW_STYLE_PLAIN, "On a baseline of one CPU nothing is a pin.");
 }
@@ -137,43 +141,67 @@ static void print_unreadable(struct pinw_text *t)
 #define TREE_DEPTH_MAX 10u
 #define TREE_COLUMNS "%-17s %8s %7s %6s %6s"
 
-static void print_tree_line(struct pinw_text *t, const struct pinw_process *p)
+/* Under a policy there is one column more, and less room for the names. */
+struct tree {
+	bool violations;
+	unsigned name_end; /* column */
+	unsigned depth_max;
+};
+
+static struct tree tree_layout(const struct sums *s)
 {
-	const unsigned name_end = 31;
-	unsigned depth = p->tree_depth < TREE_DEPTH_MAX ? p->tree_depth : TREE_DEPTH_MAX;
+	if (s->under_policy)
+		return (struct tree){.violations = true, .name_end = 22, .depth_max = 4};
+	return (struct tree){.name_end = 31, .depth_max = TREE_DEPTH_MAX};
+}
+
+static void print_tree_head(struct pinw_text *t, const struct tree *tree)
+{
+	pinw_term_line(&t->term, 2, PINW_STYLE_DIM, "%-*s " TREE_COLUMNS "%s", (int)tree->name_end,
+	               "program pid", "end", "ran", "threads", "pins", "leaks",
+	               tree->violations ? " violated" : "");
+}
+
+static void print_tree_line(struct pinw_text *t, const struct tree *tree, const struct pinw_process *p)
+{
+	unsigned depth = p->tree_depth < tree->depth_max ? p->tree_depth : tree->depth_max;
 	const struct pinw_counters *n = &p->live.counters;
-	uint64_t leaks = pinw_process_leaks(p);
+	uint64_t leaks = pinw_process_leaks(p), violations = pinw_process_violations(p);
 	struct pinw_term *term = &t->term;
 	char pid[32];
 	size_t len;
 	const char *program = pinw_text_program(p, &len);
 
 	pinw_term_put(term, "%*s%s", (int)depth * 2, "", p->by_exec ? "=> " : "");
-	unsigned pid_len = (unsigned)snprintf(pid, sizeof(pid), " %" PRIu32, p->header.self.pid);
-	unsigned room = name_end - pid_len - pinw_term_at(term);
+	unsigned taken =
+	    (unsigned)snprintf(pid, sizeof(pid), " %" PRIu32, p->header.self.pid) + pinw_term_at(term);
+	unsigned room = taken < tree->name_end ? tree->name_end - taken : 0;
 	pinw_term_put_cell(term, program, len, len < room ? (unsigned)len : room);
 	pinw_term_put(term, "%s", pid);
-	pinw_term_pad(term, name_end + 1);
+	pinw_term_pad(term, tree->name_end + 1);
 	pinw_term_put(term, TREE_COLUMNS, pinw_text_end_brief(p), pinw_text_lived(p),
 	              pinw_text_count(n->threads_created + n->threads_adopted),
 	              pinw_text_count(n->pins_opened), leaks ? pinw_text_count(leaks) : "-");
-	pinw_term_end(term, name_end + 1, PINW_STYLE_PLAIN);
+	if (tree->violations)
+		pinw_term_put(term, " %8s", violations ? pinw_text_count(violations) : "-");
+	pinw_term_end(term, tree->name_end + 1, PINW_STYLE_PLAIN);
 }
 
 static void print_tree(struct pinw_text *t, const struct sums *s)
 {
-	size_t listed = 0; /* those that leak are, however many there are */
+	struct tree tree = tree_layout(s);
+	size_t listed = 0; /* those that leak or break a rule are, however many there are */
 
 	if (s->readable < 2)
 		return;
 	pinw_text_heading(t, "PROCESSES");
-	pinw_term_line(&t->term, 2, PINW_STYLE_DIM, "%-31s " TREE_COLUMNS, "program pid", "end", "ran",
-	               "threads", "pins", "leaks");
+	print_tree_head(t, &tree);
 	for (size_t i = 0; i < t->model->process_count; i++) {
 		const struct pinw_process *p = t->model->processes[i];
-		if (p->error || (listed >= t->top && pinw_process_leaks(p) == 0))
+		if (p->error ||
+		    (listed >= t->top && pinw_process_leaks(p) == 0 && pinw_process_violations(p) == 0))
 			continue;
-		print_tree_line(t, p);
+		print_tree_line(t, &tree, p);
 		listed++;
 	}
 	pinw_text_cut(t, listed, (size_t)s->readable, "processes");
@@ -186,7 +214,7 @@ static bool has_a_story(const struct pinw_text *t, const struct pinw_process *p)
 {
 	const struct pinw_counters *n = &p->live.counters;
 
-	if (pinw_process_leaks(p) || p->problem_count || n->events_dropped)
+	if (pinw_process_leaks(p) || pinw_process_violations(p) || p->problem_count || n->events_dropped)
 		return true;
 	if (p->tree_depth > 0 && t->top != SIZE_MAX)
 		return false;
@@ -239,18 +267,34 @@ static void print_processes(struct pinw_text *t, const struct sums *s)
 		    pinw_text_counted(s->readable - told, "process has", "processes have"));
 }
 
+static int add_up_breaches(struct pinw_text *t)
+{
+	int error = 0;
+
+	pinw_breaches_init(&t->breaches);
+	for (size_t i = 0; error == 0 && i < t->model->process_count; i++)
+		error = pinw_breaches_add(&t->breaches, t->model->processes[i]);
+	return error < 0 ? error : pinw_breaches_sort(&t->breaches);
+}
+
 int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
                      const struct pinw_text_options *options, FILE *out)
 {
 	struct pinw_text t = {.stacks = stacks, .model = m, .top = options->top ? options->top : SIZE_MAX};
 	struct sums s = sum_up(m);
 
+	if (add_up_breaches(&t) < 0) {
+		pinw_breaches_done(&t.breaches);
+		return -ENOMEM;
+	}
 	pinw_term_init(&t.term, out, options->color);
 	pinw_table_init(&t.shown, 1);
 	print_verdict(&t, &s);
 	print_unreadable(&t);
 	print_tree(&t, &s);
 	print_processes(&t, &s);
+	pinw_text_policies(&t);
 	pinw_table_done(&t.shown);
+	pinw_breaches_done(&t.breaches);
 	return pinw_term_done(&t.term);
 }

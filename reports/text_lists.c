@@ -44,7 +44,7 @@ static const char *explain(enum pinw_leak_kind kind)
 	}
 }
 
-static void put_thread(struct pinw_text *t, const struct pinw_process *p, uint32_t id)
+void pinw_text_put_thread(struct pinw_text *t, const struct pinw_process *p, uint32_t id)
 {
 	const struct pinw_thread *thread = pinw_process_thread(p, id);
 
@@ -59,7 +59,7 @@ static void put_examples(struct pinw_text *t, const struct pinw_process *p, cons
 	for (size_t i = 0; i < PINW_LEAK_EXAMPLES && l->threads[i]; i++) {
 		if (i)
 			pinw_term_put(&t->term, ", ");
-		put_thread(t, p, l->threads[i]);
+		pinw_text_put_thread(t, p, l->threads[i]);
 	}
 	if (l->count > PINW_LEAK_EXAMPLES)
 		pinw_term_put(&t->term, ", ...");
@@ -90,7 +90,7 @@ static void put_setter(struct pinw_text *t, const struct pinw_process *p, const 
 	if (!thread || thread->pin.by == 0 || l->origin != PINW_ORIGIN_CROSS)
 		return;
 	pinw_term_put(&t->term, " by thread ");
-	put_thread(t, p, thread->pin.by);
+	pinw_text_put_thread(t, p, thread->pin.by);
 }
 
 static void print_creators(struct pinw_text *t, const struct pinw_process *p, const struct pinw_leak *l)

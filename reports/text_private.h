@@ -4,6 +4,7 @@
  *
  * report_text.c  the verdict, the tree of processes, one process after the other
  * text_process.c how one process went: its figures and what was not seen of it
+ * text_policy.c  what the policy found, in a process and in all of them
  * text_lists.c   its leaks, pins by site, threads, latencies
  * text_stack.c   stacks, each printed once
  * text_format.c  numbers, durations, names
@@ -13,6 +14,7 @@
 
 #include <stdint.h>
 
+#include "reports/breaches.h"
 #include "reports/report.h"
 #include "reports/term.h"
 
@@ -21,6 +23,7 @@ struct pinw_text {
 	struct pinw_stacks *stacks;
 	const struct pinw_model *model;
 	size_t top; /* SIZE_MAX = no limit */
+	struct pinw_breaches breaches; /* of all processes, sorted */
 	struct pinw_table shown; /* sites of the current process whose stacks were printed */
 };
 
@@ -36,10 +39,23 @@ void pinw_text_process(struct pinw_text *t, const struct pinw_process *p);
 
 /* Only what ran and what was not seen of it. */
 void pinw_text_process_brief(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_violations(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_leaks(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_threads(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_latency(struct pinw_text *t, const struct pinw_process *p);
+
+/* Was the policy kept? Nothing when there was none. */
+void pinw_text_policy_verdict(struct pinw_text *t);
+
+/* Each policy once: rules that never matched, over all processes. */
+void pinw_text_policies(struct pinw_text *t);
+
+/* "enforce", "audit" */
+const char *pinw_text_mode(const struct pinw_process *p);
+
+/* Appends "7 worker": a thread's id and name. */
+void pinw_text_put_thread(struct pinw_text *t, const struct pinw_process *p, uint32_t id);
 
 /* The stack of site `id` under a title such as "pinned at"; a stack printed before is named and not printed again. */
 void pinw_text_stack(struct pinw_text *t, const struct pinw_process *p, const char *title, uint32_t id);

@@ -136,6 +136,8 @@ static void print_threads(struct pinw_text *t, const struct pinw_process *p)
 	pinw_term_put(&t->term, "%s created", pinw_text_count(n->threads_created));
 	if (n->threads_create_failed)
 		pinw_term_put(&t->term, " (%s more failed)", pinw_text_count(n->threads_create_failed));
+	if (n->threads_denied)
+		pinw_term_put(&t->term, " (%s denied)", pinw_text_count(n->threads_denied));
 	pinw_term_put(&t->term, ", %s adopted; peak %s, alive %s %s (main included)",
 	              pinw_text_count(n->threads_adopted), pinw_text_count(n->threads_peak),
 	              p->how == PINW_HOW_RUNNING ? "now" : "at the end", pinw_text_count(n->threads_live));
@@ -176,14 +178,17 @@ static void print_pins(struct pinw_text *t, const struct pinw_process *p)
 		              pinw_text_count(n->pins_released), pinw_text_count(n->pins_lost),
 		              pinw_text_count(n->pins_open),
 		              p->how == PINW_HOW_RUNNING ? "now" : "at the end");
+	if (n->pins_reset)
+		pinw_term_put(&t->term, "; %s reset",
+		              pinw_text_counted(n->pins_reset, "inherited one", "inherited ones"));
 	end_field(t);
 }
 
 static void print_calls(struct pinw_text *t, const struct pinw_process *p)
 {
 	const struct pinw_counters *n = &p->live.counters;
-	uint64_t calls =
-	    n->affinity_self + n->affinity_cross + n->affinity_other_process + n->affinity_failed;
+	uint64_t calls = n->affinity_self + n->affinity_cross + n->affinity_other_process +
+	                 n->affinity_failed + n->affinity_denied;
 	const char *comma = ": ";
 
 	begin_field(t, "affinity");
@@ -192,10 +197,35 @@ static void print_calls(struct pinw_text *t, const struct pinw_process *p)
 	put_part(t, n->affinity_cross, "cross", &comma);
 	put_part(t, n->affinity_other_process, "on other processes", &comma);
 	put_part(t, n->affinity_failed, "failed", &comma);
+	put_part(t, n->affinity_denied, "denied", &comma);
 	comma = "; ";
 	put_part(t, n->affinity_attr, n->affinity_attr == 1 ? "attribute" : "attributes", &comma);
 	put_part(t, n->affinity_external,
 	         n->affinity_external == 1 ? "change no call explains" : "changes no call explains", &comma);
+	end_field(t);
+}
+
+static void print_policy(struct pinw_text *t, const struct pinw_process *p)
+{
+	uint64_t violations = pinw_process_violations(p), suppressed = 0;
+
+	if (!p->has_policy)
+		return;
+	for (size_t i = 0; i < p->rules.count; i++) {
+		const struct pinw_rule_row *rule = pinw_table_at(&p->rules, i);
+		suppressed += rule->section == PINW_SECTION_SUPPRESS ? rule->matched : 0;
+	}
+	if (p->live.counters.leaks_suppressed > suppressed)
+		suppressed = p->live.counters.leaks_suppressed;
+	begin_field(t, "policy");
+	if (p->policy.path)
+		pinw_term_put_foreign(&t->term, p->policy.path, strlen(p->policy.path));
+	else
+		pinw_term_put(&t->term, "its name is not in the trace");
+	pinw_term_put(&t->term, ", %s: %s", pinw_text_mode(p),
+	              pinw_text_counted(violations, "violation", "violations"));
+	if (suppressed)
+		pinw_term_put(&t->term, ", %s suppressed", pinw_text_counted(suppressed, "leak", "leaks"));
 	end_field(t);
 }
 
@@ -243,8 +273,10 @@ void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
 	print_threads(t, p);
 	print_pins(t, p);
 	print_calls(t, p);
+	print_policy(t, p);
 	print_coverage(t, p);
 	pinw_text_leaks(t, p);
+	pinw_text_violations(t, p);
 	pinw_text_pins(t, p);
 	pinw_text_threads(t, p);
 	pinw_text_latency(t, p);

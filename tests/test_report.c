@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "policy/policy.h"
 #include "reports/commands.h"
 #include "reports/json.h"
 #include "reports/report.h"
@@ -498,6 +499,248 @@ Test(report, colors_only_when_told_to)
 	free(text);
 }
 
+/* ---- policies ------------------------------------------------------------------------- */
+
+static void tell_violation(struct pinw_builder *b, uint64_t at, uint32_t thread, uint32_t rule,
+                           uint8_t action, uint8_t done, uint8_t attempt, uint64_t value, uint64_t mask)
+{
+	bool late = attempt == PINW_ATTEMPT_EXIT || attempt == PINW_ATTEMPT_RUN;
+	struct pinw_rec_violation v = {.e = {at, thread,
+	                                     late        ? 0
+	                                     : rule == 1 ? 2
+	                                                 : 3},
+	                               .rule = rule,
+	                               .action = action,
+	                               .done = done,
+	                               .attempt = attempt,
+	                               .target = attempt == PINW_ATTEMPT_CREATE ? 0 : thread,
+	                               .error = done == PINW_DONE_DENIED ? EPERM : 0,
+	                               .value = value,
+	                               .limit = value ? 64 : 0};
+
+	pinw_builder_violation(b, &v, mask);
+}
+
+/* A process under a policy: rules broken in every way, rules that never matched, suppressions used and unused. */
+static void tell_breaches(struct pinw_builder *b, enum pinw_mode mode)
+{
+	bool enforcing = mode == PINW_MODE_ENFORCE;
+
+	tell_much(b);
+	pinw_builder_policy(b, "/etc/pin\033[31m/staging.ini", mode, 8);
+	pinw_builder_rule(b, 6, PINW_SECTION_BAN, PINW_ACTION_DENY, "ban:per\033[2J-request");
+	pinw_builder_rule(b, 11, PINW_SECTION_CAPS, PINW_ACTION_CRASH, "caps:max_threads");
+	pinw_builder_rule(b, 15, PINW_SECTION_LEAK, PINW_ACTION_LOG, "leak:exit_while_pinned");
+	pinw_builder_rule(b, 16, PINW_SECTION_LEAK, PINW_ACTION_RESET, "leak:inherited");
+	pinw_builder_rule(b, 20, PINW_SECTION_BAN, PINW_ACTION_LOG, "ban:never");
+	pinw_builder_rule(b, 24, PINW_SECTION_SUPPRESS, PINW_ACTION_NONE, "suppress:pool");
+	pinw_builder_rule(b, 29, PINW_SECTION_SUPPRESS, PINW_ACTION_NONE, "suppress:old");
+	pinw_builder_rule(b, 33, PINW_SECTION_REQUIRE, PINW_ACTION_LOG, "require:workers");
+	b->rules[5].matched = 4;
+	b->rules[7].matched = 9;
+	for (uint32_t i = 0; i < 5; i++)
+		tell_violation(b, (100 + i) * 10000000, 2 + i, 1, PINW_ACTION_DENY,
+		               enforcing ? PINW_DONE_DENIED : PINW_DONE_WOULD, PINW_ATTEMPT_PIN, 0,
+		               2 + i % 2);
+	tell_violation(b, 2 * SECOND, 1, 2, PINW_ACTION_CRASH,
+	               enforcing ? PINW_DONE_CRASHED : PINW_DONE_WOULD, PINW_ATTEMPT_CREATE, 65, 0);
+	tell_violation(b, 200, 2, 3, PINW_ACTION_LOG, PINW_DONE_LOGGED, PINW_ATTEMPT_EXIT, 0, 1);
+	tell_violation(b, 310, 3, 4, PINW_ACTION_RESET, enforcing ? PINW_DONE_FAILED : PINW_DONE_WOULD,
+	               PINW_ATTEMPT_INHERIT, 0, 1);
+	b->rules[7].watch_violations = 2;
+	b->rules[7].watch_ns = 1500000000;
+	b->rules[7].watch_thread = 3;
+	b->live.counters.affinity_denied = enforcing ? 5 : 0;
+	b->live.counters.stack_rules_unknown = 1;
+}
+
+Test(report, gives_the_verdict_on_the_policy)
+{
+	struct pinw_builder b;
+
+	tell_breaches(&b, PINW_MODE_ENFORCE);
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_starts(text,
+	              "2 leaks: 1 exit-while-pinned, 1 inherited\n"
+	              "10 violations: caps:max_threads 1 crashed; leak:inherited 1 not reset;\n"
+	              "  ban:per\\x1b[2J-request 5 denied; require:workers 2 found over time; and 1 more\n"
+	              "  rule\n");
+	free(text);
+}
+
+Test(report, lists_violations_by_rule_the_most_severe_first)
+{
+	struct pinw_builder b;
+
+	tell_breaches(&b, PINW_MODE_ENFORCE);
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	const char *list = strstr(text, "\nVIOLATIONS\n");
+	cr_assert_not_null(list);
+	cr_expect_gt(list, strstr(text, "\nLEAKS\n"));
+	expect_starts(list,
+	              "\nVIOLATIONS\ncaps:max_threads (staging.ini:11): 1 crashed\n"
+	              "  1 x creating a thread: the program was aborted; 65 counted, limit 64; thread 1 ");
+	const char *ban = strstr(list, "\nban:per\\x1b[2J-request (staging.ini:6): 5 denied\n");
+	cr_assert_not_null(ban);
+	expect_has(ban, "  5 x pinning to CPUs 1 and others: denied with EPERM; threads 2 bell");
+	expect_has(ban, "from 1 s to 1.04 s");
+	expect_has(ban, "    called at (site 2, above): libred.so+0x1111");
+	expect_has(list,
+	           "\nleak:inherited (staging.ini:16): 1 not reset\n"
+	           "  1 x a mask inherited at creation, CPUs 0: the kernel refused the reset; thread 3");
+	expect_has(list, "  1 x end of a thread, CPUs 0: logged; thread 2");
+	expect_has(list, "\nrequire:workers (staging.ini:33): 2 found over time\n"
+	                 "  2 found over time by pinwarden run, last at 1.5 s: thread 3 ");
+	expect_has(text, "  policy    /etc/pin\\x1b[31m/staging.ini, enforce: 10 violations, 4 leaks\n       "
+	                 "     suppressed\n");
+	expect_has(text, "1 failed, 5 denied");
+	expect_has(text, "1 stack was not wholly named");
+	free(text);
+	text = render(ALL_TEXT);
+	expect_harmless(text, true);
+	free(text);
+}
+
+Test(report, says_would_in_audit)
+{
+	struct pinw_builder b;
+
+	tell_breaches(&b, PINW_MODE_AUDIT);
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_has(text, "caps:max_threads (staging.ini:11): 1 would crash\n");
+	expect_has(text, "pinning to CPUs 1 and others: would deny; threads 2 ");
+	expect_has(text, "1 x a mask inherited at creation, CPUs 0: would reset;");
+	expect_has_not(text, "denied");
+	expect_has_not(text, "aborted");
+	free(text);
+}
+
+Test(report, names_rules_that_never_matched_in_any_process)
+{
+	struct pinw_builder b;
+
+	tell_breaches(&b, PINW_MODE_ENFORCE);
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_has(text, "\nPOLICY\n/etc/pin\\x1b[31m/staging.ini, enforce: 8 rules, 5 broken\n"
+	                 "  never matched: ban:never (line 20)\n"
+	                 "  unused suppressions: suppress:old (line 29)\n"
+	                 "  leaks suppressed: 4 by suppress:pool\n");
+	free(text);
+	tell_breaches(&b, PINW_MODE_ENFORCE);
+	memset(b.header.self.nonce, 7, 16);
+	b.header.self.pid = 9;
+	b.rules[4].matched = 1;
+	b.rules[6].matched = 1;
+	write_trace(&b, "b.pwt");
+	text = render(TEXT);
+	expect_has_not(text, "never matched");
+	expect_has_not(text, "unused suppressions");
+	expect_has(text, "20 violations in 2 of 2 processes: ");
+	expect_has(text, "  leaks violated\n");
+	expect_harmless(text, true);
+	free(text);
+}
+
+Test(report, says_that_a_policy_was_kept)
+{
+	struct pinw_builder b;
+
+	tell_nothing(&b, 100, 1);
+	pinw_builder_policy(&b, "/etc/a.ini", PINW_MODE_AUDIT, 1);
+	pinw_builder_rule(&b, 3, PINW_SECTION_CAPS, PINW_ACTION_CRASH, "caps:max_threads");
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_has(text, "\nNo violations of the policy.\n");
+	expect_has(text, "/etc/a.ini, audit: 1 rule, none broken\n");
+	expect_has_not(text, "VIOLATIONS");
+	expect_has_not(text, "never matched");
+	free(text);
+}
+
+Test(report, says_nothing_of_policies_where_none_was)
+{
+	struct pinw_builder b;
+
+	tell_nothing(&b, 100, 1);
+	write_trace(&b, "a.pwt");
+	tell_nothing(&b, 101, 100);
+	write_trace(&b, "b.pwt");
+	char *text = render(TEXT);
+	expect_has_not(text, "iolation");
+	expect_has_not(text, "olicy");
+	expect_has_not(text, "violated");
+	free(text);
+	text = render(JSON);
+	expect_has(text, "\"policy\": null");
+	expect_has(text, "\"violation_list\": []");
+	free(text);
+}
+
+Test(report, tells_of_violations_whose_records_are_lost)
+{
+	struct pinw_builder b;
+
+	tell_breaches(&b, PINW_MODE_ENFORCE);
+	b.rules[0].violations = 1005;
+	b.rules[0].done = 1005;
+	b.live.counters.violations += 1000;
+	b.live.counters.events_dropped = 1000;
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_has(text, "\n1,010 violations: ");
+	expect_has(text, "(staging.ini:6): 1,005 denied\n");
+	expect_has(text, "  1,000 more whose records were dropped or lost\n");
+	free(text);
+}
+
+Test(report, says_when_counts_of_rules_are_lost)
+{
+	struct pinw_builder b;
+
+	tell_breaches(&b, PINW_MODE_ENFORCE);
+	b.rules[0].id = 77;
+	b.live.counters.violations = 12;
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_has(text, "\n14 violations: ");
+	expect_has(text, "(staging.ini:6): 5 denied\n");
+	expect_has(text, "4 more, of which rule is not known");
+	expect_has(text, "damaged: rule cell damaged");
+	expect_has(text, "the counts of 1 rule are not in the trace");
+	free(text);
+	tell_nothing(&b, 100, 1);
+	pinw_builder_policy(&b, "/etc/a.ini", PINW_MODE_AUDIT, 3);
+	write_trace(&b, "a.pwt");
+	text = render(TEXT);
+	expect_has(text, "Whether the policy was kept cannot be told");
+	expect_has_not(text, "No violations");
+	free(text);
+}
+
+Test(report, keeps_to_the_page_however_deep_the_tree_under_a_policy)
+{
+	struct pinw_builder b;
+	char name[16];
+
+	for (uint32_t i = 0; i < 12; i++) {
+		tell_nothing(&b, 4000100 + i, 4000099 + i);
+		b.live.counters.threads_created = UINT64_MAX - i;
+		pinw_builder_policy(&b, "/etc/a.ini", PINW_MODE_AUDIT, 1);
+		pinw_builder_rule(&b, 3, PINW_SECTION_CAPS, PINW_ACTION_CRASH, "caps:max_threads");
+		b.rules[0].violations = UINT64_MAX;
+		snprintf(name, sizeof(name), "%u.pwt", i);
+		write_trace(&b, name);
+	}
+	char *text = render(ALL_TEXT);
+	expect_harmless(text, true);
+	expect_has(text, "\nstory 4000100 ");
+	free(text);
+}
+
 /* ---- stacks --------------------------------------------------------------------------- */
 
 static int first_object(struct dl_phdr_info *info, size_t size, void *arg)
@@ -607,6 +850,40 @@ Test(report, names_the_parent_only_when_its_trace_is_there)
 	free(text);
 }
 
+Test(report, counts_violations_by_label_in_every_process_and_in_the_totals)
+{
+	struct pinw_builder b;
+
+	tell_breaches(&b, PINW_MODE_ENFORCE);
+	write_trace(&b, "a.pwt");
+	tell_breaches(&b, PINW_MODE_AUDIT);
+	memset(b.header.self.nonce, 7, 16);
+	b.header.self.pid = 9;
+	b.live.counters.violations += 2;
+	write_trace(&b, "b.pwt");
+	char *text = render(JSON);
+	expect_has(text, "\"violations\": {\"ban:per\\u001b[2J-request\": 5, \"caps:max_threads\": 1, "
+	                 "\"leak:exit_while_pinned\": 1, \"leak:inherited\": 1, \"require:workers\": 2}");
+	expect_has(text,
+	           "\"label\": \"caps:max_threads\", \"line\": 11, \"action\": \"crash\", \"matched\": 1, "
+	           "\"violations\": 1, \"done\": 1, \"watched\": 0, \"last_ns\": 2000000000, "
+	           "\"last_thread\": null, \"exact\": true");
+	expect_has(text, "{\"rule\": \"caps:max_threads\", \"action\": \"crash\", \"done\": \"would\", "
+	                 "\"attempt\": \"create\", \"site\": 3, \"count\": 1, \"threads\": [1], "
+	                 "\"first_ns\": 2000000000, \"last_ns\": 2000000000, \"mask\": null, \"value\": 65, "
+	                 "\"limit\": 64, \"errno\": null}");
+	expect_has(text, "\"done\": \"denied\", \"attempt\": \"pin\", \"site\": 2, \"count\": 5, "
+	                 "\"threads\": [2, 3, 4], \"first_ns\": 1000000000, \"last_ns\": 1040000000, "
+	                 "\"mask\": \"1\", \"value\": null, \"limit\": null, \"errno\": 1}");
+	const char *totals = strstr(text, "\"totals\"");
+	cr_assert_not_null(totals);
+	expect_has(totals, "\"violations\": {\"ban:per\\u001b[2J-request\": 10, \"caps:max_threads\": 2, "
+	                   "\"leak:exit_while_pinned\": 2, \"leak:inherited\": 2, \"require:workers\": 4, "
+	                   "\"unknown\": 2}");
+	expect_has(totals, "\"external\": 0, \"denied\": 5}");
+	free(text);
+}
+
 /* Every shape a document can have, against the schema. */
 Test(report, keeps_the_contract)
 {
@@ -636,6 +913,17 @@ Test(report, keeps_the_contract)
 	write_trace(&b, "d.pwt");
 	cr_assert_eq(truncate(in_folder("d.pwt"), 13000), 0);
 	fclose(fopen(in_folder("e.pwt"), "we"));
+	tell_breaches(&b, PINW_MODE_ENFORCE);
+	b.header.self.pid = 5;
+	write_trace(&b, "f.pwt");
+	tell_breaches(&b, PINW_MODE_AUDIT);
+	b.header.self.pid = 6;
+	b.live.counters.violations = 99;
+	write_trace(&b, "g.pwt");
+	tell_breaches(&b, PINW_MODE_AUDIT);
+	b.header.self.pid = 7;
+	b.meta.count = 0;
+	write_trace(&b, "h.pwt");
 	char *text = render(JSON);
 	FILE *f = fopen(in_folder("out.json"), "we");
 	cr_assert_not_null(f);

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shared by the files of the JSON report and by nothing else.
+ *
+ * report_json.c         the document: processes, threads, sites, totals
+ * report_json_policy.c  policies and violations
+ */
+#ifndef PINW_REPORTS_JSON_PRIVATE_H
+#define PINW_REPORTS_JSON_PRIVATE_H
+
+#include "reports/breaches.h"
+#include "reports/json.h"
+
+/* A number, or null when it is not known. */
+void pinw_json_known(struct pinw_json *j, const char *key, uint64_t value, bool known);
+
+/* A mask as a CPU list, or null when there is none. */
+void pinw_json_mask(struct pinw_json *j, const char *key, const struct pinw_process *p, uint32_t mask);
+
+/* "violations": a count for each broken rule's label. Returns 0 or -ENOMEM. */
+int pinw_json_violations(struct pinw_json *j, const struct pinw_breaches *breaches);
+
+/* "violations", "policy" and "violation_list" of a process. Returns 0 or -ENOMEM. */
+int pinw_json_policy(struct pinw_json *j, const struct pinw_process *p);
+
+#endif
