@@ -20,8 +20,10 @@ BASE := -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"$(VERSION)"' -DPINW_LIBDIR
 SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
 POLICY_SRC := \
+  policy/assign.c \
   policy/check.c \
   policy/detect.c \
+  policy/draft.c \
   policy/frames.c \
   policy/glob.c \
   policy/hold.c \

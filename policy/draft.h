@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 #include "policy/phrase.h"
 
+#define PINW_RULE_NAME_MAX 64u /* bytes */
 #define PINW_LISTS 4u /* struct pinw_strings of a rule, in their order there */
 
 struct pinw_draft_string {
@@ -51,18 +52,51 @@ struct pinw_draft {
 	int failed; /* 0, -EINVAL (*error is set) or -ENOMEM */
 };
 
+/* Sets up a draft whose host, memory, error and text (`at` to `end`, `len` bytes) are given: counts its rules, and finds
+ * the text behind a byte order mark. Before and after each call, d->failed says whether there is anything left to do. */
+void pinw_draft_start(struct pinw_draft *d, size_t len, const char *path);
+
+/* Everything was read: checks the rules against each other and completes the policy. */
+void pinw_draft_finish(struct pinw_draft *d);
+
+/* ---- memory and messages */
+
 /* Zeroed memory of the policy, NULL (and failed) when there is none left. */
 void *pinw_draft_alloc(struct pinw_draft *d, size_t size, size_t align);
+
+/* A copy of `len` bytes of text, NUL terminated. */
+const char *pinw_draft_copy(struct pinw_draft *d, const char *text, size_t len);
 
 /* Starts the error of a draft that has none yet: the caller adds its text to the result. After the first one, what is
  * added goes nowhere. */
 struct pinw_phrase pinw_draft_fail(struct pinw_draft *d, uint32_t line, const char *key);
 
+/* The same for a plain text, at the present line. */
+void pinw_draft_say(struct pinw_draft *d, const char *key, const char *text);
+
 /* Keeps a warning. */
 void pinw_draft_warn(struct pinw_draft *d, uint32_t line, const char *text);
 
+/* ---- sections, rules, keys */
+
+/* Closes the section being read, as pinw_draft_close_section does, and opens one; `key` is its heading, for errors,
+ * `name` that of its rule when it has one. */
+void pinw_draft_open_section(struct pinw_draft *d, enum pinw_section section, const char *key,
+                             const char *name);
+
+/* Completes the rules of the section being read with their defaults, and checks it. */
+void pinw_draft_close_section(struct pinw_draft *d);
+
+/* A new rule, labelled "section:name", or NULL (and failed). */
+struct pinw_rule *pinw_draft_open_rule(struct pinw_draft *d, const char *name);
+
+/* Takes "name = value" in the section being read. */
+void pinw_draft_take_key(struct pinw_draft *d, const char *name, const char *value);
+
 /* The line of a key in the section being read, 0 when not given. */
 uint32_t pinw_draft_line(const struct pinw_draft *d, const char *key);
+
+/* ---- checks */
 
 /* Can some thread have a name that matches? Else says why not. */
 bool pinw_check_thread_name(const char *glob, struct pinw_phrase *why);
