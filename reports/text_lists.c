@@ -48,9 +48,11 @@ void pinw_text_put_thread(struct pinw_text *t, const struct pinw_process *p, uin
 {
 	const struct pinw_thread *thread = pinw_process_thread(p, id);
 
-	pinw_term_put(&t->term, "%" PRIu32 " ", id);
-	if (thread)
-		pinw_term_put_foreign(&t->term, thread->name, strnlen(thread->name, sizeof(thread->name)));
+	pinw_term_put(&t->term, "%" PRIu32, id);
+	if (!thread || !thread->name[0])
+		return;
+	pinw_term_put(&t->term, " ");
+	pinw_term_put_foreign(&t->term, thread->name, strnlen(thread->name, sizeof(thread->name)));
 }
 
 static void put_examples(struct pinw_text *t, const struct pinw_process *p, const struct pinw_leak *l)

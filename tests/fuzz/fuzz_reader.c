@@ -4,7 +4,8 @@
  *
  *   clang -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
  *     -fno-sanitize-recover=all -o fuzz_reader tests/fuzz/fuzz_reader.c policy/mask.c \
- *     $(ls reports/{reader*,model,replay*,settle,borrow,census,tree,leaks,growth,table,notes,stacks}.c) \
+ *     $(ls reports/{reader*,model,replay*,settle,borrow,census,tree,leaks,growth,violations,breaches}.c) \
+ *     $(ls reports/{table,notes,stacks}.c) \
  *     $(ls reports/{report_*,text_*,term,json,utf8}.c)
  *   ./fuzz_reader -max_len=131072 CORPUS      seeds: any traces
  *
