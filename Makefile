@@ -84,6 +84,7 @@ REPORTS_SRC := \
   reports/elf_probe.c \
   reports/find_shim.c \
   reports/growth.c \
+  reports/idle.c \
   reports/json.c \
   reports/launch.c \
   reports/leaks.c \
@@ -119,6 +120,13 @@ REPORTS_SRC := \
   reports/tree.c \
   reports/utf8.c \
   reports/violations.c \
+  reports/watch.c \
+  reports/watch_judge.c \
+  reports/watch_log.c \
+  reports/watch_names.c \
+  reports/watch_proc.c \
+  reports/watch_state.c \
+  reports/watch_trace.c \
   reports/witness.c
 
 # Code that unit tests link: of the shim the recorder behind the wrappers, of the program all but main().
@@ -168,7 +176,7 @@ EXAMPLES_SRC := \
   examples/single_owner.c
 EXAMPLES = $(patsubst examples/%.c,$(B)/examples/%,$(EXAMPLES_SRC))
 
-REPORTS_LIBS := -ldw -lelf -liberty -l:libinih.a
+REPORTS_LIBS := -ldw -lelf -liberty -l:libinih.a -lunwind-ptrace -lunwind-x86_64
 TARGETS_C := $(wildcard tests/targets/*.c)
 TARGETS_CXX := $(wildcard tests/targets/*.cpp)
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What /proc says about one thread: does it run, and where does it sleep. `task` is a descriptor of
+ * /proc/PID/task; the tid is that of our own pid namespace.
+ */
+#ifndef PINW_REPORTS_WATCH_PROC_H
+#define PINW_REPORTS_WATCH_PROC_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A descriptor of the process's task folder, or -errno. */
+int pinw_task_open(pid_t pid);
+
+/* A number that changes whenever the thread runs: its CPU time in nanoseconds where the kernel keeps it, else how
+ * often it was switched away from. Returns 0 or -errno (-ENOENT: the thread is gone). */
+int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu);
+
+struct pinw_sleep {
+	char state; /* the kernel's letter, '?' unknown */
+	char wchan[64]; /* function of the kernel it waits in, "" unknown */
+	int call; /* number of the system call it is in, -1 none or unknown */
+	uint64_t sp, pc; /* where it entered the kernel, when call >= 0; else 0 */
+};
+
+/* What cannot be read is unknown. */
+void pinw_task_sleep(int task, uint32_t tid, struct pinw_sleep *ret_sleep);
+
+/* "sleeping", "running", ... for a state letter. Never NULL. */
+const char *pinw_state_words(char state);
+
+/* Name of a system call in which threads wait; NULL for the others. */
+const char *pinw_call_name(int call);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#include "reports/watch_state.h"
+
+#include "reports/growth.h"
+
+#define LOOKS_PER_IDLE 8u /* so often a thread is looked at within idle_after, at most with every tick */
+#define FIRST_WIDTH_NS UINT64_C(500000000)
+#define SHOWN_FIRST 3u
+
+bool pinw_idle_is_due(const struct pinw_idle_state *s, uint64_t pin_ns, uint64_t now_ns)
+{
+	return !s->known || s->pin_ns != pin_ns || now_ns >= s->due_ns;
+}
+
+bool pinw_idle_look(struct pinw_idle_state *s, uint64_t pin_ns, uint64_t cpu, uint64_t now_ns,
+                    uint64_t idle_after_ns)
+{
+	uint64_t pause = idle_after_ns / LOOKS_PER_IDLE;
+
+	if (!s->known || s->pin_ns != pin_ns || s->cpu != cpu)
+		*s =
+		    (struct pinw_idle_state){.pin_ns = pin_ns, .cpu = cpu, .since_ns = now_ns, .known = true};
+	s->due_ns = now_ns + pause;
+	if (s->told || now_ns - s->since_ns < idle_after_ns)
+		return false;
+	s->told = true;
+	return true;
+}
+
+/* ---- growth ------------------------------------------------------------------------------------ */
+
+static int64_t lesser(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static void join_stretches(struct pinw_rise_state *s)
+{
+	for (unsigned i = 0; i < PINW_RISE_BUCKETS / 2; i++)
+		s->least[i] = lesser(s->least[2 * i], s->least[2 * i + 1]);
+	s->count = PINW_RISE_BUCKETS / 2;
+	s->width_ns *= 2;
+}
+
+/* Ends the stretches that are over. Returns whether there was one. */
+static bool close_stretches(struct pinw_rise_state *s, uint64_t now_ns)
+{
+	bool closed = false;
+
+	while ((now_ns - s->start_ns) / s->width_ns > s->count) {
+		s->least[s->count++] = s->current;
+		s->current = INT64_MAX;
+		if (s->count == PINW_RISE_BUCKETS)
+			join_stretches(s);
+		closed = true;
+	}
+	return closed;
+}
+
+static bool is_rise(const struct pinw_rise_state *s, uint64_t *ret_first, uint64_t *ret_last)
+{
+	int64_t floor[PINW_GROWTH_WINDOWS];
+	unsigned each = s->count / PINW_GROWTH_WINDOWS;
+
+	if (!each || s->count % PINW_GROWTH_WINDOWS || s->count * s->width_ns < PINW_RISE_RUN_NS)
+		return false;
+	for (unsigned w = 0; w < PINW_GROWTH_WINDOWS; w++) {
+		floor[w] = INT64_MAX;
+		for (unsigned i = 0; i < each; i++)
+			floor[w] = lesser(floor[w], s->least[w * each + i]);
+		if (floor[w] == INT64_MAX)
+			return false;
+	}
+	*ret_first = (uint64_t)floor[PINW_GROWTH_WARM_UP];
+	*ret_last = (uint64_t)floor[PINW_GROWTH_WINDOWS - 1];
+	return pinw_growth_is_steady(floor);
+}
+
+bool pinw_rise_look(struct pinw_rise_state *s, uint64_t now_ns, uint64_t alive, uint64_t *ret_first,
+                    uint64_t *ret_last)
+{
+	if (!s->width_ns)
+		*s = (struct pinw_rise_state){
+		    .start_ns = now_ns, .width_ns = FIRST_WIDTH_NS, .current = INT64_MAX};
+	bool closed = close_stretches(s, now_ns);
+	s->current = lesser(s->current, alive < INT64_MAX ? (int64_t)alive : INT64_MAX - 1);
+	if (!closed || s->told || !is_rise(s, ret_first, ret_last))
+		return false;
+	s->told = true;
+	return true;
+}
+
+/* ---- how often ---------------------------------------------------------------------------------- */
+
+bool pinw_watch_is_shown(uint64_t count)
+{
+	return count <= SHOWN_FIRST || (count & (count - 1)) == 0;
+}
+
+uint64_t pinw_watch_hidden(uint64_t count)
+{
+	uint64_t shown = count < SHOWN_FIRST ? count : SHOWN_FIRST;
+
+	for (uint64_t p = 4; p && p <= count; p *= 2)
+		shown++;
+	return count - shown;
+}
