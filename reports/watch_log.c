@@ -146,7 +146,7 @@ static void put_sleep(FILE *out, const struct pinw_watched *p, const struct pinw
 	if (p->task < 0 || p->other_tids)
 		return;
 	pinw_task_sleep(p->task, slot->tid, &sleep);
-	const char *call = pinw_call_name(sleep.call);
+	const char *call = pinw_sleep_call_name(sleep.call);
 	fprintf(out, "  now: %s (%c)", pinw_state_words(sleep.state), sleep.state);
 	if (sleep.wchan[0]) {
 		fputs(", in the kernel's ", out);

@@ -128,7 +128,7 @@ const char *pinw_state_words(char state)
 	}
 }
 
-const char *pinw_call_name(int call)
+const char *pinw_sleep_call_name(int call)
 {
 	static const struct {
 		int number;

@@ -30,6 +30,6 @@ void pinw_task_sleep(int task, uint32_t tid, struct pinw_sleep *ret_sleep);
 const char *pinw_state_words(char state);
 
 /* Name of a system call in which threads wait; NULL for the others. */
-const char *pinw_call_name(int call);
+const char *pinw_sleep_call_name(int call);
 
 #endif
