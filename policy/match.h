@@ -60,6 +60,10 @@ bool pinw_policy_keeps_windows(const struct pinw_policy *policy, const uint16_t 
 
 /* ---- state ------------------------------------------------------------------------------------ */
 
+#define PINW_MATCHED_STRIDE 8u /* words: a cell of the trace */
+
+#define PINW_MATCHED_STRIDE 8u /* words: a cell of the trace */
+
 /* What changes while the program runs; zeroed memory is a fresh state. One for each process image. */
 struct pinw_policy_state {
 	uint64_t pinned; /* threads holding a pin that counts, and attempts under way */
@@ -72,6 +76,7 @@ struct pinw_policy_state {
 		uint64_t matched; /* times its predicates held, or its limit was passed (not max_threads, which is judged
 		                     without a state) */
 	} *rules; /* [rule_count], by id - 1 */
+	uint64_t *matched_too; /* NULL, or where `matched` is counted as well: a word for each rule, PINW_MATCHED_STRIDE apart */
 };
 
 /* Bytes of cpu_pins and rules together, and setting them up in zeroed memory of that size. */

@@ -68,6 +68,9 @@ bool pinw_rule_suits_cpus(const struct pinw_policy *policy, const struct pinw_ru
 void pinw_rule_matched(struct pinw_policy_state *state, const struct pinw_rule *rule)
 {
 	__atomic_fetch_add(&state->rules[rule->id - 1].matched, 1, __ATOMIC_RELAXED);
+	if (state->matched_too)
+		__atomic_fetch_add(&state->matched_too[(rule->id - 1) * PINW_MATCHED_STRIDE], 1,
+		                   __ATOMIC_RELAXED);
 }
 
 struct pinw_verdict pinw_rule_verdict(const struct pinw_rule *rule, uint64_t value, uint64_t limit)

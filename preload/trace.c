@@ -411,26 +411,42 @@ void *pinw_trace_first_slots(uint32_t *ret_count)
 	return trace.first_slots;
 }
 
-int pinw_trace_grow_slots(uint32_t first, uint32_t count, void **ret_slots)
+/* Appends a segment that is a table of `bytes` bytes. */
+static int grow_table(uint32_t kind, uint32_t first, uint64_t bytes, void **ret_table)
 {
-	uint64_t bytes = sizeof(struct pinw_segment) + (uint64_t)count * trace.slot_bytes;
 	struct pinw_lock_state state;
 	void *start = NULL;
 
+	bytes += sizeof(struct pinw_segment);
 	bytes = (bytes + PINW_SEGMENT_ALIGN - 1) / PINW_SEGMENT_ALIGN * PINW_SEGMENT_ALIGN;
 	int r = pinw_lock_take(&trace.lock, GROW_WAIT_NS, &state);
 	if (r < 0)
 		return r;
 	r = extend(bytes, trace.max_bytes, &start);
 	if (r == 0 && start)
-		write_segment_head(start, PINW_SEG_SLOTS, bytes, first);
+		write_segment_head(start, kind, bytes, first);
 	pinw_lock_give(&trace.lock, &state);
 	if (r < 0) {
 		note_no_growth(r);
 		return r;
 	}
-	*ret_slots = (char *)start + sizeof(struct pinw_segment);
+	*ret_table = (char *)start + sizeof(struct pinw_segment);
 	return 0;
+}
+
+int pinw_trace_grow_slots(uint32_t first, uint32_t count, void **ret_slots)
+{
+	return grow_table(PINW_SEG_SLOTS, first, (uint64_t)count * trace.slot_bytes, ret_slots);
+}
+
+int pinw_trace_rules(uint32_t count, struct pinw_rule_cell **ret_cells)
+{
+	void *table;
+	int r = grow_table(PINW_SEG_RULES, 0, (uint64_t)count * sizeof(struct pinw_rule_cell), &table);
+
+	if (r == 0)
+		*ret_cells = table;
+	return r;
 }
 
 /* ---- open, fork ----------------------------------------------------------------- */

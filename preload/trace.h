@@ -53,6 +53,9 @@ void pinw_trace_note(uint32_t thread, uint32_t code, uint32_t arg);
  * Returns 0, or -errno when the file cannot hold them. Called with the growth lock free. */
 int pinw_trace_grow_slots(uint32_t first, uint32_t count, void **ret_slots);
 
+/* Makes the segment of rule cells, zeroed. Returns 0 or -errno. */
+int pinw_trace_rules(uint32_t count, struct pinw_rule_cell **ret_cells);
+
 /* The first slot segment, made by pinw_trace_open. */
 void *pinw_trace_first_slots(uint32_t *ret_count);
 
