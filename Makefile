@@ -45,6 +45,7 @@ PRELOAD_SRC := \
   preload/crash.c \
   preload/elfsym.c \
   preload/enforce.c \
+  preload/enforce_life.c \
   preload/image.c \
   preload/init.c \
   preload/ledger.c \
@@ -66,6 +67,7 @@ PRELOAD_SRC := \
   preload/violation.c \
   preload/wrap_affinity.c \
   preload/wrap_attr.c \
+  preload/wrap_create.c \
   preload/wrap_cred.c \
   preload/wrap_process.c \
   preload/wrap_thread.c

@@ -21,7 +21,8 @@ struct pinw_config {
 	char log[PINW_PATH_MAX]; /* "" none, "stderr", else an absolute path */
 	bool log_leaks; /* PINWARDEN_LOG was given: leaks go there too, not violations alone */
 	char policy[PINW_PATH_MAX]; /* "" none, else an absolute path */
-	uint32_t mode; /* enum pinw_mode asked for by PINWARDEN_MODE, 0 = the policy's own, PINW_MODE_UNKNOWN */
+	uint32_t
+	    mode; /* enum pinw_mode asked for by PINWARDEN_MODE, 0 = the policy's own, PINW_MODE_UNKNOWN */
 	uint64_t max_bytes;
 	uint8_t session[16];
 	bool follow; /* false: only process `root` records */

@@ -18,6 +18,7 @@
 #include "policy/mask.h"
 #include "preload/arch.h"
 #include "preload/clock.h"
+#include "preload/enforce.h"
 #include "preload/image.h"
 #include "preload/life.h"
 #include "preload/log.h"
@@ -97,9 +98,11 @@ static int start_image(const struct pinw_identity *parent, const struct pinw_thr
 	live->next_thread = 1;
 	pinw_shim.live = live;
 	r = pinw_registry_init();
-	if (r == 0)
-		pinw_life_main(inherit);
-	return r;
+	if (r < 0)
+		return r;
+	pinw_enforce_start_image();
+	pinw_life_main(inherit);
+	return 0;
 }
 
 static void off_for_image(int error)
@@ -141,9 +144,11 @@ static void start_first_image(void)
 	pinw_life_init();
 	if (pinw_clock_is_faked())
 		image_flags |= PINW_HDR_CLOCK_MISMATCH;
+	pinw_enforce_load();
 	r = start_image(NULL, NULL);
 	if (r < 0) {
 		off_for_image(r);
+		pinw_enforce_lost(true);
 		return;
 	}
 	pinw_module_init(setup.header.exe, setup.header.exe_len);
@@ -208,9 +213,10 @@ static void restart_image(void)
 	if (pinw_config.follow && !pinw_shim.sealed) {
 		pinw_shim.pid = pinw_proc_pid();
 		int r = start_image(&parent, copy);
-		if (r < 0)
+		if (r < 0) {
 			off_for_image(r);
-		else
+			pinw_enforce_lost(false);
+		} else
 			status = PINW_STATUS_ON;
 	}
 	*pinw_shim.fork_canary = pinw_shim.image_gen;

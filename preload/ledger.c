@@ -3,6 +3,7 @@
 
 #include "policy/mask.h"
 #include "preload/arch.h"
+#include "preload/enforce.h"
 
 #define SLOT_SPINS 2000u
 
@@ -117,14 +118,29 @@ struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, co
 	if (by.origin != PINW_ORIGIN_EXTERNAL)
 		slot->affinity_calls++;
 	booking.depth = slot->pin_depth;
+	if (pinw_unlikely(pinw_enforce.policy != NULL))
+		pinw_enforce_hold(thread, by.trial, slot->pin_depth ? after : NULL);
 	slot_let_go(slot);
 	return booking;
+}
+
+/* What the policy reserved for the birth pin is the pin's now, or nobody's. */
+static void settle_birth(struct pinw_thread *thread)
+{
+	struct pinw_ruled *ruled = &thread->ruled;
+	struct pinw_trial trial = {.holds = ruled->birth_judged, .hold = ruled->birth_hold};
+
+	if (thread->slot->pin_depth || ruled->hold.pinned)
+		pinw_enforce_hold(thread, &trial, thread->slot->pin_depth ? thread->mask : NULL);
+	if (trial.holds)
+		pinw_policy_cancel(&pinw_enforce.state, &trial.held, &trial.hold);
+	ruled->birth_judged = false;
 }
 
 void pinw_ledger_birth(struct pinw_thread *thread, uint32_t seq, uint64_t now_ns)
 {
 	struct pinw_slot *slot = thread->slot;
-	struct pinw_pinner by = {thread->birth_origin, thread->birth_site, thread->birth_by};
+	struct pinw_pinner by = {thread->birth_origin, thread->birth_site, thread->birth_by, NULL};
 
 	/* The mark is set under the slot: who finds it set finds the pin booked, and who finds the slot in use leaves
 	 * the birth to the next. */
@@ -134,6 +150,8 @@ void pinw_ledger_birth(struct pinw_thread *thread, uint32_t seq, uint64_t now_ns
 		if (by.origin != PINW_ORIGIN_NONE &&
 		    pinw_mask_is_pin(thread->mask, pinw_shim.baseline, pinw_shim.mask_words))
 			open_pin(slot, by, now_ns);
+		if (pinw_unlikely(pinw_enforce.policy != NULL))
+			settle_birth(thread);
 		__atomic_store_n(&thread->birth, 1, __ATOMIC_RELEASE);
 	}
 	slot_let_go(slot);
@@ -172,6 +190,8 @@ void pinw_ledger_end(struct pinw_thread *thread, enum pinw_exit how, uint64_t no
 		if (slot->pin_origin != PINW_ORIGIN_INHERITED)
 			pinw_count(leaks_exit_while_pinned, 1);
 	}
+	if (pinw_unlikely(pinw_enforce.policy != NULL))
+		pinw_enforce_hold(thread, NULL, NULL);
 	if (held)
 		slot_let_go(slot);
 }

@@ -19,11 +19,14 @@
 enum pinw_effect pinw_pin_change(uint32_t depth, const uint64_t *before, const uint64_t *after,
                                  const uint64_t *baseline, unsigned words);
 
+struct pinw_trial;
+
 /* Who pins, from where. */
 struct pinw_pinner {
 	uint32_t origin; /* enum pinw_origin */
 	uint32_t site;
 	uint32_t by; /* start sequence, 0 unknown */
+	struct pinw_trial *trial; /* of the policy, which reserved for this pin; may be NULL */
 };
 
 /* What pinw_ledger_set did. */

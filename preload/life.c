@@ -9,6 +9,7 @@
 #include "policy/mask.h"
 #include "preload/arch.h"
 #include "preload/clock.h"
+#include "preload/enforce.h"
 #include "preload/ledger.h"
 #include "preload/log.h"
 #include "preload/proc.h"
@@ -161,6 +162,8 @@ struct pinw_start pinw_thread_begin(struct pinw_thread *thread, uintptr_t cfa)
 	uint64_t now = pinw_now();
 	if (thread->birth_origin == PINW_ORIGIN_BORN && !is_sealed())
 		pinw_proc_affinity(0, thread->mask, pinw_shim.mask_words);
+	if (pinw_unlikely(thread->ruled.inherit_rule))
+		pinw_enforce_birth(thread, now);
 	pinw_ledger_birth(thread, slot->thread, now);
 	verify_mask(thread, 0, PINW_SEEN_START, now, mask);
 	slot->start_ns = now;
@@ -197,7 +200,8 @@ static void end_thread(struct pinw_thread *thread, enum pinw_exit how, const uin
 	struct pinw_slot *slot = thread->slot;
 
 	record_exit(thread, how, mask, now_ns);
-	if (slot->pin_depth && slot->pin_origin != PINW_ORIGIN_INHERITED)
+	bool told = pinw_unlikely(pinw_enforce.policy != NULL) && pinw_enforce_thread_end(thread, now_ns);
+	if (!told && slot->pin_depth && slot->pin_origin != PINW_ORIGIN_INHERITED)
 		pinw_log_leak("exit-while-pinned", slot, now_ns);
 	uint32_t place = __atomic_fetch_add(&recent_next, 1, __ATOMIC_RELAXED) % RECENT_ENDS;
 	__atomic_store_n(&recent_ends[place], slot->tid, __ATOMIC_RELAXED);
@@ -290,6 +294,8 @@ static void inherit_pin(struct pinw_thread *thread, const struct pinw_thread_cop
 	thread->birth_site = from->pin_site;
 	if (from->pin_depth)
 		pinw_site_keep(from->pin_site);
+	if (from->pin_depth && pinw_enforce.policy && pinw_enforce_fork(thread, from->pin_site))
+		thread->birth_origin = PINW_ORIGIN_NONE;
 	pinw_ledger_birth(thread, thread->slot->thread, 0);
 }
 

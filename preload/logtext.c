@@ -144,6 +144,14 @@ static const char *origin_words(uint32_t origin)
 	}
 }
 
+void pinw_text_creation(struct pinw_text *text, const struct pinw_slot *slot)
+{
+	if (slot->flags & PINW_THREAD_MAIN)
+		pinw_text_put(text, "  the main thread\n");
+	else
+		pinw_text_stack(text, "created at", slot->create_site);
+}
+
 void pinw_text_pin(struct pinw_text *text, const struct pinw_slot *slot, uint64_t now_ns)
 {
 	if (slot->pin_depth) {
@@ -158,8 +166,5 @@ void pinw_text_pin(struct pinw_text *text, const struct pinw_slot *slot, uint64_
 		pinw_text_put(text, "\n");
 		pinw_text_stack(text, "pinned at", slot->pin_site);
 	}
-	if (slot->flags & PINW_THREAD_MAIN && !slot->create_site)
-		pinw_text_put(text, "  the main thread\n");
-	else
-		pinw_text_stack(text, "created at", slot->create_site);
+	pinw_text_creation(text, slot);
 }

@@ -42,4 +42,7 @@ void pinw_text_stack(struct pinw_text *text, const char *title, uint32_t site);
 /* "  pinned by itself to CPU 3, held 1.2 s, depth 1" and where; then where the thread was created. */
 void pinw_text_pin(struct pinw_text *text, const struct pinw_slot *slot, uint64_t now_ns);
 
+/* Where the thread was created, alone. */
+void pinw_text_creation(struct pinw_text *text, const struct pinw_slot *slot);
+
 #endif

@@ -196,6 +196,19 @@ unsigned pinw_proc_cpus_online(void)
 
 /* ---- tasks ----------------------------------------------------------------------- */
 
+/* A thread's CPU clock is ~tid << 3 | 6 (make_thread_cpuclock, include/linux/posix-timers.h). */
+uint64_t pinw_proc_cpu_ns(uint32_t tid)
+{
+	struct {
+		int64_t sec, nsec;
+	} time = {0, 0};
+
+	if (!tid || __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) ||
+	    pinw_sys2(SYS_clock_gettime, (int32_t)(~tid << 3 | 6), &time) < 0)
+		return 0;
+	return (uint64_t)time.sec * 1000000000u + (uint64_t)time.nsec;
+}
+
 uint32_t pinw_proc_tid(void)
 {
 	return (uint32_t)pinw_sys0(SYS_gettid);

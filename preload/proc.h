@@ -38,6 +38,9 @@ long pinw_proc_each_task(void (*fn)(uint32_t tid, void *arg), void *arg);
 /* Does this tid belong to a thread of this process? */
 bool pinw_proc_is_our_task(uint32_t pid, uint32_t tid);
 
+/* CPU time that a thread of this process has used; 0 when it cannot be told. */
+uint64_t pinw_proc_cpu_ns(uint32_t tid);
+
 uint32_t pinw_proc_tid(void);
 uint32_t pinw_proc_pid(void);
 

@@ -10,6 +10,7 @@
 
 #include "preload/arch.h"
 #include "preload/clock.h"
+#include "preload/enforce.h"
 #include "preload/ledger.h"
 #include "preload/life.h"
 #include "preload/log.h"
@@ -21,10 +22,13 @@
 
 /* ---- the end of an image --------------------------------------------------------------- */
 
-static void log_open_pin(struct pinw_thread *thread, void *arg)
+/* What a thread leaves behind at the end: to the policy, else to the log. */
+static void judge_thread(struct pinw_thread *thread, void *arg)
 {
 	const struct pinw_slot *slot = thread->slot;
 
+	if (pinw_enforce.policy && pinw_enforce_image_end(thread, *(uint64_t *)arg))
+		return;
 	if (slot->state == PINW_SLOT_RUNNING && slot->pin_depth && slot->pin_origin != PINW_ORIGIN_INHERITED)
 		pinw_log_leak("pinned-at-end", slot, *(uint64_t *)arg);
 	else if (slot->state == PINW_SLOT_EXITED && !(slot->flags & PINW_THREAD_MAIN))
@@ -44,7 +48,7 @@ void pinw_image_end(enum pinw_end how, uint32_t status)
 	pinw_life_census();
 	if (how == PINW_END_EXIT &&
 	    __atomic_exchange_n(&gen_logged, pinw_shim.image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen)
-		pinw_registry_each(log_open_pin, &now);
+		pinw_registry_each(judge_thread, &now);
 	live->end_status = status;
 	live->end_ns = now;
 	__atomic_store_n(&live->end_how, how, __ATOMIC_RELEASE);

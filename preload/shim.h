@@ -45,10 +45,13 @@ extern struct pinw_shim pinw_shim;
 /* What the policy has to do with a thread; zero without one. */
 struct pinw_ruled {
 	const struct pinw_stack_match *created; /* rules its creation stack satisfies; NULL unknown */
-	struct pinw_hold hold; /* what its pin holds of the policy's counters; changed under the slot's busy mark */
+	struct pinw_hold
+	    hold; /* what its pin holds of the policy's counters; changed under the slot's busy mark */
 	struct pinw_hold birth_hold; /* what its birth pin reserved, if that was judged */
 	bool birth_judged;
 	bool reset; /* to start on the baseline mask */
+	uint8_t inherit_leak; /* as in struct pinw_create_trial */
+	uint16_t inherit_rule; /* verdict on an inherited mask, for the new thread to write down; 0 = none */
 	uint64_t required; /* atomic: [require] rules that spoke about it, by id % 64 */
 	uint64_t pin_cpu_ns; /* CPU time it had used when its pin opened; with a pinned_idle rule */
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * sched_setaffinity, pthread_setaffinity_np and syscall(SYS_sched_setaffinity).
- * Each makes the real call first, then books what it did; a failed call changes nothing. All of them stay
- * async-signal-safe where they were, and none is a cancellation point.
+ * Each asks the policy, makes the real call unless that is denied, then books what it did; a failed call changes
+ * nothing. All of them stay async-signal-safe where they were, and none is a cancellation point.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "policy/mask.h"
 #include "preload/arch.h"
 #include "preload/clock.h"
+#include "preload/enforce.h"
 #include "preload/ledger.h"
 #include "preload/life.h"
 #include "preload/proc.h"
@@ -30,6 +31,10 @@ struct change {
 	uint8_t call; /* enum pinw_call */
 	bool in_vfork; /* made by something that borrows our memory */
 	uint64_t start_ns;
+	const void *mask; /* the caller's: read only once the kernel has, or with care */
+	size_t cpusetsize;
+	struct pinw_where where;
+	struct pinw_trial trial;
 };
 
 /* ---- whose mask? ------------------------------------------------------------------------ */
@@ -139,19 +144,18 @@ static uint32_t saturate(uint64_t value)
 	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
 }
 
-/* Books a call that returned, and writes its record. `mask` is read only when the kernel could read it. */
-static void book(const struct change *change, size_t cpusetsize, const void *mask, int error,
-                 struct pinw_where where)
+/* Books a call that returned, and writes its record. */
+static void book(struct change *change, int error)
 {
 	unsigned words = pinw_shim.mask_words;
 	uint64_t masks[3 * words], *before = masks, *after = masks + words, *requested = masks + 2 * words;
 	uint64_t now = pinw_now();
-	uint32_t site = pinw_site(change->self, where);
+	uint32_t site = change->trial.judged ? change->trial.site.id : pinw_site(change->self, change->where);
 	struct pinw_booking booking = {.effect = PINW_EFFECT_NONE};
 
 	memset(masks, 0, sizeof(masks));
 	if (error != EFAULT)
-		pinw_mask_load(requested, words, mask, cpusetsize);
+		pinw_mask_load(requested, words, change->mask, change->cpusetsize);
 	if (!error)
 		effective_mask(change, requested, after);
 	if (change->target && !error) {
@@ -159,6 +163,7 @@ static void book(const struct change *change, size_t cpusetsize, const void *mas
 		    .origin = change->relation == PINW_REL_SELF ? PINW_ORIGIN_SELF : PINW_ORIGIN_CROSS,
 		    .site = site,
 		    .by = pinw_tls.seq,
+		    .trial = &change->trial,
 		};
 		pinw_ledger_birth(change->target, change->target_seq, now);
 		booking = pinw_ledger_set(change->target, change->target_seq, after, by, now, before);
@@ -183,43 +188,83 @@ static void book(const struct change *change, size_t cpusetsize, const void *mas
 	                       (booking.contended ? PINW_AFF_CONTENDED : 0)),
 	    .depth = (uint16_t)booking.depth,
 	    .cost_ns = saturate(now - change->start_ns),
-	    .cpusetsize = saturate(cpusetsize),
+	    .cpusetsize = saturate(change->cpusetsize),
 	};
 	pinw_trace_event(PINW_REC_AFFINITY, &record, sizeof(record), masks, (differs ? 24u : 16u) * words);
 }
 
-/* From here to book(), a difference between kernel and ledger is ours. */
-static void begin(struct change *change)
+/* ---- the call -------------------------------------------------------------------------------- */
+
+/* Which words of a policy describe the call? */
+static uint32_t calls_of(const struct change *change)
 {
+	return (change->call == PINW_CALL_PTHREAD_SETAFFINITY ? PINW_CALLS_PTHREAD_SETAFFINITY
+	                                                      : PINW_CALLS_SETAFFINITY) |
+	       (change->relation == PINW_REL_CROSS ? PINW_CALLS_CROSS : 0);
+}
+
+/* Asks the policy. `room` keeps the mask until the end of the call. False: denied. */
+static bool is_allowed(struct change *change, uint64_t *room)
+{
+	struct pinw_pin_request request = {
+	    .self = change->self,
+	    .target = change->target,
+	    .target_seq = change->target_seq,
+	    .calls = calls_of(change),
+	    .user_mask = change->mask,
+	    .cpusetsize = change->cpusetsize,
+	    .where = change->where,
+	};
+
+	return !change->target || change->relation == PINW_REL_OTHER_PROCESS ||
+	       pinw_enforce_pin(&change->trial, &request, room);
+}
+
+/* The way to the real call. False: it is denied, with change->trial.error. From here to finish(), a difference between
+ * kernel and ledger is ours. */
+static bool begin(struct change *change, uint64_t *room)
+{
+	if (pinw_unlikely(pinw_enforce.policy != NULL) && !is_allowed(change, room))
+		return false;
 	if (change->target)
 		__atomic_fetch_add(&change->target->changing, 1, __ATOMIC_ACQ_REL);
 	change->start_ns = pinw_now();
+	return true;
 }
 
-static void finish(struct change *change, size_t cpusetsize, const void *mask, int error,
-                   struct pinw_where where)
+static void finish(struct change *change, int error)
 {
-	book(change, (unsigned)cpusetsize, mask, error,
-	     where); /* the kernel takes an unsigned int (kernel/sched/syscalls.c) */
+	book(change, error);
 	if (change->target)
 		__atomic_fetch_sub(&change->target->changing, 1, __ATOMIC_ACQ_REL);
+	if (pinw_unlikely(change->trial.judged))
+		pinw_enforce_settle(&change->trial, change->target, !error);
 }
 
 /* ---- sched_setaffinity ---------------------------------------------------------------------- */
 
 static int set_by_tid(pid_t pid, size_t cpusetsize, const cpu_set_t *mask, struct pinw_where where)
 {
-	struct change change = {.self = pinw_enter(), .call = PINW_CALL_SETAFFINITY};
+	struct change change = {
+	    .self = pinw_enter(),
+	    .call = PINW_CALL_SETAFFINITY,
+	    .mask = mask,
+	    .cpusetsize = (unsigned)cpusetsize, /* what the kernel takes (kernel/sched/syscalls.c) */
+	    .where = where};
+	uint64_t room[pinw_shim.mask_words + 1];
 
 	if (!pinw_real.sched_setaffinity)
 		return pinw_missing();
 	if (!change.self)
 		return pinw_real.sched_setaffinity(pid, cpusetsize, mask);
 	aim_at_tid(&change, (uint32_t)pid);
-	begin(&change);
+	if (!begin(&change, room)) {
+		errno = change.trial.error;
+		return -1;
+	}
 	int r = pinw_real.sched_setaffinity(pid, cpusetsize, mask);
 	int saved = errno;
-	finish(&change, cpusetsize, mask, r < 0 ? saved : 0, where);
+	finish(&change, r < 0 ? saved : 0);
 	errno = saved;
 	return r;
 }
@@ -240,16 +285,23 @@ int sched_setaffinity_233(pid_t pid, const cpu_set_t *mask)
 /* Reached from pinw_entry_syscall by a jump: this frame's caller is syscall()'s caller. */
 long pinw_syscall_setaffinity(long nr, long pid, unsigned long cpusetsize, const void *mask)
 {
-	struct pinw_where where = PINW_WHERE();
-	struct change change = {.self = pinw_enter(), .call = PINW_CALL_SYSCALL};
+	struct change change = {.where = PINW_WHERE(),
+	                        .self = pinw_enter(),
+	                        .call = PINW_CALL_SYSCALL,
+	                        .mask = mask,
+	                        .cpusetsize = (unsigned)cpusetsize};
+	uint64_t room[pinw_shim.mask_words + 1];
 
 	if (!change.self)
 		return pinw_real_syscall(nr, pid, cpusetsize, mask);
 	aim_at_tid(&change, (uint32_t)pid);
-	begin(&change);
+	if (!begin(&change, room)) {
+		errno = change.trial.error;
+		return -1;
+	}
 	long r = pinw_real_syscall(nr, pid, cpusetsize, mask);
 	int saved = errno;
-	finish(&change, cpusetsize, mask, r < 0 ? saved : 0, where);
+	finish(&change, r < 0 ? saved : 0);
 	errno = saved;
 	return r;
 }
@@ -258,16 +310,22 @@ long pinw_syscall_setaffinity(long nr, long pid, unsigned long cpusetsize, const
 
 static int set_by_handle(pthread_t thread, size_t cpusetsize, const cpu_set_t *mask, struct pinw_where where)
 {
-	struct change change = {.self = pinw_enter(), .call = PINW_CALL_PTHREAD_SETAFFINITY};
+	struct change change = {.self = pinw_enter(),
+	                        .call = PINW_CALL_PTHREAD_SETAFFINITY,
+	                        .mask = mask,
+	                        .cpusetsize = (unsigned)cpusetsize,
+	                        .where = where};
+	uint64_t room[pinw_shim.mask_words + 1];
 
 	if (!pinw_real.pthread_setaffinity_np)
 		return ENOSYS;
 	if (!change.self)
 		return pinw_real.pthread_setaffinity_np(thread, cpusetsize, mask);
 	aim_at_handle(&change, thread);
-	begin(&change);
+	if (!begin(&change, room))
+		return change.trial.error;
 	int r = pinw_real.pthread_setaffinity_np(thread, cpusetsize, mask);
-	finish(&change, cpusetsize, mask, r, where);
+	finish(&change, r);
 	return r;
 }
 

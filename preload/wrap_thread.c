@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Threads: pthread_create, exit, join in all its forms, detach, names; the same for
- * thrd_*. A new thread starts in pinw_trampoline, which sees its end however it
- * comes. The join wrappers stay cancellation points and hold nothing while they
+ * Threads after their creation: exit, join in all its forms, detach, names; the same for
+ * thrd_*. The join wrappers stay cancellation points and hold nothing while they
  * wait; none of the others becomes one.
  */
 #include <errno.h>
@@ -12,9 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include "policy/mask.h"
 #include "preload/arch.h"
-#include "preload/attr.h"
 #include "preload/clock.h"
 #include "preload/ledger.h"
 #include "preload/life.h"
@@ -25,182 +22,6 @@
 #include "preload/site.h"
 #include "preload/trace.h"
 #include "preload/wrap.h"
-
-/* ---- create ------------------------------------------------------------------------------- */
-
-/* One creation under way. */
-struct creation {
-	struct pinw_thread *self;
-	struct pinw_thread *thread;
-	uint32_t thread_seq; /* stays valid once the thread may be gone */
-	uint32_t site;
-	uint16_t flags; /* PINW_THREAD_* of the record */
-	uint64_t start_ns;
-	uint64_t *attr_mask; /* the creator's memory: the new thread may destroy its attribute */
-};
-
-/* What the new thread gets from its creator or its attribute. */
-static void set_birth(struct creation *c, const pthread_attr_t *attr)
-{
-	struct pinw_slot *creator = c->self->slot;
-	struct pinw_thread *thread = c->thread;
-
-	if (pinw_attr_mask(attr, c->attr_mask)) {
-		c->flags |= PINW_THREAD_ATTR_AFFINITY;
-		pinw_mask_copy(thread->mask, c->attr_mask, pinw_shim.mask_words);
-		thread->birth_origin = PINW_ORIGIN_BORN;
-		thread->birth_site = pinw_attr_site(attr, c->attr_mask);
-		if (!thread->birth_site)
-			thread->birth_site = c->site;
-	} else if (pinw_tls.ended && !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) &&
-	           pinw_proc_affinity(0, thread->mask, pinw_shim.mask_words) == 0) {
-		/* The creator's ledger is closed, but destructors still run: what it passes on, the kernel knows. */
-		thread->birth_origin = PINW_ORIGIN_INHERITED;
-	} else {
-		pinw_mask_copy(thread->mask, c->self->mask, pinw_shim.mask_words);
-		thread->birth_origin = creator->pin_depth ? PINW_ORIGIN_INHERITED : PINW_ORIGIN_NONE;
-		thread->birth_site = creator->pin_site;
-	}
-	thread->birth_by = pinw_tls.seq;
-}
-
-/* Prepares the new thread's struct. False: no memory, create it unseen. */
-static bool prepare(struct creation *c, const pthread_attr_t *attr, pthread_t *out, struct pinw_where where)
-{
-	int detach_state = PTHREAD_CREATE_JOINABLE;
-	struct pinw_thread *thread = pinw_registry_take();
-
-	c->site = pinw_site(c->self, where);
-	if (!thread)
-		return false;
-	c->thread = thread;
-	c->thread_seq = thread->slot->thread;
-	if (attr)
-		pthread_attr_getdetachstate(attr, &detach_state);
-	if (detach_state == PTHREAD_CREATE_DETACHED) {
-		c->flags |= PINW_THREAD_DETACHED | PINW_THREAD_BORN_DETACHED;
-		thread->life = PINW_LIFE_RELEASED;
-	}
-	set_birth(c, attr);
-	thread->stack_lo = pinw_attr_stack(attr); /* a size; the thread itself makes it an address */
-	thread->out = out;
-	memcpy(thread->slot->name, c->self->slot->name, sizeof(thread->slot->name));
-	thread->slot->flags = c->flags;
-	thread->slot->creator = pinw_tls.seq;
-	thread->slot->create_site = c->site;
-	c->start_ns = thread->slot->create_ns = pinw_now();
-	return true;
-}
-
-/* Counted before the call, taken back if it fails: a thread may end the process before its creator returns. */
-static void count_creation(const struct creation *c, uint64_t one)
-{
-	pinw_count(threads_created, one);
-	if (c->flags & PINW_THREAD_BORN_DETACHED) {
-		pinw_count(threads_detached, one);
-		pinw_count(threads_born_detached, one);
-	}
-	if (c->flags & PINW_THREAD_ATTR_AFFINITY)
-		pinw_count(affinity_attr, one);
-}
-
-/* Books a creation that returned. The new thread may be gone by now: only its sequence is used. */
-static void record_creation(const struct creation *c, int error)
-{
-	uint64_t latency = pinw_now() - c->start_ns;
-	struct pinw_rec_create record = {
-	    .e = {.time_ns = c->start_ns, .thread = pinw_tls.seq, .site = c->site},
-	    .new_thread = error ? 0 : c->thread_seq,
-	    .error = (uint16_t)error,
-	    .flags = c->flags,
-	    .latency_ns = latency,
-	};
-
-	if (error)
-		pinw_count(threads_create_failed, 1);
-	else
-		pinw_ledger_histogram(&pinw_shim.live->create_ns, latency);
-	pinw_trace_event(PINW_REC_THREAD_CREATE, &record, sizeof(record), c->attr_mask,
-	                 c->flags & PINW_THREAD_ATTR_AFFINITY ? 8u * pinw_shim.mask_words : 0);
-}
-
-static void give_up(struct creation *c)
-{
-	c->thread->life = PINW_LIFE_OVER;
-	pinw_registry_give(c->thread);
-}
-
-/* The last step before the real call. Returns how many threads live with it. */
-static uint64_t announce(const struct creation *c)
-{
-	count_creation(c, 1);
-	return pinw_ledger_live();
-}
-
-/* Books the outcome: `error` is 0 or what the creator will be told. */
-static void conclude(struct creation *c, uint64_t live, int error)
-{
-	if (error == 0) {
-		pinw_ledger_peak(live);
-		pinw_life_hand_over(c->thread);
-		pinw_registry_let_go(c->thread, PINW_LIFE_CREATOR);
-	} else {
-		count_creation(c, (uint64_t)-1);
-		pinw_uncount(threads_live, 1);
-		give_up(c);
-	}
-	record_creation(c, error);
-}
-
-static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(void *), void *arg,
-                  struct pinw_where where)
-{
-	uint64_t attr_mask[pinw_shim.mask_words + 1];
-	struct creation c = {.self = pinw_enter(), .attr_mask = attr_mask};
-
-	if (!pinw_real.pthread_create)
-		return ENOSYS;
-	if (!c.self || !prepare(&c, attr, out, where))
-		return pinw_real.pthread_create(out, attr, routine, arg);
-	c.thread->start = routine;
-	c.thread->arg = arg;
-	uint64_t live = announce(&c);
-	int r = pinw_real.pthread_create(&c.thread->handle, attr, pinw_trampoline, c.thread);
-	conclude(&c, live, r);
-	return r;
-}
-
-PINW_WRAPPER("pthread_create@@GLIBC_2.34")
-int pthread_create_234(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(void *), void *arg)
-{
-	return create(out, attr, routine, arg, PINW_WHERE());
-}
-PINW_ALSO(pthread_create_234, v225, "pthread_create@GLIBC_2.2.5");
-
-static int errno_of_thrd(int result)
-{
-	return result == thrd_success ? 0 : result == thrd_nomem ? ENOMEM : EAGAIN;
-}
-
-PINW_WRAPPER("thrd_create@@GLIBC_2.34")
-int thrd_create_234(thrd_t *out, thrd_start_t routine, void *arg)
-{
-	uint64_t attr_mask[pinw_shim.mask_words + 1];
-	struct creation c = {.self = pinw_enter(), .flags = PINW_THREAD_THRD, .attr_mask = attr_mask};
-
-	if (!pinw_real.thrd_create)
-		return thrd_error;
-	if (!c.self || !prepare(&c, NULL, out, PINW_WHERE()))
-		return pinw_real.thrd_create(out, routine, arg);
-	c.thread->start_thrd = routine;
-	c.thread->arg = arg;
-	uint64_t live = announce(&c);
-	/* The C library reads the low half of what the start routine returns: the trampoline serves both kinds. */
-	int r = pinw_real.thrd_create(&c.thread->handle, (thrd_start_t)(void *)pinw_trampoline, c.thread);
-	conclude(&c, live, errno_of_thrd(r));
-	return r;
-}
-PINW_ALSO(thrd_create_234, v228, "thrd_create@GLIBC_2.28");
 
 /* ---- exit ------------------------------------------------------------------------------------ */
 

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The crash action: the report of a fatal error as Go's runtime gives it, and the abort.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "preload/arch.h"
+#include "preload/log.h"
+#include "preload/proc.h"
+#include "preload/process.h"
+#include "preload/registry.h"
+#include "preload/site.h"
+#include "preload/violation.h"
+
+#define GROUPS_MAX 1024u /* a power of two */
+#define NAMED 6u /* threads named in a group */
+
+/* Threads with the same two stacks. */
+struct group {
+	const struct pinw_slot *first;
+	uint32_t create_site, pin_site;
+	uint32_t count;
+	uint32_t threads[NAMED];
+};
+
+static struct {
+	struct group table[GROUPS_MAX];
+	uint32_t used;
+	uint32_t alive;
+	uint32_t others; /* threads of groups that found no place */
+} dump;
+
+static struct group *find_group(uint32_t create_site, uint32_t pin_site)
+{
+	uint32_t place = (create_site * 31u + pin_site * 2654435761u) % GROUPS_MAX;
+
+	for (uint32_t i = 0; i < GROUPS_MAX; i++) {
+		struct group *group = &dump.table[(place + i) % GROUPS_MAX];
+
+		if (!group->count || (group->create_site == create_site && group->pin_site == pin_site))
+			return group;
+	}
+	return NULL;
+}
+
+static void collect(struct pinw_thread *thread, void *unused)
+{
+	const struct pinw_slot *slot = thread->slot;
+	uint32_t pin_site = slot->pin_depth ? slot->pin_site : 0;
+
+	(void)unused;
+	if (slot->state == PINW_SLOT_EXITED)
+		return;
+	dump.alive++;
+	struct group *group = find_group(slot->create_site, pin_site);
+	if (!group) {
+		dump.others++;
+		return;
+	}
+	if (!group->count)
+		*group =
+		    (struct group){.first = slot, .create_site = slot->create_site, .pin_site = pin_site};
+	if (group->count < NAMED)
+		group->threads[group->count] = slot->thread;
+	group->count++;
+}
+
+static void put_group(struct pinw_text *text, const struct group *group, uint64_t now_ns)
+{
+	pinw_text_number(text, group->count);
+	pinw_text_put(text, group->count == 1 ? " thread: " : " threads: ");
+	for (uint32_t i = 0; i < group->count && i < NAMED; i++) {
+		pinw_text_put(text, i ? ", #" : "#");
+		pinw_text_number(text, group->threads[i]);
+	}
+	pinw_text_put(text, group->count > NAMED ? ", ...: \"" : " \"");
+	pinw_text_escaped(text, group->first->name, sizeof(group->first->name));
+	pinw_text_put(text, group->first->pin_depth ? "\", pinned\n" : "\", not pinned\n");
+	pinw_text_pin(text, group->first, now_ns);
+	pinw_text_put(text, "\n");
+}
+
+static void report(const struct pinw_violation *v)
+{
+	struct pinw_log_block block;
+
+	pinw_log_report_begin(&block);
+	memset(&dump, 0, sizeof(dump));
+	pinw_text_put(block.text, "pinwarden: fatal: ");
+	pinw_violation_describe(block.text, v);
+	pinw_text_stack(block.text, "called at", v->site);
+	pinw_text_put(block.text, "\n");
+	pinw_log_report_flush(&block);
+	pinw_registry_each(collect, NULL);
+	pinw_text_put(block.text, "pinwarden: all ");
+	pinw_text_number(block.text, dump.alive);
+	pinw_text_put(block.text, " threads alive, by their stacks:\n");
+	for (uint32_t i = 0; i < GROUPS_MAX; i++) {
+		if (!dump.table[i].count)
+			continue;
+		put_group(block.text, &dump.table[i], v->now_ns);
+		pinw_log_report_flush(&block);
+	}
+	if (dump.others) {
+		pinw_text_put(block.text, "and ");
+		pinw_text_number(block.text, dump.others);
+		pinw_text_put(block.text, " threads with yet other stacks: see the trace\n");
+	}
+	pinw_text_put(block.text, "pinwarden: aborted\n");
+	pinw_log_report_flush(&block);
+}
+
+/* Past the program's own handler, if it has one: the state it would clean up is what the core is for. */
+static void __attribute__((noreturn)) abort_now(void)
+{
+	struct {
+		void *handler;
+		uint64_t flags;
+		void *restorer;
+		uint64_t mask;
+	} action = {0};
+	uint64_t abrt = UINT64_C(1) << (SIGABRT - 1);
+
+	pinw_sys4(SYS_rt_sigaction, SIGABRT, &action, 0, sizeof(abrt));
+	pinw_sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &abrt, 0, sizeof(abrt));
+	pinw_sys3(SYS_tgkill, pinw_proc_pid(), pinw_proc_tid(), SIGABRT);
+	for (;;) /* a tracer swallowed it, or a filter forbids it */
+		pinw_sys1(SYS_exit_group, 128 + SIGABRT);
+}
+
+void pinw_violation_crash(const struct pinw_violation *v)
+{
+	static uint32_t crashing; /* two threads may pass their limits at once: one report */
+
+	if (__atomic_exchange_n(&crashing, 1, __ATOMIC_RELAXED))
+		for (;;)
+			pinw_sys0(SYS_sched_yield);
+	pinw_violation_record(v);
+	report(v);
+	pinw_image_end(PINW_END_SIGNAL, SIGABRT);
+	abort_now();
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/enforce_private.h"
+
+#include <string.h>
+
+#include "policy/mask.h"
+#include "preload/arch.h"
+#include "preload/clock.h"
+#include "preload/proc.h"
+#include "preload/registry.h"
+#include "preload/stackrules.h"
+
+struct pinw_enforce pinw_enforce;
+
+void pinw_enforce_start_image(void)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+
+	if (!policy)
+		return;
+	memset(pinw_enforce.state_memory, 0, pinw_policy_state_bytes(policy));
+	memset(&pinw_enforce.state, 0, sizeof(pinw_enforce.state));
+	pinw_policy_state_init(&pinw_enforce.state, policy, pinw_enforce.state_memory);
+	pinw_violation_start_image(policy, pinw_enforce.enforcing);
+}
+
+/* ---- what is to be done ------------------------------------------------------------------ */
+
+/* What the mode makes of the verdict's action. Does not return from a crash. */
+void pinw_enforce_decide(struct pinw_violation *v)
+{
+	enum pinw_action action = v->verdict.action;
+
+	if (action == PINW_ACTION_LOG) {
+		v->done = PINW_DONE_LOGGED;
+		return;
+	}
+	if (!pinw_enforce.enforcing) {
+		v->done = PINW_DONE_WOULD;
+		return;
+	}
+	v->done = action == PINW_ACTION_DENY    ? PINW_DONE_DENIED
+	          : action == PINW_ACTION_RESET ? PINW_DONE_RESET
+	                                        : PINW_DONE_CRASHED;
+	if (action == PINW_ACTION_DENY)
+		v->error = v->verdict.rule->error;
+	if (action == PINW_ACTION_CRASH)
+		pinw_violation_crash(v);
+}
+
+/* Decides and writes down at once: for verdicts that no call has to wait for. */
+void pinw_enforce_act(struct pinw_violation *v)
+{
+	if (v->verdict.action == PINW_ACTION_NONE)
+		return;
+	pinw_enforce_decide(v);
+	pinw_violation_record(v);
+}
+
+/* A *_warn_at that has just been reached. */
+void pinw_enforce_warn(enum pinw_cap cap, uint64_t value, const struct pinw_violation *attempt)
+{
+	struct pinw_violation v = *attempt;
+
+	if (!pinw_enforce.policy->warns[cap])
+		return;
+	pinw_policy_judge_warning(pinw_enforce.policy, cap, value, &v.verdict);
+	pinw_enforce_act(&v);
+}
+
+/* ---- pins ---------------------------------------------------------------------------------- */
+
+/* The CPU, plus 1, of a mask that holds just one; else 0. */
+static uint32_t single_cpu(const uint64_t *mask)
+{
+	unsigned words = pinw_shim.mask_words;
+
+	if (pinw_mask_width(mask, words) != 1)
+		return 0;
+	for (unsigned i = 0; i < words; i++)
+		if (mask[i])
+			return i * 64 + (uint32_t)__builtin_ctzll(mask[i]) + 1;
+	return 0;
+}
+
+struct inside {
+	const uint64_t *mask;
+	const struct pinw_thread *except;
+	uint64_t count;
+};
+
+static void count_inside(struct pinw_thread *thread, void *arg)
+{
+	struct inside *inside = arg;
+
+	if (thread != inside->except && thread->slot->pin_depth && thread->slot->state != PINW_SLOT_EXITED &&
+	    pinw_mask_subset(thread->mask, inside->mask, pinw_shim.mask_words))
+		inside->count++;
+}
+
+/* Threads pinned inside a mask, when a rule asks. */
+uint64_t pinw_enforce_inside(const uint64_t *mask, const struct pinw_thread *except)
+{
+	struct inside inside = {.mask = mask, .except = except};
+
+	if (pinw_policy_wants_inside(pinw_enforce.policy, mask))
+		pinw_registry_each(count_inside, &inside);
+	return inside.count;
+}
+
+static bool is_on_own_stack(const struct pinw_thread *self, const void *at, size_t len)
+{
+	uintptr_t from = (uintptr_t)at;
+
+	return from > (uintptr_t)__builtin_frame_address(0) && from < self->stack_hi &&
+	       self->stack_hi - from >= len;
+}
+
+/* The caller's mask, as the kernel will read it. False: it cannot. Once the target sealed itself nobody may be asked
+ * whether memory is there, and the caller is believed. */
+static bool read_mask(const struct pinw_pin_request *r, uint64_t *mask)
+{
+	unsigned words = pinw_shim.mask_words;
+	size_t len = r->cpusetsize < words * 8u ? r->cpusetsize : words * 8u;
+
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) ||
+	    is_on_own_stack(r->self, r->user_mask, len)) {
+		pinw_mask_load(mask, words, r->user_mask, len);
+		return true;
+	}
+	memset(mask, 0, words * 8u);
+	return pinw_proc_peek(mask, r->user_mask, len) == len;
+}
+
+/* Would this mask pin a thread, in the eyes of the kernel, the ledger and the policy? */
+static bool is_judged(uint64_t *mask)
+{
+	unsigned words = pinw_shim.mask_words;
+
+	for (unsigned i = 0; pinw_enforce.present && i < words; i++)
+		mask[i] &= pinw_enforce.present[i];
+	return !pinw_mask_empty(mask, words) && pinw_mask_is_pin(mask, pinw_shim.baseline, words) &&
+	       pinw_policy_counts(pinw_enforce.policy, mask);
+}
+
+/* The limits on pins that warn before they bite. */
+static void warn_of_pin(const struct pinw_trial *t)
+{
+	const struct pinw_policy_state *state = &pinw_enforce.state;
+
+	if (t->hold.pinned && !t->held.pinned)
+		pinw_enforce_warn(PINW_CAP_MAX_PINNED, __atomic_load_n(&state->pinned, __ATOMIC_RELAXED),
+		                  &t->violation);
+	if (t->hold.cpu && t->hold.cpu != t->held.cpu)
+		pinw_enforce_warn(PINW_CAP_MAX_PINNED_PER_CPU,
+		                  __atomic_load_n(&state->cpu_pins[t->hold.cpu - 1], __ATOMIC_RELAXED),
+		                  &t->violation);
+}
+
+bool pinw_enforce_pin(struct pinw_trial *t, const struct pinw_pin_request *r, uint64_t *room)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+
+	if (!policy->judges_pins && !policy->needs_require)
+		return true;
+	if (!read_mask(r, room) || !is_judged(room))
+		return true;
+	struct pinw_thread *target = r->target;
+	uint64_t now = pinw_now();
+	t->site = pinw_site_ref(r->self, r->where);
+	t->held = target->ruled.hold;
+	struct pinw_attempt attempt = {
+	    .calls = r->calls,
+	    .kind = PINW_KINDS_CPU,
+	    .mask = room,
+	    .thread_name = target->slot->name,
+	    .stack = t->site.match,
+	    .creator = target->ruled.created,
+	    .now_ns = now,
+	    .inside = pinw_enforce_inside(room, target),
+	    .held = t->held,
+	};
+	t->violation = (struct pinw_violation){
+	    .slot = target->slot,
+	    .mask = room,
+	    .now_ns = now,
+	    .thread = pinw_tls.seq,
+	    .target = r->target_seq,
+	    .site = t->site.id,
+	    .attempt = PINW_ATTEMPT_PIN,
+	};
+	pinw_policy_judge_pin(policy, &pinw_enforce.state, &attempt, &t->violation.verdict, &t->hold);
+	t->judged = t->holds = true;
+	if (t->violation.verdict.action != PINW_ACTION_NONE)
+		pinw_enforce_decide(&t->violation);
+	t->denied = t->violation.done == PINW_DONE_DENIED;
+	if (t->denied) {
+		t->error = t->violation.error;
+		pinw_count(affinity_denied, 1);
+		pinw_enforce_settle(t, target, false);
+		pinw_violation_record(&t->violation);
+	}
+	return !t->denied;
+}
+
+void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, const uint64_t *mask)
+{
+	struct pinw_ruled *ruled = &thread->ruled;
+
+	if (mask && pinw_enforce.policy->leaks[PINW_PLEAK_PINNED_IDLE] && !ruled->hold.pinned)
+		ruled->pin_cpu_ns = pinw_proc_cpu_ns(thread->slot->tid);
+	if (trial && trial->holds && mask && trial->hold.cpu == single_cpu(mask) &&
+	    memcmp(&trial->held, &ruled->hold, sizeof(trial->held)) == 0) {
+		pinw_policy_keep(&pinw_enforce.state, &trial->held, &trial->hold);
+		ruled->hold = trial->hold;
+		trial->holds = false;
+		return;
+	}
+	ruled->hold = pinw_policy_rehold(pinw_enforce.policy, &pinw_enforce.state, &ruled->hold, mask);
+}
+
+/* ---- what a thread was ---------------------------------------------------------------------- */
+
+struct pinw_thread_facts pinw_enforce_facts(const struct pinw_thread *thread, uint64_t now_ns)
+{
+	const struct pinw_slot *slot = thread->slot;
+	const struct pinw_policy *policy = pinw_enforce.policy;
+
+	return (struct pinw_thread_facts){
+	    .thread_name = slot->name,
+	    .creator = thread->ruled.created,
+	    .start = policy->needs_require && slot->start_routine
+	                 ? pinw_stackrules_function(slot->start_routine)
+	                 : NULL,
+	    .pin = slot->pin_site ? pinw_site_match(slot->pin_site) : NULL,
+	    .mask = slot->pin_depth && pinw_policy_counts(policy, thread->mask) ? thread->mask : NULL,
+	    .now_ns = now_ns,
+	    .started_ns = slot->start_ns,
+	    .has_pinned = slot->pins_opened > 0,
+	};
+}
+
+struct pinw_violation pinw_enforce_about(const struct pinw_thread *thread, enum pinw_attempted attempt,
+                                         uint64_t now_ns)
+{
+	const struct pinw_slot *slot = thread->slot;
+
+	return (struct pinw_violation){
+	    .slot = slot,
+	    .mask = slot->pin_depth ? thread->mask : NULL,
+	    .now_ns = now_ns,
+	    .thread = slot->thread,
+	    .target = slot->thread,
+	    .site = slot->pin_depth ? slot->pin_site : slot->create_site,
+	    .attempt = (uint8_t)attempt,
+	};
+}
+
+/* Each [require] speaks once about a thread. */
+void pinw_enforce_require(struct pinw_thread *thread, const struct pinw_thread_facts *facts,
+                          enum pinw_attempted attempt)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+
+	for (uint16_t id = 1; policy->needs_require && id <= policy->rule_count; id++) {
+		uint64_t bit = UINT64_C(1) << id % 64;
+		struct pinw_violation v = pinw_enforce_about(thread, attempt, facts->now_ns);
+
+		if (policy->rules[id - 1].section != PINW_SECTION_REQUIRE ||
+		    __atomic_load_n(&thread->ruled.required, __ATOMIC_RELAXED) & bit)
+			continue;
+		pinw_policy_judge_require(policy, &pinw_enforce.state, id, facts, &v.verdict);
+		if (v.verdict.action != PINW_ACTION_NONE &&
+		    !(__atomic_fetch_or(&thread->ruled.required, bit, __ATOMIC_RELAXED) & bit))
+			pinw_enforce_act(&v);
+	}
+}
+
+void pinw_enforce_settle(struct pinw_trial *t, struct pinw_thread *target, bool happened)
+{
+	if (!t->judged)
+		return;
+	if (t->holds)
+		pinw_policy_cancel(&pinw_enforce.state, &t->held, &t->hold);
+	t->holds = false;
+	if (!happened)
+		return;
+	if (t->violation.verdict.action != PINW_ACTION_NONE)
+		pinw_violation_record(&t->violation);
+	else
+		warn_of_pin(t);
+	if (pinw_enforce.policy->needs_require) {
+		struct pinw_thread_facts facts = pinw_enforce_facts(target, pinw_now());
+
+		pinw_enforce_require(target, &facts, PINW_ATTEMPT_PIN);
+	}
+}
+
+/* Judges a leak and acts. True: it is suppressed, or a rule spoke. */
+bool pinw_enforce_leak(enum pinw_policy_leak kind, const struct pinw_thread_facts *facts,
+                       struct pinw_violation *v)
+{
+	const struct pinw_rule *suppressed;
+
+	v->leak = (uint8_t)(1 + kind);
+	pinw_policy_judge_leak(pinw_enforce.policy, &pinw_enforce.state, kind, facts, &v->verdict,
+	                       &suppressed);
+	if (suppressed)
+		pinw_count(leaks_suppressed, 1);
+	pinw_enforce_act(v);
+	return suppressed || v->verdict.action != PINW_ACTION_NONE;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The verdict at the ends of a thread's life: its creation, its birth on a mask it was given, its end, and
+ * the image's.
+ */
+#include <string.h>
+
+#include "policy/mask.h"
+#include "preload/arch.h"
+#include "preload/clock.h"
+#include "preload/enforce_private.h"
+#include "preload/proc.h"
+
+/* CPU time that a pin may have seen and still count as idle: what it takes to go to sleep. */
+#define IDLE_SLACK_NS 1000000u
+
+/* ---- creation --------------------------------------------------------------------------------- */
+
+static struct pinw_violation about_creation(const struct pinw_create_request *r, enum pinw_attempted attempt)
+{
+	return (struct pinw_violation){
+	    .slot = r->self->slot,
+	    .mask = attempt == PINW_ATTEMPT_CREATE ? NULL : r->mask,
+	    .now_ns = pinw_now(),
+	    .thread = pinw_tls.seq,
+	    .site = r->site.id,
+	    .attempt = (uint8_t)attempt,
+	};
+}
+
+/* Carries out a verdict against a creation. False: it is denied. */
+static bool pass(struct pinw_create_trial *t, struct pinw_violation *v)
+{
+	pinw_enforce_act(v);
+	if (v->done != PINW_DONE_DENIED)
+		return true;
+	t->denied = true;
+	t->error = v->error;
+	pinw_count(threads_denied, 1);
+	return false;
+}
+
+/* Counts the thread in, unless that would pass the limit: never one too many, whoever else creates. */
+static bool count_in(struct pinw_create_trial *t, const struct pinw_create_request *r)
+{
+	struct pinw_violation v = about_creation(r, PINW_ATTEMPT_CREATE);
+	uint64_t *live = &pinw_shim.live->counters.threads_live;
+	uint64_t seen = __atomic_load_n(live, __ATOMIC_RELAXED);
+
+	do {
+		pinw_policy_judge_threads(pinw_enforce.policy, seen + 1, &v.verdict);
+		if (v.verdict.action >= PINW_ACTION_DENY && pinw_enforce.enforcing)
+			return pass(t, &v);
+	} while (
+	    !__atomic_compare_exchange_n(live, &seen, seen + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	t->live = seen + 1;
+	if (v.verdict.action == PINW_ACTION_NONE)
+		pinw_enforce_warn(PINW_CAP_MAX_THREADS, t->live, &v);
+	return pass(t, &v);
+}
+
+/* The limit on creations in a window, and its warning. */
+static bool pass_rate(struct pinw_create_trial *t, const struct pinw_create_request *r)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+	struct pinw_violation v;
+
+	if (!policy->caps[PINW_CAP_THREAD_RATE] && !policy->warns[PINW_CAP_THREAD_RATE])
+		return true;
+	v = about_creation(r, PINW_ATTEMPT_CREATE);
+	pinw_policy_judge_rate(policy, &pinw_enforce.state, v.now_ns, &v.verdict);
+	return pass(t, &v);
+}
+
+/* A pin that a ban or a limit would have reset: its rule speaks in the new thread, which is then known. */
+static void leave_to_child(struct pinw_create_trial *t, const struct pinw_verdict *verdict, uint8_t leak_kind)
+{
+	t->inherit_rule = verdict->rule->id;
+	t->inherit_leak = leak_kind;
+	t->reset = verdict->action == PINW_ACTION_RESET && pinw_enforce.enforcing;
+}
+
+/* Judges the pin that the thread would be born with, as an attempt to pin it. */
+static bool pass_birth(struct pinw_create_trial *t, const struct pinw_create_request *r)
+{
+	const struct pinw_hold none = {0};
+	bool born = r->origin == PINW_ORIGIN_BORN;
+	struct pinw_violation v = about_creation(r, born ? PINW_ATTEMPT_BORN : PINW_ATTEMPT_INHERIT);
+	struct pinw_attempt attempt = {
+	    .calls = born ? PINW_CALLS_ATTR : PINW_CALLS_INHERIT,
+	    .kind = PINW_KINDS_CPU,
+	    .mask = r->mask,
+	    .thread_name = r->self->slot->name, /* the kernel gives a new thread its creator's name */
+	    .stack = r->site.match,
+	    .second = r->pin_site && r->pin_site != r->site.id ? pinw_site_match(r->pin_site) : NULL,
+	    .creator = r->site.match,
+	    .now_ns = v.now_ns,
+	    .inside = pinw_enforce_inside(r->mask, NULL),
+	};
+
+	pinw_policy_judge_pin(pinw_enforce.policy, &pinw_enforce.state, &attempt, &v.verdict, &t->birth_hold);
+	t->birth_judged = true;
+	if (v.verdict.action == PINW_ACTION_RESET)
+		leave_to_child(t, &v.verdict, 0);
+	else if (!pass(t, &v)) {
+		pinw_policy_cancel(&pinw_enforce.state, &none, &t->birth_hold);
+		t->birth_judged = false;
+		return false;
+	}
+	return true;
+}
+
+/* A mask passed on is a leak as well, if a rule says so. */
+static void judge_inheritance(struct pinw_create_trial *t, const struct pinw_create_request *r)
+{
+	struct pinw_thread_facts facts = {
+	    .thread_name = r->self->slot->name,
+	    .creator = r->site.match,
+	    .pin = r->pin_site ? pinw_site_match(r->pin_site) : NULL,
+	    .mask = r->mask,
+	    .now_ns = pinw_now(),
+	};
+	struct pinw_verdict verdict;
+	const struct pinw_rule *suppressed;
+
+	pinw_policy_judge_leak(pinw_enforce.policy, &pinw_enforce.state, PINW_PLEAK_INHERITED, &facts,
+	                       &verdict, &suppressed);
+	if (suppressed)
+		pinw_count(leaks_suppressed, 1);
+	if (verdict.action != PINW_ACTION_NONE)
+		leave_to_child(t, &verdict, 1 + PINW_PLEAK_INHERITED);
+}
+
+static bool is_born_pinned(const struct pinw_create_request *r)
+{
+	return r->origin != PINW_ORIGIN_NONE && pinw_enforce.policy->judges_births &&
+	       pinw_mask_is_pin(r->mask, pinw_shim.baseline, pinw_shim.mask_words) &&
+	       pinw_policy_counts(pinw_enforce.policy, r->mask);
+}
+
+void pinw_enforce_create(struct pinw_create_trial *t, const struct pinw_create_request *r)
+{
+	const struct pinw_hold none = {0};
+
+	if (!count_in(t, r))
+		return;
+	bool ok = pass_rate(t, r);
+	if (ok && is_born_pinned(r)) {
+		ok = pass_birth(t, r);
+		if (ok && !t->inherit_rule && r->origin == PINW_ORIGIN_INHERITED)
+			judge_inheritance(t, r);
+		if (t->birth_judged && t->reset) {
+			pinw_policy_cancel(&pinw_enforce.state, &none, &t->birth_hold);
+			t->birth_judged = false;
+		}
+	}
+	if (!ok)
+		pinw_uncount(threads_live, 1);
+}
+
+void pinw_enforce_uncreate(const struct pinw_create_trial *t)
+{
+	const struct pinw_hold none = {0};
+
+	if (t->birth_judged)
+		pinw_policy_cancel(&pinw_enforce.state, &none, &t->birth_hold);
+}
+
+/* ---- birth, end --------------------------------------------------------------------------------- */
+
+/* The baseline mask for the calling thread, from the kernel. Returns 0 or -errno. */
+static int reset_mask(struct pinw_thread *thread)
+{
+	unsigned words = pinw_shim.mask_words;
+	long r = __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED)
+	             ? -1
+	             : pinw_sys3(SYS_sched_setaffinity, 0, words * 8u, pinw_shim.baseline);
+
+	if (r < 0)
+		return (int)r;
+	pinw_mask_copy(thread->mask, pinw_shim.baseline, words);
+	pinw_count(pins_reset, 1);
+	return 0;
+}
+
+/* Writes the verdict on an inherited mask down, in the thread that has it. */
+static void record_inheritance(struct pinw_thread *thread, uint16_t rule_id, uint8_t leak_kind,
+                               int reset_error, const uint64_t *mask, uint64_t now_ns)
+{
+	const struct pinw_rule *rule = &pinw_enforce.policy->rules[rule_id - 1];
+	struct pinw_violation v = pinw_enforce_about(thread, PINW_ATTEMPT_INHERIT, now_ns);
+
+	v.verdict = (struct pinw_verdict){.action = (enum pinw_action)rule->action, .rule = rule};
+	v.leak = leak_kind;
+	v.thread = thread->birth_by;
+	v.site = thread->birth_site;
+	v.mask = mask;
+	pinw_enforce_decide(&v);
+	if (v.done == PINW_DONE_RESET && reset_error)
+		v.done = PINW_DONE_FAILED;
+	pinw_violation_record(&v);
+}
+
+void pinw_enforce_birth(struct pinw_thread *thread, uint64_t now_ns)
+{
+	struct pinw_ruled *ruled = &thread->ruled;
+	uint64_t mask[pinw_shim.mask_words];
+	int r = 0;
+
+	if (!ruled->inherit_rule)
+		return;
+	pinw_mask_copy(mask, thread->mask, pinw_shim.mask_words);
+	if (ruled->reset)
+		r = reset_mask(thread);
+	record_inheritance(thread, ruled->inherit_rule, ruled->inherit_leak, r, mask, now_ns);
+}
+
+bool pinw_enforce_fork(struct pinw_thread *thread, uint32_t pin_site)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+	uint64_t mask[pinw_shim.mask_words];
+	struct pinw_thread_facts facts = {
+	    .thread_name = thread->slot->name,
+	    .pin = pin_site ? pinw_site_match(pin_site) : NULL,
+	    .mask = mask,
+	};
+	struct pinw_verdict verdict;
+	const struct pinw_rule *suppressed;
+
+	pinw_mask_copy(mask, thread->mask, pinw_shim.mask_words);
+	if (!pinw_mask_is_pin(mask, pinw_shim.baseline, pinw_shim.mask_words) ||
+	    !pinw_policy_counts(policy, mask))
+		return false;
+	pinw_policy_judge_leak(policy, &pinw_enforce.state, PINW_PLEAK_INHERITED, &facts, &verdict,
+	                       &suppressed);
+	if (suppressed)
+		pinw_count(leaks_suppressed, 1);
+	if (verdict.action == PINW_ACTION_NONE)
+		return false;
+	bool resets = verdict.action == PINW_ACTION_RESET && pinw_enforce.enforcing;
+	int r = resets ? reset_mask(thread) : 0;
+	record_inheritance(thread, verdict.rule->id, 1 + PINW_PLEAK_INHERITED, r, mask, 0);
+	return resets && r == 0;
+}
+
+static bool has_leaked_pin(const struct pinw_slot *slot)
+{
+	return slot->pin_depth && slot->pin_origin != PINW_ORIGIN_INHERITED;
+}
+
+bool pinw_enforce_thread_end(struct pinw_thread *thread, uint64_t now_ns)
+{
+	struct pinw_thread_facts facts = pinw_enforce_facts(thread, now_ns);
+	struct pinw_violation v = pinw_enforce_about(thread, PINW_ATTEMPT_EXIT, now_ns);
+	bool told = false;
+
+	facts.ended = true;
+	if (pinw_enforce.policy->needs_churn && facts.has_pinned) {
+		v.site = thread->slot->pin_site;
+		pinw_policy_judge_churn(pinw_enforce.policy, &pinw_enforce.state, &facts, &v.verdict);
+		pinw_enforce_act(&v);
+		v = pinw_enforce_about(thread, PINW_ATTEMPT_EXIT, now_ns);
+	}
+	pinw_enforce_require(thread, &facts, PINW_ATTEMPT_EXIT);
+	if (has_leaked_pin(thread->slot) && facts.mask)
+		told = pinw_enforce_leak(PINW_PLEAK_EXIT_WHILE_PINNED, &facts, &v);
+	return told;
+}
+
+/* The whole pin passed without CPU time, as far as one look at the end can tell. */
+static void judge_idle(struct pinw_thread *thread, const struct pinw_thread_facts *facts, uint64_t now_ns)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+	uint16_t id = policy->leaks[PINW_PLEAK_PINNED_IDLE];
+	struct pinw_violation v = pinw_enforce_about(thread, PINW_ATTEMPT_END, now_ns);
+
+	if (!id || !facts->mask || now_ns - thread->slot->pin_since_ns < policy->rules[id - 1].time_ns ||
+	    pinw_proc_cpu_ns(thread->slot->tid) - thread->ruled.pin_cpu_ns > IDLE_SLACK_NS)
+		return;
+	pinw_enforce_leak(PINW_PLEAK_PINNED_IDLE, facts, &v);
+}
+
+static bool is_past_grace(const struct pinw_slot *slot, uint64_t now_ns)
+{
+	uint16_t id = pinw_enforce.policy->leaks[PINW_PLEAK_UNJOINED];
+
+	return !id || now_ns - slot->exit_ns >= pinw_enforce.policy->rules[id - 1].time_ns;
+}
+
+bool pinw_enforce_image_end(struct pinw_thread *thread, uint64_t now_ns)
+{
+	const struct pinw_slot *slot = thread->slot;
+	struct pinw_thread_facts facts = pinw_enforce_facts(thread, now_ns);
+	struct pinw_violation v = pinw_enforce_about(thread, PINW_ATTEMPT_END, now_ns);
+
+	if (slot->state == PINW_SLOT_EXITED) {
+		v.mask = facts.mask = NULL;
+		v.site = slot->create_site;
+		return !(slot->flags & PINW_THREAD_MAIN) && is_past_grace(slot, now_ns) &&
+		       pinw_enforce_leak(PINW_PLEAK_UNJOINED, &facts, &v);
+	}
+	if (slot->state != PINW_SLOT_RUNNING)
+		return false;
+	pinw_enforce_require(thread, &facts, PINW_ATTEMPT_END);
+	judge_idle(thread, &facts, now_ns);
+	return has_leaked_pin(slot) && facts.mask && !pinw_policy_is_declared(pinw_enforce.policy, &facts) &&
+	       pinw_enforce_leak(PINW_PLEAK_PINNED_AT_END, &facts, &v);
+}
