@@ -5,6 +5,7 @@
  *
  *   cost create COUNT     create+join cycles of a thread that does nothing       mean ns of one cycle
  *   cost pin COUNT        a warm thread, 16 frames deep, asks for its CPU again  mean ns of one call
+ *   cost try COUNT        the same, whatever the answer: a policy may deny it    mean ns of one call
  *   cost flip COUNT       the same, but pins and releases by turns               mean ns of one call
  *   cost first COUNT      COUNT fresh threads, each pins itself once, 16 deep    median ns of the call
  *   cost getppid COUNT    a call that is not interposed                          mean ns of one call
@@ -81,6 +82,18 @@ static double pin_again(long count)
 	double start = now_ns();
 	for (long i = 0; i < count; i++)
 		set_mask(&here);
+	return (now_ns() - start) / (double)count;
+}
+
+static double try_to_pin(long count)
+{
+	cpu_set_t here = target_one_cpu(sched_getcpu());
+
+	for (long i = 0; i < WARM_UP; i++)
+		sched_setaffinity(0, sizeof(here), &here);
+	double start = now_ns();
+	for (long i = 0; i < count; i++)
+		sched_setaffinity(0, sizeof(here), &here);
 	return (now_ns() - start) / (double)count;
 }
 
@@ -218,6 +231,8 @@ static double run(const char *what, long count)
 		return mean_of(create_join, count);
 	if (strcmp(what, "pin") == 0)
 		return in_thread(pin_again, count);
+	if (strcmp(what, "try") == 0)
+		return in_thread(try_to_pin, count);
 	if (strcmp(what, "flip") == 0)
 		return in_thread(pin_and_release, count);
 	if (strcmp(what, "first") == 0)
@@ -239,7 +254,7 @@ int main(int argc, char **argv)
 	double result = argc == 3 && count > 0 ? run(argv[1], count) : -1;
 
 	if (result < 0) {
-		fprintf(stderr, "usage: %s create|pin|flip|first|getppid|syscall|prctl|rss COUNT\n", argv[0]);
+		fprintf(stderr, "usage: %s create|pin|try|flip|first|getppid|syscall|prctl|rss COUNT\n", argv[0]);
 		return 2;
 	}
 	printf("%.1f\n", result);
