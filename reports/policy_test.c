@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pinwarden policy test: recorded runs put before a policy, and what it would have said.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "reports/policy_cmds.h"
+#include "reports/policy_file.h"
+#include "reports/rehearse.h"
+#include "reports/say.h"
+#include "reports/text_private.h"
+
+static const char help_text[] =
+    "Usage: pinwarden policy test TRACE... -p POLICY\n"
+    "\n"
+    "Replays recorded runs against a policy: what it would have logged, denied, reset\n"
+    "or crashed, by rule, with stacks; which rules never matched, and which\n"
+    "suppressions nothing needed. A TRACE may be a directory: every *.pwt in it is\n"
+    "read. CPUs, baseline and day are those of the trace, not of this machine.\n"
+    "\n"
+    "  -p, --policy=FILE  the policy; its mode does not matter\n"
+    "      --top=N        stacks of each rule, 0 for all (default 20)\n"
+    "  -h, --help         this text\n"
+    "\n"
+    "Exit status: 0 nothing would have fired; 1 something would; 2 wrong usage, or the\n"
+    "policy is not valid; 3 a trace was unreadable.\n";
+
+struct options {
+	const char *policy;
+	size_t top;
+};
+
+/* One policy and the past it is held against. */
+struct trial {
+	struct options options;
+	struct pinw_policy_file file;
+	struct pinw_policy_parsed parsed; /* for the host of the last process */
+	struct pinw_policy_host host;
+	bool has_parsed;
+	struct pinw_model *model;
+	struct pinw_stacks *stacks;
+	struct pinw_rehearsal rehearsal;
+};
+
+/* ---- judging -------------------------------------------------------------------------- */
+
+static bool same_host(const struct pinw_policy_host *a, const struct pinw_policy_host *b)
+{
+	return a->mask_words == b->mask_words && a->today == b->today &&
+	       memcmp(a->baseline, b->baseline, a->mask_words * sizeof(*a->baseline)) == 0;
+}
+
+/* The policy as it is on that process's machine and day. Says what is wrong. */
+static int parse_for(struct trial *t, const struct pinw_process *p)
+{
+	struct pinw_policy_host host;
+	struct pinw_policy_error wrong = {0};
+
+	pinw_rehearsal_host(p, &host);
+	if (t->has_parsed && same_host(&t->host, &host))
+		return 0;
+	pinw_policy_parsed_done(&t->parsed);
+	t->has_parsed = false;
+	int error = pinw_policy_file_parse(&t->file, &host, &t->parsed, &wrong);
+	if (error == -EINVAL) {
+		pinw_policy_file_complain(t->file.path, &wrong);
+		pinw_say("policy test: that is so on the machine of %s", p->path);
+	}
+	t->host = host;
+	t->has_parsed = error == 0;
+	return error;
+}
+
+static int rehearse_all(struct trial *t)
+{
+	bool begun = false;
+
+	for (size_t i = 0; i < t->model->process_count; i++) {
+		const struct pinw_process *p = t->model->processes[i];
+		if (p->error)
+			continue;
+		int error = parse_for(t, p);
+		if (error == 0 && !begun)
+			error = pinw_rehearsal_init(&t->rehearsal, t->parsed.policy->rule_count);
+		begun = true;
+		if (error == 0)
+			error = pinw_rehearse(&t->rehearsal, t->parsed.policy, p, t->stacks);
+		if (error < 0)
+			return error;
+	}
+	return 0;
+}
+
+/* ---- words ------------------------------------------------------------------------------ */
+
+static void put_foreign(struct pinw_text *t, const char *text)
+{
+	pinw_term_put_foreign(&t->term, text, strlen(text));
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+static const char *would_be(const struct pinw_rule *rule)
+{
+	static char words[64];
+	const char *name = strerrorname_np(rule->error);
+
+	switch (rule->action) {
+	case PINW_ACTION_DENY:
+		snprintf(words, sizeof(words), "would be denied with %s", name ? name : "an error");
+		return words;
+	case PINW_ACTION_RESET:
+		return "would be reset to the baseline";
+	case PINW_ACTION_CRASH:
+		return "would crash the program";
+	default:
+		return "would be logged";
+	}
+}
+
+static const char *attempt_words(unsigned attempt)
+{
+	static const char *const words[] = {
+	    [PINW_ATTEMPT_CREATE] = "creating a thread",
+	    [PINW_ATTEMPT_PIN] = "pinning",
+	    [PINW_ATTEMPT_BORN] = "creating a thread with a mask",
+	    [PINW_ATTEMPT_INHERIT] = "a mask inherited at creation",
+	    [PINW_ATTEMPT_EXIT] = "end of a thread",
+	    [PINW_ATTEMPT_END] = "end of the process",
+	    [PINW_ATTEMPT_RUN] = "time passed",
+	};
+
+	return attempt < sizeof(words) / sizeof(words[0]) && words[attempt] ? words[attempt] : "?";
+}
+
+/* What the finding's stack is of. */
+static const char *stack_title(const struct pinw_finding *f, const struct pinw_rule *rule)
+{
+	bool by_creation = rule->section == PINW_SECTION_REQUIRE || f->leak == 1 + PINW_PLEAK_UNJOINED ||
+	                   f->leak == 1 + PINW_PLEAK_GROWTH;
+
+	if (by_creation || f->attempt == PINW_ATTEMPT_CREATE || f->attempt == PINW_ATTEMPT_BORN ||
+	    f->attempt == PINW_ATTEMPT_INHERIT)
+		return "created at";
+	return "pinned at";
+}
+
+/* ---- findings ------------------------------------------------------------------------------ */
+
+static void put_finding_threads(struct pinw_text *t, const struct pinw_finding *f)
+{
+	pinw_term_put(&t->term, f->threads[1] ? "; threads " : "; thread ");
+	for (size_t i = 0; i < PINW_FINDING_THREADS && f->threads[i]; i++) {
+		pinw_term_put(&t->term, "%s%" PRIu32 " ", i ? ", " : "", f->threads[i]);
+		pinw_term_put_foreign(&t->term, f->names[i], strnlen(f->names[i], PINW_NAME_BYTES));
+	}
+	if (f->count > PINW_FINDING_THREADS && f->threads[PINW_FINDING_THREADS - 1])
+		pinw_term_put(&t->term, ", ...");
+}
+
+static void print_finding(struct pinw_text *t, const struct trial *trial, const struct pinw_finding *f,
+                          const struct pinw_rule *rule)
+{
+	size_t len;
+
+	pinw_term_put(&t->term, "  %s x %s", pinw_text_count(f->count), attempt_words(f->attempt));
+	if (trial->rehearsal.processes > 1) {
+		const char *program = pinw_text_program(f->process, &len);
+		pinw_term_put(&t->term, " in %" PRIu32 " ", f->process->header.self.pid);
+		pinw_term_put_foreign(&t->term, program, len);
+	}
+	if (f->value)
+		pinw_term_put(&t->term, "; %s%s counted, limit %s", f->count > 1 ? "up to " : "",
+		              pinw_text_count(f->value), pinw_text_count(f->limit));
+	if (f->threads[0])
+		put_finding_threads(t, f);
+	pinw_term_put(&t->term, "; %s %s", f->count > 1 ? "from" : "at", pinw_text_duration(f->first_ns));
+	pinw_term_end(&t->term, 6, PINW_STYLE_PLAIN);
+	pinw_table_done(&t->shown);
+	pinw_table_init(&t->shown, 1);
+	pinw_text_stack(t, f->process, stack_title(f, rule), f->site);
+}
+
+static int by_count(const void *x, const void *y)
+{
+	const struct pinw_finding *a = *(const struct pinw_finding *const *)x;
+	const struct pinw_finding *b = *(const struct pinw_finding *const *)y;
+
+	if (a->count != b->count)
+		return a->count > b->count ? -1 : 1;
+	return (a->first_ns > b->first_ns) - (a->first_ns < b->first_ns);
+}
+
+static void print_rule(struct pinw_text *t, const struct trial *trial, const struct pinw_rule *rule)
+{
+	const struct pinw_table *all = &trial->rehearsal.findings;
+	const struct pinw_finding **mine = calloc(all->count + 1, sizeof(*mine));
+	size_t count = 0;
+
+	if (!mine) {
+		t->term.out_of_memory = true;
+		return;
+	}
+	for (size_t i = 0; i < all->count; i++) {
+		const struct pinw_finding *f = pinw_table_at(all, i);
+		if (f->rule == rule->id)
+			mine[count++] = f;
+	}
+	qsort(mine, count, sizeof(const struct pinw_finding *), by_count);
+	pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
+	put_foreign(t, rule->label);
+	pinw_term_put(&t->term, " (");
+	put_foreign(t, base_name(trial->file.path));
+	pinw_term_put(&t->term, ":%" PRIu32 "): %s %s", rule->line,
+	              pinw_text_count(trial->rehearsal.tally[rule->id - 1].violations), would_be(rule));
+	pinw_term_end(&t->term, 2, PINW_STYLE_BAD);
+	size_t rows = pinw_text_rows(t, count);
+	for (size_t i = 0; i < rows; i++)
+		print_finding(t, trial, mine[i], rule);
+	pinw_text_cut(t, rows, count, "stacks of this rule");
+	free(mine);
+}
+
+/* Strongest action first, else as in the file. */
+static void print_rules(struct pinw_text *t, const struct trial *trial)
+{
+	const struct pinw_policy *policy = trial->parsed.policy;
+
+	for (unsigned action = PINW_ACTION_CRASH; action >= PINW_ACTION_LOG; action--)
+		for (uint32_t i = 0; i < policy->rule_count; i++)
+			if (policy->rules[i].action == action && trial->rehearsal.tally[i].violations)
+				print_rule(t, trial, &policy->rules[i]);
+}
+
+/* ---- what was not seen, and what never happened ----------------------------------------------- */
+
+static void print_note(struct pinw_text *t, const char *text)
+{
+	pinw_term_line(&t->term, 4, PINW_STYLE_PLAIN, "  - %s", text);
+}
+
+static bool is_about_go(const struct pinw_rule *rule)
+{
+	return rule->kinds == PINW_KINDS_GO || rule->calls == PINW_CALLS_GOLOCK ||
+	       (rule->section == PINW_SECTION_LEAK && rule->leak == PINW_PLEAK_UNBALANCED);
+}
+
+static void print_limits(struct pinw_text *t, const struct trial *trial)
+{
+	const struct pinw_rehearsal *r = &trial->rehearsal;
+	const struct pinw_policy *policy = trial->parsed.policy;
+	bool go = false, crash = false;
+
+	for (uint32_t i = 0; i < policy->rule_count; i++) {
+		go = go || is_about_go(&policy->rules[i]);
+		crash = crash || (policy->rules[i].action == PINW_ACTION_CRASH && r->tally[i].violations);
+	}
+	if (!go && !crash && !r->denied && !r->dropped && !policy->leaks[PINW_PLEAK_PINNED_IDLE])
+		return;
+	pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
+	pinw_term_line(&t->term, 2, PINW_STYLE_HEADING, "What this test cannot tell");
+	if (policy->leaks[PINW_PLEAK_PINNED_IDLE])
+		print_note(
+		    t, "leak:pinned_idle is not observable: a trace does not hold the CPU time of threads.");
+	if (go)
+		print_note(t, "Rules on Go locks are not observable: there are none in these traces.");
+	if (crash)
+		print_note(
+		    t, "With a crash the program would have ended at the first one; what came after it would "
+		       "not have happened.");
+	if (r->denied)
+		pinw_term_line(
+		    &t->term, 4, PINW_STYLE_PLAIN,
+		    "  - An enforcing policy was in force when this was recorded: %s it stopped or changed "
+		    "did not happen as attempted and cannot be judged again.",
+		    pinw_text_counted(r->denied, "call that", "calls that"));
+	if (r->dropped)
+		pinw_term_line(&t->term, 4, PINW_STYLE_PLAIN,
+		               "  - %s dropped when this was recorded: there may be more violations.",
+		               pinw_text_counted(r->dropped, "event was", "events were"));
+}
+
+static bool is_idle(const struct trial *trial, uint32_t i, bool suppressions)
+{
+	uint8_t section = trial->parsed.policy->rules[i].section;
+	bool asked = suppressions ? section == PINW_SECTION_SUPPRESS
+	                          : section == PINW_SECTION_BAN || section == PINW_SECTION_ALLOW ||
+	                                section == PINW_SECTION_REQUIRE;
+
+	return asked && !trial->rehearsal.tally[i].matched && !trial->rehearsal.tally[i].violations;
+}
+
+static void print_idle(struct pinw_text *t, const struct trial *trial, const char *title, bool suppressions)
+{
+	const struct pinw_policy *policy = trial->parsed.policy;
+	bool any = false;
+
+	for (uint32_t i = 0; i < policy->rule_count; i++) {
+		if (!is_idle(trial, i, suppressions))
+			continue;
+		if (!any)
+			pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
+		pinw_term_put(&t->term, any ? ", " : "%s: ", title);
+		any = true;
+		put_foreign(t, policy->rules[i].label);
+		pinw_term_put(&t->term, " (line %" PRIu32 ")", policy->rules[i].line);
+	}
+	if (any)
+		pinw_term_end(&t->term, 2, PINW_STYLE_PLAIN);
+}
+
+/* ---- the document -------------------------------------------------------------------------------- */
+
+static uint64_t violations(const struct trial *trial, unsigned *ret_rules)
+{
+	uint64_t sum = 0;
+
+	*ret_rules = 0;
+	for (unsigned i = 0; i < trial->rehearsal.rule_count; i++) {
+		sum += trial->rehearsal.tally[i].violations;
+		*ret_rules += trial->rehearsal.tally[i].violations > 0;
+	}
+	return sum;
+}
+
+static void print_verdict(struct pinw_text *t, const struct trial *trial)
+{
+	const struct pinw_rehearsal *r = &trial->rehearsal;
+	unsigned rules;
+	uint64_t count = violations(trial, &rules);
+
+	put_foreign(t, base_name(trial->file.path));
+	if (count)
+		pinw_term_put(&t->term, ": %s by %s", pinw_text_counted(count, "violation", "violations"),
+		              pinw_text_counted(rules, "rule", "rules"));
+	else
+		pinw_term_put(&t->term, ": nothing would have fired");
+	pinw_term_end(&t->term, 2, count ? PINW_STYLE_BAD : PINW_STYLE_GOOD);
+	pinw_term_put(&t->term, "  judged: %s, %s, %s in %s",
+	              pinw_text_counted(r->creations, "creation", "creations"),
+	              pinw_text_counted(r->pins, "pin", "pins"),
+	              pinw_text_counted(r->ends, "thread's end", "threads' ends"),
+	              pinw_text_counted(r->processes, "process", "processes"));
+	if (r->suppressed)
+		pinw_term_put(&t->term, "; %s",
+		              pinw_text_counted(r->suppressed, "leak suppressed", "leaks suppressed"));
+	pinw_term_end(&t->term, 4, PINW_STYLE_PLAIN);
+}
+
+static int print_trial(const struct trial *trial)
+{
+	struct pinw_text t = {.stacks = trial->stacks,
+	                      .model = trial->model,
+	                      .top = trial->options.top ? trial->options.top : SIZE_MAX};
+
+	pinw_term_init(&t.term, stdout, false);
+	pinw_table_init(&t.shown, 1);
+	print_verdict(&t, trial);
+	print_rules(&t, trial);
+	print_idle(&t, trial, "Rules that never matched", false);
+	print_idle(&t, trial, "Suppressions that nothing needed", true);
+	print_limits(&t, trial);
+	pinw_table_done(&t.shown);
+	return pinw_term_done(&t.term);
+}
+
+/* ---- the command ----------------------------------------------------------------------------------- */
+
+/* Returns 0, or -errno after saying why; `ret_unreadable` when some trace was. */
+static int read_traces(struct trial *t, int count, char **paths, bool *ret_unreadable)
+{
+	int error = pinw_model_new(&t->model);
+
+	for (int i = 0; error == 0 && i < count; i++) {
+		struct stat st;
+		bool folder = stat(paths[i], &st) == 0 && S_ISDIR(st.st_mode);
+		int added = folder ? pinw_model_add_directory(t->model, paths[i])
+		                   : pinw_model_add(t->model, paths[i]);
+		if (added == -ENOMEM)
+			error = added;
+		else if (folder && added <= 0) {
+			pinw_say("policy test: %s: %s", paths[i],
+			         added < 0 ? strerror(-added) : "no *.pwt in this directory");
+			*ret_unreadable = true;
+		}
+	}
+	if (error == 0)
+		error = pinw_model_finish(t->model);
+	for (size_t i = 0; error == 0 && i < t->model->process_count; i++)
+		if (t->model->processes[i]->error)
+			pinw_say("policy test: %s: %s", t->model->processes[i]->path,
+			         pinw_reader_strerror(t->model->processes[i]->error));
+	*ret_unreadable = *ret_unreadable || (error == 0 && t->model->damaged);
+	return error;
+}
+
+static int judge_and_print(struct trial *t)
+{
+	unsigned rules;
+	int error = rehearse_all(t);
+
+	if (error == -EINVAL && !t->has_parsed)
+		return PINW_POLICY_BAD; /* said */
+	if (error == 0 && t->rehearsal.processes)
+		error = print_trial(t);
+	if (error < 0) {
+		pinw_say("policy test: %s", strerror(-error));
+		return PINW_POLICY_UNREADABLE;
+	}
+	return violations(t, &rules) ? PINW_POLICY_FINDINGS : PINW_POLICY_CLEAN;
+}
+
+static int try_policy(struct trial *t, int count, char **paths)
+{
+	struct pinw_policy_error wrong = {0};
+	bool unreadable = false;
+	int error = pinw_policy_file_read(&t->file, t->options.policy, &wrong);
+
+	if (error == -EINVAL) {
+		pinw_policy_file_complain(t->options.policy, &wrong);
+		return PINW_POLICY_BAD;
+	}
+	if (error == 0)
+		error = pinw_stacks_open(&t->stacks);
+	if (error == 0)
+		error = read_traces(t, count, paths, &unreadable);
+	if (error < 0) {
+		pinw_say("policy test: %s", strerror(-error));
+		return PINW_POLICY_UNREADABLE;
+	}
+	int status = judge_and_print(t);
+	return unreadable && status != PINW_POLICY_BAD ? PINW_POLICY_UNREADABLE : status;
+}
+
+static int parse_top(struct options *o, const char *value)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long n = strtoul(value, &end, 10);
+	if (errno || *end || value[0] < '0' || value[0] > '9') {
+		pinw_say("policy test: --top=%s: expected a number, 0 for all", value);
+		return -EINVAL;
+	}
+	o->top = n;
+	return 0;
+}
+
+int pinw_policy_test(int argc, char **argv)
+{
+	enum { OPTION_TOP = UCHAR_MAX + 1 };
+	static const struct option options[] = {{"policy", required_argument, NULL, 'p'},
+	                                        {"top", required_argument, NULL, OPTION_TOP},
+	                                        {"help", no_argument, NULL, 'h'},
+	                                        {NULL, 0, NULL, 0}};
+	struct trial t = {.options = {.top = 20}};
+	int option;
+
+	optind = 0;
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":p:h", options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(help_text, stdout);
+			return fflush(stdout) == 0 ? PINW_POLICY_CLEAN : PINW_POLICY_BAD;
+		}
+		if (option == 'p')
+			t.options.policy = optarg;
+		else if (option != OPTION_TOP)
+			return pinw_policy_usage("test", option, argv, "-p, --top and -h");
+		else if (parse_top(&t.options, optarg) < 0)
+			return PINW_POLICY_BAD;
+	}
+	if (!t.options.policy || optind == argc) {
+		pinw_say("policy test: name a trace, and a policy with -p");
+		return PINW_POLICY_BAD;
+	}
+	int status = try_policy(&t, argc - optind, argv + optind);
+	pinw_rehearsal_done(&t.rehearsal);
+	pinw_policy_parsed_done(&t.parsed);
+	pinw_policy_file_done(&t.file);
+	pinw_stacks_free(t.stacks);
+	pinw_model_free(t.model);
+	return status;
+}
