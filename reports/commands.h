@@ -14,6 +14,7 @@
 
 int pinw_cmd_run(int argc, char **argv);
 int pinw_cmd_report(int argc, char **argv);
+int pinw_cmd_policy(int argc, char **argv);
 
 /* The help of `pinwarden run`. */
 void pinw_cmd_run_help(FILE *out);
