@@ -24,6 +24,7 @@ POLICY_SRC := \
   policy/check.c \
   policy/detect.c \
   policy/draft.c \
+  policy/explain.c \
   policy/frames.c \
   policy/glob.c \
   policy/hold.c \
