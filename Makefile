@@ -179,7 +179,7 @@ EXAMPLES_SRC := \
   examples/single_owner.c
 EXAMPLES = $(patsubst examples/%.c,$(B)/examples/%,$(EXAMPLES_SRC))
 
-REPORTS_LIBS := -ldw -lelf -liberty -l:libinih.a -lunwind-ptrace -lunwind-x86_64
+REPORTS_LIBS := -ldw -lelf -liberty -l:libinih.a
 TARGETS_C := $(wildcard tests/targets/*.c)
 TARGETS_CXX := $(wildcard tests/targets/*.cpp)
 

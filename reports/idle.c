@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "reports/idle.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +57,7 @@ struct snapshot {
 
 /* What the unwinding process leaves behind. */
 struct walk {
-	bool done, truncated;
+	bool done, truncated, no_library;
 	unsigned count;
 	uint64_t pc[PINW_IDLE_FRAMES];
 };
@@ -282,14 +283,52 @@ struct unwinding {
 	const struct mapping *of;
 };
 
+#define SYMBOL_TEXT(name) #name
+#define SYMBOL(name) SYMBOL_TEXT(name)
+
+/* libunwind, opened in the unwinding process alone: where it is loaded its _Unwind_* functions stand in for the
+ * compiler's, so nothing else is to meet it. */
+static struct {
+	unw_addr_space_t (*create_addr_space)(unw_accessors_t *, int);
+	int (*init_remote)(unw_cursor_t *, unw_addr_space_t, void *);
+	int (*get_reg)(unw_cursor_t *, int, unw_word_t *);
+	int (*step)(unw_cursor_t *);
+	void *(*upt_create)(pid_t);
+	int (*find_proc_info)(unw_addr_space_t, unw_word_t, unw_proc_info_t *, int, void *);
+	void (*put_unwind_info)(unw_addr_space_t, unw_proc_info_t *, void *);
+} lib;
+
+static bool take_symbol(void *handle, const char *name, void *to)
+{
+	void *symbol = handle ? dlsym(handle, name) : NULL;
+
+	memcpy(to, &symbol, sizeof(symbol));
+	return symbol != NULL;
+}
+
+/* The second library names the first one nowhere, hence RTLD_GLOBAL. */
+static bool open_library(void)
+{
+	void *unw = dlopen("libunwind-x86_64.so.8", RTLD_NOW | RTLD_GLOBAL);
+	void *upt = unw ? dlopen("libunwind-ptrace.so.0", RTLD_NOW) : NULL;
+
+	return take_symbol(unw, SYMBOL(unw_create_addr_space), &lib.create_addr_space) &&
+	       take_symbol(unw, SYMBOL(unw_init_remote), &lib.init_remote) &&
+	       take_symbol(unw, SYMBOL(unw_get_reg), &lib.get_reg) &&
+	       take_symbol(unw, SYMBOL(unw_step), &lib.step) &&
+	       take_symbol(upt, "_UPT_create", &lib.upt_create) &&
+	       take_symbol(upt, "_UPT_find_proc_info", &lib.find_proc_info) &&
+	       take_symbol(upt, "_UPT_put_unwind_info", &lib.put_unwind_info);
+}
+
 static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi, int need, void *arg)
 {
-	return _UPT_find_proc_info(as, ip, pi, need, ((struct unwinding *)arg)->upt);
+	return lib.find_proc_info(as, ip, pi, need, ((struct unwinding *)arg)->upt);
 }
 
 static void put_unwind_info(unw_addr_space_t as, unw_proc_info_t *pi, void *arg)
 {
-	_UPT_put_unwind_info(as, pi, ((struct unwinding *)arg)->upt);
+	lib.put_unwind_info(as, pi, ((struct unwinding *)arg)->upt);
 }
 
 static int no_list(unw_addr_space_t as, unw_word_t *address, void *arg)
@@ -367,17 +406,17 @@ static void unwind(struct snapshot *s, struct walk *walk)
 	                             .access_fpreg = access_fpreg,
 	                             .resume = no_resume,
 	                             .get_proc_name = no_name};
-	struct unwinding u = {.s = s, .upt = _UPT_create(s->tid), .fd = -1};
-	unw_addr_space_t as = unw_create_addr_space(&accessors, 0);
+	struct unwinding u = {.s = s, .upt = lib.upt_create(s->tid), .fd = -1};
+	unw_addr_space_t as = lib.create_addr_space(&accessors, 0);
 	unw_cursor_t cursor;
-	int r = u.upt && as ? unw_init_remote(&cursor, as, &u) : -UNW_ENOMEM;
+	int r = u.upt && as ? lib.init_remote(&cursor, as, &u) : -UNW_ENOMEM;
 
 	while (r >= 0 && walk->count < PINW_IDLE_FRAMES) {
 		unw_word_t pc;
-		if (unw_get_reg(&cursor, UNW_REG_IP, &pc) < 0 || !pc)
+		if (lib.get_reg(&cursor, UNW_REG_IP, &pc) < 0 || !pc)
 			break;
 		walk->pc[walk->count++] = pc;
-		r = unw_step(&cursor);
+		r = lib.step(&cursor);
 		if (r == 0)
 			break;
 	}
@@ -397,7 +436,9 @@ static int unwind_apart(struct snapshot *s, struct walk *walk)
 		struct rlimit none = {0, 0};
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		setrlimit(RLIMIT_CORE, &none);
-		unwind(s, walk);
+		walk->no_library = !open_library();
+		if (!walk->no_library)
+			unwind(s, walk);
 		_exit(0);
 	}
 	while (waitpid(child, NULL, WNOHANG) == 0) {
@@ -405,6 +446,8 @@ static int unwind_apart(struct snapshot *s, struct walk *walk)
 			kill(child, SIGKILL);
 		pause_ns(200000);
 	}
+	if (walk->no_library)
+		return -ELIBACC;
 	return walk->count ? 0 : -ENODATA;
 }
 
@@ -525,6 +568,9 @@ const char *pinw_idle_strerror(int error)
 		return "the thread ran meanwhile";
 	case -EXDEV:
 		return "the process is in another pid namespace";
+	case -ELIBACC:
+		return "libunwind-x86_64.so.8 and libunwind-ptrace.so.0 could not be opened (Debian package "
+		       "libunwind8)";
 	case -ENODATA:
 		return "it could not be unwound";
 	default:
