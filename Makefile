@@ -137,6 +137,7 @@ UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(PRELOAD_
 
 TEST_SRC := \
   tests/rig.c \
+  tests/test_arena.c \
   tests/test_elfsym.c \
   tests/test_image.c \
   tests/test_launch.c \
@@ -153,6 +154,7 @@ TEST_SRC := \
   tests/test_report.c \
   tests/test_run.c \
   tests/test_site.c \
+  tests/test_stackrules.c \
   tests/test_symbols.c \
   tests/test_target.c \
   tests/test_trace.c \
