@@ -43,10 +43,6 @@ static void explain_rule(struct pinw_term *t, const struct pinw_policy *p, const
 		return;
 	}
 	size_t len = pinw_policy_explain(p, rule, words, WORDS_BYTES);
-	pinw_term_put_foreign(t, rule->label, strlen(rule->label));
-	pinw_term_put(t, " (line %u)", rule->line);
-	pinw_term_end(t, 2, PINW_STYLE_HEADING);
-	pinw_term_pad(t, 2);
 	pinw_term_put_foreign(t, words, len);
 	pinw_term_end(t, 2, PINW_STYLE_PLAIN);
 	free(words);
