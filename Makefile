@@ -77,10 +77,12 @@ PRELOAD_ASM := \
   preload/arch_x86_64.S
 
 REPORTS_SRC := \
+  reports/alerts.c \
   reports/borrow.c \
   reports/breaches.c \
   reports/census.c \
   reports/child_env.c \
+  reports/cmd_policy.c \
   reports/cmd_report.c \
   reports/cmd_run.c \
   reports/demangle.c \
@@ -94,17 +96,25 @@ REPORTS_SRC := \
   reports/main.c \
   reports/model.c \
   reports/notes.c \
+  reports/past.c \
   reports/pattern.c \
+  reports/policy_explain.c \
+  reports/policy_file.c \
+  reports/policy_lint.c \
+  reports/policy_test.c \
   reports/procfs.c \
   reports/ranges.c \
   reports/reader.c \
   reports/reader_decode.c \
   reports/reader_walk.c \
+  reports/rehearse.c \
+  reports/rehearse_judge.c \
   reports/replay.c \
   reports/replay_rows.c \
   reports/report_json.c \
   reports/report_json_policy.c \
   reports/report_text.c \
+  reports/rulestacks.c \
   reports/say.c \
   reports/session.c \
   reports/settle.c \

@@ -18,6 +18,7 @@ static const struct command {
     {"run", "[OPTION...] -- PROGRAM [ARGUMENT...]", "run a program and record its threads and pins",
      pinw_cmd_run},
     {"report", "TRACE...", "show what was recorded", pinw_cmd_report},
+    {"policy", "lint|explain|test|alerts ...", "check, read and try out policies", pinw_cmd_policy},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -104,8 +105,8 @@ static int unknown_command(const char *word)
 
 static int cmd_help(const char *topic)
 {
-	static char report[] = "report", option[] = "--help";
-	char *argv[] = {report, option, NULL};
+	static char report[] = "report", policy[] = "policy", option[] = "--help";
+	char *argv[] = {report, option, NULL}, *policy_argv[] = {policy, option, NULL};
 
 	if (!topic || strcmp(topic, "help") == 0)
 		help(stdout);
@@ -113,6 +114,8 @@ static int cmd_help(const char *topic)
 		pinw_cmd_run_help(stdout);
 	else if (strcmp(topic, "report") == 0)
 		return pinw_cmd_report(2, argv);
+	else if (strcmp(topic, "policy") == 0)
+		return pinw_cmd_policy(2, policy_argv);
 	else
 		return unknown_command(topic);
 	return 0;
