@@ -66,19 +66,19 @@ static void collect(struct pinw_thread *thread, void *unused)
 	group->count++;
 }
 
-static void put_group(struct pinw_text *text, const struct group *group, uint64_t now_ns)
+static void put_group(struct pinw_logtext *text, const struct group *group, uint64_t now_ns)
 {
-	pinw_text_number(text, group->count);
-	pinw_text_put(text, group->count == 1 ? " thread: " : " threads: ");
+	pinw_logtext_number(text, group->count);
+	pinw_logtext_put(text, group->count == 1 ? " thread: " : " threads: ");
 	for (uint32_t i = 0; i < group->count && i < NAMED; i++) {
-		pinw_text_put(text, i ? ", #" : "#");
-		pinw_text_number(text, group->threads[i]);
+		pinw_logtext_put(text, i ? ", #" : "#");
+		pinw_logtext_number(text, group->threads[i]);
 	}
-	pinw_text_put(text, group->count > NAMED ? ", ...: \"" : " \"");
-	pinw_text_escaped(text, group->first->name, sizeof(group->first->name));
-	pinw_text_put(text, group->first->pin_depth ? "\", pinned\n" : "\", not pinned\n");
-	pinw_text_pin(text, group->first, now_ns);
-	pinw_text_put(text, "\n");
+	pinw_logtext_put(text, group->count > NAMED ? ", ...: \"" : " \"");
+	pinw_logtext_escaped(text, group->first->name, sizeof(group->first->name));
+	pinw_logtext_put(text, group->first->pin_depth ? "\", pinned\n" : "\", not pinned\n");
+	pinw_logtext_pin(text, group->first, now_ns);
+	pinw_logtext_put(text, "\n");
 }
 
 static void report(const struct pinw_violation *v)
@@ -87,15 +87,15 @@ static void report(const struct pinw_violation *v)
 
 	pinw_log_report_begin(&block);
 	memset(&dump, 0, sizeof(dump));
-	pinw_text_put(block.text, "pinwarden: fatal: ");
+	pinw_logtext_put(block.text, "pinwarden: fatal: ");
 	pinw_violation_describe(block.text, v);
-	pinw_text_stack(block.text, "called at", v->site);
-	pinw_text_put(block.text, "\n");
+	pinw_logtext_stack(block.text, "called at", v->site);
+	pinw_logtext_put(block.text, "\n");
 	pinw_log_report_flush(&block);
 	pinw_registry_each(collect, NULL);
-	pinw_text_put(block.text, "pinwarden: all ");
-	pinw_text_number(block.text, dump.alive);
-	pinw_text_put(block.text, " threads alive, by their stacks:\n");
+	pinw_logtext_put(block.text, "pinwarden: all ");
+	pinw_logtext_number(block.text, dump.alive);
+	pinw_logtext_put(block.text, " threads alive, by their stacks:\n");
 	for (uint32_t i = 0; i < GROUPS_MAX; i++) {
 		if (!dump.table[i].count)
 			continue;
@@ -103,11 +103,11 @@ static void report(const struct pinw_violation *v)
 		pinw_log_report_flush(&block);
 	}
 	if (dump.others) {
-		pinw_text_put(block.text, "and ");
-		pinw_text_number(block.text, dump.others);
-		pinw_text_put(block.text, " threads with yet other stacks: see the trace\n");
+		pinw_logtext_put(block.text, "and ");
+		pinw_logtext_number(block.text, dump.others);
+		pinw_logtext_put(block.text, " threads with yet other stacks: see the trace\n");
 	}
-	pinw_text_put(block.text, "pinwarden: aborted\n");
+	pinw_logtext_put(block.text, "pinwarden: aborted\n");
 	pinw_log_report_flush(&block);
 }
 

@@ -22,7 +22,7 @@ static struct {
 	struct pinw_lock lock;
 	uint32_t counts[COUNTERS]; /* blocks by hash of their key, atomic */
 	bool failed; /* the log could not be written: noted once */
-	struct pinw_text text;
+	struct pinw_logtext text;
 } leak_log = {.text = {.bytes = block_bytes, .size = sizeof(block_bytes)}};
 
 /* ---- writing ----------------------------------------------------------------------------- */
@@ -32,7 +32,7 @@ static bool is_stderr(void)
 	return strcmp(pinw_config.log, "stderr") == 0;
 }
 
-static long write_file(const struct pinw_text *text)
+static long write_file(const struct pinw_logtext *text)
 {
 	long fd =
 	    pinw_sys3(SYS_open, pinw_config.log,
@@ -90,14 +90,14 @@ bool pinw_log_begin(struct pinw_log_block *block, uint32_t key)
 
 void pinw_log_end(struct pinw_log_block *block)
 {
-	struct pinw_text *text = block->text;
+	struct pinw_logtext *text = block->text;
 
 	if (block->count > 1) {
-		pinw_text_put(text, "  number ");
-		pinw_text_number(text, block->count);
-		pinw_text_put(text, " from this site, ");
-		pinw_text_number(text, hidden_before(block->count));
-		pinw_text_put(text, " not shown\n");
+		pinw_logtext_put(text, "  number ");
+		pinw_logtext_number(text, block->count);
+		pinw_logtext_put(text, " from this site, ");
+		pinw_logtext_number(text, hidden_before(block->count));
+		pinw_logtext_put(text, " not shown\n");
 	}
 	text->bytes[text->len - 1] = '\n'; /* also of a block that was cut */
 	long r = 0;
@@ -120,7 +120,7 @@ void pinw_log_report_begin(struct pinw_log_block *block)
 
 void pinw_log_report_flush(struct pinw_log_block *block)
 {
-	struct pinw_text *text = block->text;
+	struct pinw_logtext *text = block->text;
 
 	if (!text->len)
 		return;
@@ -141,13 +141,13 @@ void pinw_log_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_
 	if (!pinw_config.log_leaks ||
 	    !pinw_log_begin(&block, site * 31u + (unsigned char)kind[0] + (unsigned char)kind[7]))
 		return;
-	pinw_text_put(block.text, "pinwarden: leak: ");
-	pinw_text_put(block.text, kind);
-	pinw_text_put(block.text, ": ");
-	pinw_text_thread(block.text, slot);
-	pinw_text_put(block.text, " of process ");
-	pinw_text_number(block.text, pinw_shim.pid);
-	pinw_text_put(block.text, "\n");
-	pinw_text_pin(block.text, slot, now_ns);
+	pinw_logtext_put(block.text, "pinwarden: leak: ");
+	pinw_logtext_put(block.text, kind);
+	pinw_logtext_put(block.text, ": ");
+	pinw_logtext_thread(block.text, slot);
+	pinw_logtext_put(block.text, " of process ");
+	pinw_logtext_number(block.text, pinw_shim.pid);
+	pinw_logtext_put(block.text, "\n");
+	pinw_logtext_pin(block.text, slot, now_ns);
 	pinw_log_end(&block);
 }

@@ -24,7 +24,7 @@ void pinw_log_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_
 
 /* A block being written: between begin and end the log is ours. */
 struct pinw_log_block {
-	struct pinw_text *text;
+	struct pinw_logtext *text;
 	struct pinw_lock_state lock;
 	uint32_t count; /* of blocks with this key, this one included */
 };

@@ -13,22 +13,22 @@
 
 #define FRAMES_SHOWN 16u
 
-void pinw_text_put(struct pinw_text *text, const char *words)
+void pinw_logtext_put(struct pinw_logtext *text, const char *words)
 {
 	text->len = pinw_put(text->bytes, text->size, text->len, words);
 }
 
-void pinw_text_number(struct pinw_text *text, uint64_t value)
+void pinw_logtext_number(struct pinw_logtext *text, uint64_t value)
 {
 	text->len = pinw_put_number(text->bytes, text->size, text->len, value);
 }
 
-static void put_hex(struct pinw_text *text, uint64_t value)
+static void put_hex(struct pinw_logtext *text, uint64_t value)
 {
 	text->len = pinw_put_hex(text->bytes, text->size, text->len, value);
 }
 
-void pinw_text_escaped(struct pinw_text *text, const char *bytes, size_t max)
+void pinw_logtext_escaped(struct pinw_logtext *text, const char *bytes, size_t max)
 {
 	size_t len = strnlen(bytes, max);
 
@@ -36,11 +36,11 @@ void pinw_text_escaped(struct pinw_text *text, const char *bytes, size_t max)
 		unsigned char c = (unsigned char)bytes[i];
 		char plain[2] = {(char)c, '\0'};
 
-		pinw_text_put(text, c < ' ' || c >= 127 ? "?" : plain);
+		pinw_logtext_put(text, c < ' ' || c >= 127 ? "?" : plain);
 	}
 }
 
-void pinw_text_duration(struct pinw_text *text, uint64_t ns)
+void pinw_logtext_duration(struct pinw_logtext *text, uint64_t ns)
 {
 	static const struct {
 		uint64_t unit;
@@ -51,79 +51,79 @@ void pinw_text_duration(struct pinw_text *text, uint64_t ns)
 	while (u < 2 && ns < units[u].unit)
 		u++;
 	uint64_t thousandths = ns % units[u].unit * 1000 / units[u].unit;
-	pinw_text_number(text, ns / units[u].unit);
-	pinw_text_put(text, thousandths < 10 ? ".00" : thousandths < 100 ? ".0" : ".");
-	pinw_text_number(text, thousandths);
-	pinw_text_put(text, units[u].name);
+	pinw_logtext_number(text, ns / units[u].unit);
+	pinw_logtext_put(text, thousandths < 10 ? ".00" : thousandths < 100 ? ".0" : ".");
+	pinw_logtext_number(text, thousandths);
+	pinw_logtext_put(text, units[u].name);
 }
 
-void pinw_text_cpus(struct pinw_text *text, const uint64_t *mask)
+void pinw_logtext_cpus(struct pinw_logtext *text, const uint64_t *mask)
 {
 	char cpus[128];
 
 	pinw_mask_print(cpus, sizeof(cpus), mask, pinw_shim.mask_words);
-	pinw_text_put(text, "CPU ");
-	pinw_text_put(text, cpus);
+	pinw_logtext_put(text, "CPU ");
+	pinw_logtext_put(text, cpus);
 }
 
-void pinw_text_thread(struct pinw_text *text, const struct pinw_slot *slot)
+void pinw_logtext_thread(struct pinw_logtext *text, const struct pinw_slot *slot)
 {
-	pinw_text_put(text, "thread \"");
-	pinw_text_escaped(text, slot->name, sizeof(slot->name));
-	pinw_text_put(text, "\" (#");
-	pinw_text_number(text, slot->thread);
-	pinw_text_put(text, ", tid ");
-	pinw_text_number(text, slot->tid);
-	pinw_text_put(text, ")");
+	pinw_logtext_put(text, "thread \"");
+	pinw_logtext_escaped(text, slot->name, sizeof(slot->name));
+	pinw_logtext_put(text, "\" (#");
+	pinw_logtext_number(text, slot->thread);
+	pinw_logtext_put(text, ", tid ");
+	pinw_logtext_number(text, slot->tid);
+	pinw_logtext_put(text, ")");
 }
 
-void pinw_text_errno(struct pinw_text *text, int error)
+void pinw_logtext_errno(struct pinw_logtext *text, int error)
 {
 	const char *name = strerrorname_np(error); /* a table of constants: safe in a signal handler */
 
 	if (name)
-		pinw_text_put(text, name);
+		pinw_logtext_put(text, name);
 	else {
-		pinw_text_put(text, "errno ");
-		pinw_text_number(text, (uint64_t)error);
+		pinw_logtext_put(text, "errno ");
+		pinw_logtext_number(text, (uint64_t)error);
 	}
 }
 
 /* ---- stacks --------------------------------------------------------------------------- */
 
-static void put_frame(struct pinw_text *text, unsigned number, const struct pinw_rec_frame *frame)
+static void put_frame(struct pinw_logtext *text, unsigned number, const struct pinw_rec_frame *frame)
 {
 	char name[160];
 	uint64_t call = (frame->offset_low | (uint64_t)frame->offset_high << 32) - 1, offset;
 	const char *path = pinw_module_path(frame->module);
 
-	pinw_text_put(text, "    #");
-	pinw_text_number(text, number);
-	pinw_text_put(text, " ");
+	pinw_logtext_put(text, "    #");
+	pinw_logtext_number(text, number);
+	pinw_logtext_put(text, " ");
 	if (path && pinw_elfsym_name(path, call, name, sizeof(name), &offset) == 0) {
-		pinw_text_escaped(text, name, sizeof(name));
-		pinw_text_put(text, "+");
+		pinw_logtext_escaped(text, name, sizeof(name));
+		pinw_logtext_put(text, "+");
 		put_hex(text, offset + 1);
 	} else
 		put_hex(text, call + 1);
-	pinw_text_put(text, " (");
-	pinw_text_escaped(text, path ? path : "no object: generated code", PINW_PATH_MAX);
-	pinw_text_put(text, ")\n");
+	pinw_logtext_put(text, " (");
+	pinw_logtext_escaped(text, path ? path : "no object: generated code", PINW_PATH_MAX);
+	pinw_logtext_put(text, ")\n");
 }
 
-void pinw_text_stack(struct pinw_text *text, const char *title, uint32_t site)
+void pinw_logtext_stack(struct pinw_logtext *text, const char *title, uint32_t site)
 {
 	const struct pinw_rec_frame *frames;
 	uint16_t flags = 0;
 	unsigned count = site ? pinw_site_frames(site, &frames, &flags) : 0;
 
-	pinw_text_put(text, "  ");
-	pinw_text_put(text, title);
-	pinw_text_put(text, count ? ":\n" : ": unknown\n");
+	pinw_logtext_put(text, "  ");
+	pinw_logtext_put(text, title);
+	pinw_logtext_put(text, count ? ":\n" : ": unknown\n");
 	for (unsigned i = 0; i < count && i < FRAMES_SHOWN; i++)
 		put_frame(text, i, &frames[i]);
 	if (count > FRAMES_SHOWN || flags & PINW_SITE_TRUNCATED)
-		pinw_text_put(text, "    ... the stack goes on\n");
+		pinw_logtext_put(text, "    ... the stack goes on\n");
 }
 
 /* ---- pins ----------------------------------------------------------------------------- */
@@ -144,27 +144,27 @@ static const char *origin_words(uint32_t origin)
 	}
 }
 
-void pinw_text_creation(struct pinw_text *text, const struct pinw_slot *slot)
+void pinw_logtext_creation(struct pinw_logtext *text, const struct pinw_slot *slot)
 {
 	if (slot->flags & PINW_THREAD_MAIN)
-		pinw_text_put(text, "  the main thread\n");
+		pinw_logtext_put(text, "  the main thread\n");
 	else
-		pinw_text_stack(text, "created at", slot->create_site);
+		pinw_logtext_stack(text, "created at", slot->create_site);
 }
 
-void pinw_text_pin(struct pinw_text *text, const struct pinw_slot *slot, uint64_t now_ns)
+void pinw_logtext_pin(struct pinw_logtext *text, const struct pinw_slot *slot, uint64_t now_ns)
 {
 	if (slot->pin_depth) {
-		pinw_text_put(text, "  pinned ");
-		pinw_text_put(text, origin_words(slot->pin_origin));
-		pinw_text_put(text, " to ");
-		pinw_text_cpus(text, (const uint64_t *)(slot + 1));
-		pinw_text_put(text, ", held ");
-		pinw_text_duration(text, now_ns - slot->pin_since_ns);
-		pinw_text_put(text, ", depth ");
-		pinw_text_number(text, slot->pin_depth);
-		pinw_text_put(text, "\n");
-		pinw_text_stack(text, "pinned at", slot->pin_site);
+		pinw_logtext_put(text, "  pinned ");
+		pinw_logtext_put(text, origin_words(slot->pin_origin));
+		pinw_logtext_put(text, " to ");
+		pinw_logtext_cpus(text, (const uint64_t *)(slot + 1));
+		pinw_logtext_put(text, ", held ");
+		pinw_logtext_duration(text, now_ns - slot->pin_since_ns);
+		pinw_logtext_put(text, ", depth ");
+		pinw_logtext_number(text, slot->pin_depth);
+		pinw_logtext_put(text, "\n");
+		pinw_logtext_stack(text, "pinned at", slot->pin_site);
 	}
-	pinw_text_creation(text, slot);
+	pinw_logtext_creation(text, slot);
 }

@@ -72,38 +72,38 @@ static void count(const struct pinw_violation *v)
 /* ---- words -------------------------------------------------------------------------------- */
 
 /* What the thread did or tried, or what happened to it. */
-static void put_attempt(struct pinw_text *text, const struct pinw_violation *v)
+static void put_attempt(struct pinw_logtext *text, const struct pinw_violation *v)
 {
 	switch (v->attempt) {
 	case PINW_ATTEMPT_CREATE:
-		pinw_text_put(text, " tried to create a thread");
+		pinw_logtext_put(text, " tried to create a thread");
 		break;
 	case PINW_ATTEMPT_PIN:
-		pinw_text_put(text,
-		              v->thread == v->target ? " tried to pin itself to " : " was to be pinned to ");
-		pinw_text_cpus(text, v->mask);
+		pinw_logtext_put(text, v->thread == v->target ? " tried to pin itself to "
+		                                              : " was to be pinned to ");
+		pinw_logtext_cpus(text, v->mask);
 		if (v->thread != v->target) {
-			pinw_text_put(text, " by thread #");
-			pinw_text_number(text, v->thread);
+			pinw_logtext_put(text, " by thread #");
+			pinw_logtext_number(text, v->thread);
 		}
 		break;
 	case PINW_ATTEMPT_BORN:
-		pinw_text_put(text, " tried to create a thread pinned to ");
-		pinw_text_cpus(text, v->mask);
+		pinw_logtext_put(text, " tried to create a thread pinned to ");
+		pinw_logtext_cpus(text, v->mask);
 		break;
 	case PINW_ATTEMPT_INHERIT:
-		pinw_text_put(text, v->target ? " was given its creator's mask, "
-		                              : " tried to pass its mask on to a new thread, ");
-		pinw_text_cpus(text, v->mask);
+		pinw_logtext_put(text, v->target ? " was given its creator's mask, "
+		                                 : " tried to pass its mask on to a new thread, ");
+		pinw_logtext_cpus(text, v->mask);
 		break;
 	case PINW_ATTEMPT_EXIT:
-		pinw_text_put(text, " ended");
+		pinw_logtext_put(text, " ended");
 		break;
 	case PINW_ATTEMPT_END:
-		pinw_text_put(text, " when the process ended");
+		pinw_logtext_put(text, " when the process ended");
 		break;
 	default:
-		pinw_text_put(text, " went on");
+		pinw_logtext_put(text, " went on");
 		break;
 	}
 }
@@ -126,101 +126,101 @@ static const char *limit_words(const struct pinw_rule *rule)
 	}
 }
 
-static void put_done(struct pinw_text *text, const struct pinw_violation *v)
+static void put_done(struct pinw_logtext *text, const struct pinw_violation *v)
 {
 	switch (v->done) {
 	case PINW_DONE_DENIED:
-		pinw_text_put(text, "denied with ");
-		pinw_text_errno(text, v->error);
+		pinw_logtext_put(text, "denied with ");
+		pinw_logtext_errno(text, v->error);
 		break;
 	case PINW_DONE_RESET:
-		pinw_text_put(text, "reset to the baseline mask");
+		pinw_logtext_put(text, "reset to the baseline mask");
 		break;
 	case PINW_DONE_CRASHED:
-		pinw_text_put(text, "the process is aborted");
+		pinw_logtext_put(text, "the process is aborted");
 		break;
 	case PINW_DONE_WOULD:
-		pinw_text_put(text, "would ");
-		pinw_text_put(text, pinw_action_name(v->verdict.action));
-		pinw_text_put(text, " (audit)");
+		pinw_logtext_put(text, "would ");
+		pinw_logtext_put(text, pinw_action_name(v->verdict.action));
+		pinw_logtext_put(text, " (audit)");
 		break;
 	case PINW_DONE_FAILED:
-		pinw_text_put(text, "the reset failed");
+		pinw_logtext_put(text, "the reset failed");
 		break;
 	default:
-		pinw_text_put(text, "logged");
+		pinw_logtext_put(text, "logged");
 		break;
 	}
 }
 
-static void put_rule(struct pinw_text *text, const struct pinw_rule *rule)
+static void put_rule(struct pinw_logtext *text, const struct pinw_rule *rule)
 {
-	pinw_text_escaped(text, rule->label, PINW_PATH_MAX);
-	pinw_text_put(text, " (");
-	pinw_text_escaped(text, pinw_enforce.policy->path, PINW_PATH_MAX);
-	pinw_text_put(text, ":");
-	pinw_text_number(text, rule->line);
-	pinw_text_put(text, ")");
+	pinw_logtext_escaped(text, rule->label, PINW_PATH_MAX);
+	pinw_logtext_put(text, " (");
+	pinw_logtext_escaped(text, pinw_enforce.policy->path, PINW_PATH_MAX);
+	pinw_logtext_put(text, ":");
+	pinw_logtext_number(text, rule->line);
+	pinw_logtext_put(text, ")");
 }
 
-void pinw_violation_describe(struct pinw_text *text, const struct pinw_violation *v)
+void pinw_violation_describe(struct pinw_logtext *text, const struct pinw_violation *v)
 {
 	const struct pinw_rule *rule = v->verdict.rule;
 
 	put_rule(text, rule);
-	pinw_text_put(text, ": ");
+	pinw_logtext_put(text, ": ");
 	put_done(text, v);
-	pinw_text_put(text, "\n  ");
+	pinw_logtext_put(text, "\n  ");
 	if (v->leak) {
-		pinw_text_put(text, pinw_policy_leak_name((enum pinw_policy_leak)(v->leak - 1)));
-		pinw_text_put(text, ": ");
+		pinw_logtext_put(text, pinw_policy_leak_name((enum pinw_policy_leak)(v->leak - 1)));
+		pinw_logtext_put(text, ": ");
 	}
 	if (v->slot)
-		pinw_text_thread(text, v->slot);
-	pinw_text_put(text, " of process ");
-	pinw_text_number(text, pinw_shim.pid);
+		pinw_logtext_thread(text, v->slot);
+	pinw_logtext_put(text, " of process ");
+	pinw_logtext_number(text, pinw_shim.pid);
 	put_attempt(text, v);
 	if (v->verdict.limit) {
-		pinw_text_put(text, ": ");
-		pinw_text_number(text, v->verdict.value);
-		pinw_text_put(text, " ");
-		pinw_text_put(text, limit_words(rule));
-		pinw_text_put(text, rule->is_warning ? ", warned of at " : ", at most ");
-		pinw_text_number(text, v->verdict.limit);
+		pinw_logtext_put(text, ": ");
+		pinw_logtext_number(text, v->verdict.value);
+		pinw_logtext_put(text, " ");
+		pinw_logtext_put(text, limit_words(rule));
+		pinw_logtext_put(text, rule->is_warning ? ", warned of at " : ", at most ");
+		pinw_logtext_number(text, v->verdict.limit);
 	}
-	pinw_text_put(text, "\n");
+	pinw_logtext_put(text, "\n");
 	if (rule->message) {
-		pinw_text_put(text, "  ");
-		pinw_text_escaped(text, rule->message, PINW_PATH_MAX);
-		pinw_text_put(text, "\n");
+		pinw_logtext_put(text, "  ");
+		pinw_logtext_escaped(text, rule->message, PINW_PATH_MAX);
+		pinw_logtext_put(text, "\n");
 	}
 }
 
 /* ---- recording ------------------------------------------------------------------------------ */
 
 /* The stacks that tell the story: of the call, of the pin that was given on, or of pin and creation. */
-static void put_stacks(struct pinw_text *text, const struct pinw_violation *v)
+static void put_stacks(struct pinw_logtext *text, const struct pinw_violation *v)
 {
 	switch (v->attempt) {
 	case PINW_ATTEMPT_CREATE:
 	case PINW_ATTEMPT_BORN:
-		pinw_text_stack(text, "called at", v->site);
+		pinw_logtext_stack(text, "called at", v->site);
 		return;
 	case PINW_ATTEMPT_PIN:
-		pinw_text_stack(text, "called at", v->site);
+		pinw_logtext_stack(text, "called at", v->site);
 		break;
 	case PINW_ATTEMPT_INHERIT:
-		pinw_text_stack(text, v->target ? "its creator was pinned at" : "called at", v->site);
+		pinw_logtext_stack(text, v->target ? "its creator was pinned at" : "called at", v->site);
 		if (!v->target)
 			return;
 		break;
 	default:
 		if (v->slot)
-			pinw_text_pin(text, v->slot, v->now_ns);
+			pinw_logtext_pin(text, v->slot, v->now_ns);
 		return;
 	}
 	if (v->slot)
-		pinw_text_creation(text, v->slot);
+		pinw_logtext_creation(text, v->slot);
 }
 
 static void log_block(const struct pinw_violation *v)
@@ -229,7 +229,7 @@ static void log_block(const struct pinw_violation *v)
 
 	if (!pinw_log_begin(&block, v->site * 31u + v->verdict.rule->id * 131u))
 		return;
-	pinw_text_put(block.text, "pinwarden: violation: ");
+	pinw_logtext_put(block.text, "pinwarden: violation: ");
 	pinw_violation_describe(block.text, v);
 	put_stacks(block.text, v);
 	pinw_log_end(&block);

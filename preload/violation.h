@@ -37,7 +37,7 @@ void pinw_violation_record(const struct pinw_violation *v);
 void pinw_violation_crash(const struct pinw_violation *v) __attribute__((noreturn));
 
 /* The block's first lines: rule and place, what was attempted, what was done. */
-struct pinw_text;
-void pinw_violation_describe(struct pinw_text *text, const struct pinw_violation *v);
+struct pinw_logtext;
+void pinw_violation_describe(struct pinw_logtext *text, const struct pinw_violation *v);
 
 #endif
