@@ -68,7 +68,12 @@ static const struct pinw_policy *parse(const char *text)
 
 static void obey(const char *text)
 {
-	pinw_enforce.policy = parse(text);
+	const struct pinw_policy *policy = parse(text);
+
+	pinw_enforce.state_memory =
+	    calloc(1, pinw_policy_state_bytes(policy)); /* a fork child starts it anew */
+	cr_assert_not_null(pinw_enforce.state_memory);
+	pinw_enforce.policy = policy;
 }
 
 static bool is_in(const uint16_t *ids, unsigned count, const char *label)
