@@ -115,6 +115,8 @@ REPORTS_SRC := \
   reports/report_json_policy.c \
   reports/report_text.c \
   reports/rulestacks.c \
+  reports/run_options.c \
+  reports/run_policy.c \
   reports/say.c \
   reports/session.c \
   reports/settle.c \

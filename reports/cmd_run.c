@@ -5,154 +5,25 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "preload/trace_format.h"
-#include "reports/child_env.h"
 #include "reports/commands.h"
 #include "reports/find_shim.h"
-#include "reports/launch.h"
-#include "reports/pattern.h"
+#include "reports/run_private.h"
 #include "reports/say.h"
-#include "reports/session.h"
 #include "reports/summary.h"
-#include "reports/target.h"
 
 #define LEAST_TRACE_BYTES (128u << 10)
 #define WHY_BYTES (4 * PATH_MAX)
-
-struct options {
-	const char *output;
-	const char *log;
-	const char *max_size;
-	bool no_follow, quiet, verbose;
-	char **command; /* NULL-terminated */
-};
-
-/* All that is prepared before the program is started. */
-struct plan {
-	struct options opt;
-	char *cwd;
-	struct pinw_pattern pattern;
-	struct pinw_target target;
-	struct pinw_session session;
-	struct pinw_child_env env;
-	char *shim;
-	char *log; /* absolute, or "stderr"; NULL = none asked for */
-	uint64_t max_bytes; /* 0 = not given */
-};
-
-void pinw_cmd_run_help(FILE *out)
-{
-	fputs("usage: pinwarden run [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
-	      "\n"
-	      "Runs PROGRAM and records its threads and pins into a trace for each process.\n"
-	      "\n"
-	      "  -o, --output FILE    where traces go: a file name, which may hold %p (pid),\n"
-	      "                       %e (program), %h (host), %t (time), %n (number), or a\n"
-	      "                       directory; default " PINW_PATTERN_DEFAULT "\n"
-	      "      --log WHERE      report leaks as they happen, to a file or to \"stderr\"\n"
-	      "      --max-size N     bound on each trace, such as 64M (the default)\n"
-	      "      --no-follow      record PROGRAM only, not the processes it starts\n"
-	      "  -q, --quiet          no summary at the end\n"
-	      "  -v, --verbose        a line for each process before the summary\n"
-	      "  -h, --help           this text\n"
-	      "\n"
-	      "Exit status: PROGRAM's own, 128 + N when signal N killed it; 125 when pinwarden\n"
-	      "itself failed, 126 when PROGRAM cannot be executed, 127 when it is not found.\n"
-	      "\n"
-	      "Next: pinwarden report FILE.  More: man pinwarden-run\n",
-	      out);
-}
-
-/* ---- options --------------------------------------------------------------------------------- */
-
-enum { OPT_LOG = 256, OPT_MAX_SIZE, OPT_NO_FOLLOW };
-
-static int usage_error(void)
-{
-	pinw_say("see: pinwarden run --help");
-	return PINW_EXIT_RUN_FAILED;
-}
-
-static int bad_option(int c, char *const *argv)
-{
-	const char *word = argv[optind - 1];
-
-	if (optopt > 0 && optopt < 256 && !(word[0] == '-' && word[1] == '-'))
-		pinw_say(c == ':' ? "option -%c needs a value" : "unknown option -%c", optopt);
-	else
-		pinw_say(c == ':' ? "option %s needs a value"
-		                  : "option %s is unknown, ambiguous or takes no value",
-		         word);
-	return usage_error();
-}
-
-/* Returns 0 when the program is to be run, -1 when all is done, else the exit status. */
-static int parse_options(int argc, char **argv, struct options *ret)
-{
-	static const struct option longs[] = {
-	    {"output", required_argument, NULL, 'o'},
-	    {"log", required_argument, NULL, OPT_LOG},
-	    {"max-size", required_argument, NULL, OPT_MAX_SIZE},
-	    {"no-follow", no_argument, NULL, OPT_NO_FOLLOW},
-	    {"quiet", no_argument, NULL, 'q'},
-	    {"verbose", no_argument, NULL, 'v'},
-	    {"help", no_argument, NULL, 'h'},
-	    {0},
-	};
-	struct options o = {0};
-	int c;
-
-	optind = 0; /* scan anew: main has used getopt, or a test has */
-	while ((c = getopt_long(argc, argv, "+:o:qvh", longs, NULL)) != -1) {
-		switch (c) {
-		case 'o':
-			o.output = optarg;
-			break;
-		case OPT_LOG:
-			o.log = optarg;
-			break;
-		case OPT_MAX_SIZE:
-			o.max_size = optarg;
-			break;
-		case OPT_NO_FOLLOW:
-			o.no_follow = true;
-			break;
-		case 'q':
-			o.quiet = true;
-			break;
-		case 'v':
-			o.verbose = true;
-			break;
-		case 'h':
-			pinw_cmd_run_help(stdout);
-			return -1;
-		default:
-			return bad_option(c, argv);
-		}
-	}
-	o.command = argv + optind;
-	if (optind == argc) {
-		pinw_say("no program to run; type: pinwarden run -- PROGRAM ARGUMENTS");
-		return usage_error();
-	}
-	if (o.output && !*o.output) {
-		pinw_say("-o needs the name of a file or a directory, not an empty one");
-		return usage_error();
-	}
-	*ret = o;
-	return 0;
-}
 
 /* ---- what could go wrong --------------------------------------------------------------------- */
 
@@ -162,7 +33,7 @@ static int fail_memory(void)
 	return PINW_EXIT_RUN_FAILED;
 }
 
-static int check_target(struct plan *p)
+static int check_target(struct pinw_run_plan *p)
 {
 	char why[WHY_BYTES];
 	int code;
@@ -206,7 +77,7 @@ static int try_directory(const char *directory)
 
 /* A name given with -o is meant to be used again; one from the environment may be that of a run around
  * this one. */
-static int check_output(struct plan *p)
+static int check_output(struct pinw_run_plan *p)
 {
 	const char *from_env = getenv("PINWARDEN_OUTPUT");
 	char why[WHY_BYTES];
@@ -236,23 +107,24 @@ static int check_output(struct plan *p)
 }
 
 /* The shim opens the log inside the program, where nobody could be told that it cannot. */
-static int check_log(struct plan *p)
+static int check_log(struct pinw_run_plan *p)
 {
+	const char *where = p->opt.log ? p->opt.log : pinw_run_policy_log(p);
 	struct stat st;
 	char *dir;
 	int r;
 
-	if (!p->opt.log)
+	if (!where)
 		return 0;
-	p->log =
-	    strcmp(p->opt.log, "stderr") == 0 ? strdup("stderr") : pinw_pattern_absolute(p->opt.log, p->cwd);
+	p->log = strcmp(where, "stderr") == 0 ? strdup("stderr") : pinw_pattern_absolute(where, p->cwd);
 	if (!p->log)
 		return fail_memory();
 	if (p->log[0] != '/')
 		return 0;
-	if (!*p->opt.log || strlen(p->log) >= PINW_PATH_MAX) {
-		pinw_say("--log needs \"stderr\" or the name of a file, of at most %u bytes",
-		         PINW_PATH_MAX - 1);
+	if (!*where || strlen(p->log) >= PINW_PATH_MAX) {
+		pinw_say(
+		    "the log needs to be \"stderr\" or the name of a file, of at most %u bytes; see --log",
+		    PINW_PATH_MAX - 1);
 		return PINW_EXIT_RUN_FAILED;
 	}
 	dir = strndup(p->log, (size_t)(strrchr(p->log, '/') - p->log) + 1);
@@ -276,7 +148,7 @@ static int check_log(struct plan *p)
 	return r < 0 ? PINW_EXIT_RUN_FAILED : 0;
 }
 
-static int check_size(struct plan *p)
+static int check_size(struct pinw_run_plan *p)
 {
 	int r = p->opt.max_size ? pinw_pattern_parse_size(p->opt.max_size, &p->max_bytes) : 0;
 
@@ -289,7 +161,7 @@ static int check_size(struct plan *p)
 	return r < 0 ? PINW_EXIT_RUN_FAILED : 0;
 }
 
-static int locate_shim(struct plan *p)
+static int locate_shim(struct pinw_run_plan *p)
 {
 	char why[WHY_BYTES] = "";
 	char *dir = NULL;
@@ -333,7 +205,7 @@ static int allow_sanitizer(struct pinw_child_env *env)
 	return r;
 }
 
-static int set_variables(struct plan *p)
+static int set_variables(struct pinw_run_plan *p)
 {
 	struct pinw_child_env *env = &p->env;
 	char *preload = pinw_preload_value(p->shim, pinw_child_env_get(env, "LD_PRELOAD"));
@@ -348,8 +220,10 @@ static int set_variables(struct plan *p)
 		r = pinw_child_env_set(env, "PINWARDEN_OUTPUT", p->pattern.text);
 	if (r == 0)
 		r = pinw_child_env_set(env, "PINWARDEN_SESSION", p->session.text);
-	if (r == 0 && p->log)
+	if (r == 0 && p->opt.log)
 		r = pinw_child_env_set(env, "PINWARDEN_LOG", p->log);
+	if (r == 0)
+		r = pinw_run_policy_set_variables(p);
 	if (r == 0 && p->max_bytes)
 		r = pinw_child_env_set(env, "PINWARDEN_MAX_SIZE", size);
 	if (r == 0)
@@ -359,7 +233,7 @@ static int set_variables(struct plan *p)
 	return r;
 }
 
-static int prepare(struct plan *p)
+static int prepare(struct pinw_run_plan *p)
 {
 	int r, code;
 
@@ -369,8 +243,9 @@ static int prepare(struct plan *p)
 		         strerror(p->cwd ? ENOENT : errno));
 		return PINW_EXIT_RUN_FAILED;
 	}
-	if ((code = check_size(p)) || (code = check_target(p)) || (code = locate_shim(p)) ||
-	    (code = check_log(p)) || (code = check_output(p)))
+	if ((code = pinw_run_policy_read(p)) || (code = check_size(p)) || (code = check_target(p)) ||
+	    (code = pinw_run_policy_check_target(&p->policy, &p->target, p->opt.quiet)) ||
+	    (code = locate_shim(p)) || (code = check_log(p)) || (code = check_output(p)))
 		return code;
 	r = pinw_session_new(&p->session);
 	if (r == 0)
@@ -382,8 +257,9 @@ static int prepare(struct plan *p)
 	return r < 0 ? PINW_EXIT_RUN_FAILED : 0;
 }
 
-static void plan_done(struct plan *p)
+static void plan_done(struct pinw_run_plan *p)
 {
+	pinw_run_policy_done(&p->policy);
 	pinw_pattern_done(&p->pattern);
 	pinw_target_done(&p->target);
 	pinw_child_env_done(&p->env);
@@ -394,14 +270,14 @@ static void plan_done(struct plan *p)
 
 /* ---- afterwards ------------------------------------------------------------------------------ */
 
-static int say_exec_error(const struct plan *p, int error)
+static int say_exec_error(const struct pinw_run_plan *p, int error)
 {
 	pinw_say("cannot execute %s: %s", p->target.path, strerror(error));
 	return error == ENOENT ? 127 : 126;
 }
 
 /* Why the shim left nothing behind, as far as it can be told from here. */
-static const char *why_nothing(const struct plan *p)
+static const char *why_nothing(const struct pinw_run_plan *p)
 {
 	struct statvfs fs;
 	struct rlimit size;
@@ -419,52 +295,95 @@ static const char *why_nothing(const struct plan *p)
 	return "the shim was not loaded or could not write; a message above may say why";
 }
 
-static int conclude(const struct plan *p, const struct pinw_outcome *outcome)
+/* The shim ends the program with 2 when the policy, by then, is wrong. */
+static int conclude_nothing(const struct pinw_run_plan *p, int status, const char *why)
+{
+	if (p->policy.name && WIFEXITED(status) && WEXITSTATUS(status) == PINW_EXIT_USAGE) {
+		pinw_say("nothing was audited: the program ended with status 2 before it left a trace; a "
+		         "message above "
+		         "says why if the policy %s was refused when it was loaded",
+		         p->policy.path);
+		return PINW_EXIT_USAGE;
+	}
+	pinw_say("nothing was audited, no trace came into being in %s: %s", p->pattern.directory,
+	         why ? why : why_nothing(p));
+	return PINW_EXIT_RUN_FAILED;
+}
+
+/* The summary, and what it means for the exit status. */
+static int sum_up(const struct pinw_run_plan *p, const struct pinw_traces *traces, int status)
+{
+	struct pinw_summary_options options = {.directory = p->pattern.directory,
+	                                       .cwd = p->cwd,
+	                                       .quiet = p->opt.quiet,
+	                                       .verbose = p->opt.verbose};
+	enum pinw_action worst = PINW_ACTION_NONE;
+	int code = pinw_launch_exit_status(status);
+
+	if (p->opt.quiet && p->opt.fail_on == PINW_FAIL_NEVER)
+		return code;
+	if (pinw_summary_print(traces, &options, &worst) < 0) {
+		pinw_say("out of memory for the summary; the traces are in %s", p->pattern.directory);
+		return p->opt.fail_on == PINW_FAIL_NEVER ? code : PINW_EXIT_RUN_FAILED;
+	}
+	if (!pinw_run_is_breach(p->opt.fail_on, worst))
+		return code;
+	if (!p->opt.quiet)
+		pinw_say("exit status %d: the policy was broken (--fail-on %s); the program's own was %d",
+		         PINW_EXIT_BREACH, p->opt.fail_on == PINW_FAIL_ERROR ? "error" : "warning", code);
+	return PINW_EXIT_BREACH;
+}
+
+static int conclude(const struct pinw_run_plan *p, const struct pinw_outcome *outcome)
 {
 	struct pinw_traces traces = {0};
-	int r;
+	int r, code;
 
 	if (outcome->exec_error)
 		return say_exec_error(p, outcome->exec_error);
 	r = pinw_session_find(&p->session, p->pattern.directory, outcome, &traces);
 	if (r < 0 || traces.count == 0) {
-		pinw_say("nothing was audited, no trace came into being in %s: %s", p->pattern.directory,
-		         r < 0 ? strerror(-r) : why_nothing(p));
 		pinw_traces_done(&traces);
-		return PINW_EXIT_RUN_FAILED;
+		return conclude_nothing(p, outcome->status, r < 0 ? strerror(-r) : NULL);
 	}
 	r = pinw_session_write_end(&traces, outcome);
 	if (r < 0)
 		pinw_say("cannot record in %s how the program ended: %s", traces.paths[traces.root],
 		         strerror(-r));
-	if (!p->opt.quiet && pinw_summary_print(&traces, p->pattern.directory, p->cwd, p->opt.verbose) < 0)
-		pinw_say("out of memory for the summary; the traces are in %s", p->pattern.directory);
+	code = sum_up(p, &traces, outcome->status);
 	pinw_traces_done(&traces);
-	return pinw_launch_exit_status(outcome->status);
+	return code;
+}
+
+static int launch(struct pinw_run_plan *p)
+{
+	struct pinw_outcome outcome;
+	struct pinw_launch launch = {.path = p->target.path,
+	                             .argv = p->opt.command,
+	                             .envp = p->env.vars,
+	                             .script = p->target.script,
+	                             .pid_text = (char *)pinw_child_env_get(&p->env, "PINWARDEN_ROOT")};
+
+	if (pinw_run_policy_watch(p, &launch) < 0)
+		return fail_memory();
+	int r = pinw_launch_run(&launch, &outcome);
+	if (r < 0) {
+		pinw_say("cannot start a process: %s", strerror(-r));
+		return PINW_EXIT_RUN_FAILED;
+	}
+	return conclude(p, &outcome);
 }
 
 int pinw_cmd_run(int argc, char **argv)
 {
-	struct plan p = {0};
-	struct pinw_outcome outcome;
-	int code = parse_options(argc, argv, &p.opt);
+	struct pinw_run_plan p = {0};
+	int code = pinw_run_parse_options(argc, argv, &p.opt);
 
 	if (code)
 		return code < 0 ? 0 : code;
 	code = prepare(&p);
-	if (code == 0) {
-		const char *root = pinw_child_env_get(&p.env, "PINWARDEN_ROOT");
-		struct pinw_launch launch = {.path = p.target.path,
-		                             .argv = p.opt.command,
-		                             .envp = p.env.vars,
-		                             .script = p.target.script,
-		                             .pid_text = (char *)root};
-		int r = pinw_launch_run(&launch, &outcome);
-
-		if (r < 0)
-			pinw_say("cannot start a process: %s", strerror(-r));
-		code = r < 0 ? PINW_EXIT_RUN_FAILED : conclude(&p, &outcome);
-	}
+	if (code == 0)
+		code = launch(&p);
 	plan_done(&p);
 	return code;
 }

@@ -12,19 +12,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct pinw_policy;
-struct pinw_session;
-
-/* What the process that waits needs to watch rules about time while the program runs. */
-struct pinw_launch_watch {
-	const struct pinw_policy *policy; /* NULL: none, nothing to watch */
-	bool enforcing; /* the mode, --audit and --enforce heeded */
-	bool idle_stacks; /* --idle-stacks: the present stack of an idle locked thread, too */
-	const struct pinw_session *session; /* whose traces are watched */
-	const char *directory; /* where they are */
-	const char *log; /* "stderr" or an absolute path */
-};
-
 struct pinw_launch {
 	const char *path; /* what to execute */
 	char **argv; /* argv[0] as the user typed it */
@@ -37,7 +24,6 @@ struct pinw_launch {
 	                            may wait for its own children by pid; another's end it must leave to be reaped */
 	void *tick_arg;
 	uint64_t tick_ns;
-	struct pinw_launch_watch watch;
 };
 
 struct pinw_outcome {

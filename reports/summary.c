@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reports/breaches.h"
 #include "reports/model.h"
 #include "reports/notes.h"
 #include "reports/say.h"
@@ -23,6 +24,8 @@ struct figures {
 	uint64_t kernel, seen; /* threads, where a census was taken */
 	size_t processes, without_census, running, unreadable;
 	size_t readable, one_cpu; /* images; those on a baseline of one CPU */
+	size_t under_policy,
+	    blind_to_rules; /* images; those whose counts of rules are not all in the trace */
 };
 
 /* ---- figures --------------------------------------------------------------------------------- */
@@ -36,6 +39,8 @@ static void add_process(struct figures *f, const struct pinw_process *p)
 		return;
 	}
 	f->readable++;
+	f->under_policy += p->has_policy;
+	f->blind_to_rules += p->has_policy && (p->uncounted_rules || p->blind);
 	f->one_cpu += pinw_notes_one_cpu(p);
 	f->processes += p->how != PINW_HOW_EXEC; /* else the next image is the same process */
 	f->created += n->threads_created;
@@ -88,6 +93,67 @@ static void say_pins(const struct figures *f)
 	pinw_say("pins: %" PRIu64 " opened, %" PRIu64 " released, %" PRIu64 " never released; leaks: %" PRIu64
 	         "%s%s",
 	         f->opened, f->released, f->open, f->leaks, kinds, at ? ")" : "");
+}
+
+/* So many rules, and ways in which they were broken, are named. */
+#define BREACHES_MAX 6u
+
+static int put_breaches(FILE *out, const struct pinw_breaches *b)
+{
+	uint64_t named = 0;
+	unsigned parts = 0;
+
+	for (size_t i = 0; i < b->table.count; i++) {
+		const struct pinw_breach *rule = b->sorted[i];
+		for (unsigned k = 0; k < PINW_RESULTS && parts < BREACHES_MAX; k++) {
+			if (!rule->by_result[k])
+				continue;
+			fprintf(out, "%s%" PRIu64 " %s by %s", parts ? ", " : "", rule->by_result[k],
+			        pinw_result_words((enum pinw_result)k, (enum pinw_action)rule->action),
+			        rule->label);
+			named += rule->by_result[k];
+			parts++;
+		}
+	}
+	if (b->count > named)
+		fprintf(out, "%s%" PRIu64 " more", parts ? ", " : "", b->count - named);
+	return fclose(out) == 0 ? 0 : -ENOMEM;
+}
+
+static int say_breaches(const struct figures *f, const struct pinw_breaches *b)
+{
+	char *text = NULL, suppressed[64] = "";
+	size_t len;
+	FILE *out;
+
+	if (f->under_policy == 0)
+		return 0;
+	if (b->suppressed)
+		snprintf(suppressed, sizeof(suppressed), "; leaks suppressed: %" PRIu64, b->suppressed);
+	if (b->count == 0) {
+		pinw_say("violations: none%s%s",
+		         f->blind_to_rules ? " seen, but counts of rules are not in every trace" : "",
+		         suppressed);
+		return 0;
+	}
+	out = open_memstream(&text, &len);
+	int r = out ? put_breaches(out, b) : -ENOMEM;
+	if (r == 0)
+		pinw_say("violations: %s%s", text, suppressed);
+	free(text);
+	return r;
+}
+
+/* A process that a rule aborted was not killed by a fault of its own. */
+static void say_aborted(const struct pinw_process *p)
+{
+	for (size_t i = 0; i < p->rules.count; i++) {
+		const struct pinw_rule_row *rule = pinw_table_at(&p->rules, i);
+		if (rule->action == PINW_ACTION_CRASH && p->policy.mode == PINW_MODE_ENFORCE &&
+		    (rule->done || rule->watched))
+			pinw_say("process %u was aborted by the rule %s (%s:%u)", p->header.self.pid,
+			         rule->label, p->policy.path ? p->policy.path : "policy", rule->line);
+	}
 }
 
 static void say_coverage(const struct figures *f, const struct pinw_traces *traces)
@@ -262,17 +328,14 @@ static int load(const struct pinw_traces *traces, struct pinw_model **ret_model)
 	return r;
 }
 
-int pinw_summary_print(const struct pinw_traces *traces, const char *directory, const char *cwd, bool verbose)
+static int say_all(const struct pinw_model *model, const struct pinw_traces *traces,
+                   const struct pinw_summary_options *options, const struct pinw_breaches *breaches)
 {
-	struct pinw_model *model = NULL;
 	struct figures f = {0};
 	char *command;
-	int r = load(traces, &model);
 
-	if (r < 0 || !model)
-		return r;
 	for (size_t i = 0; i < model->process_count; i++) {
-		if (verbose)
+		if (options->verbose)
 			say_process(model->processes[i]);
 		add_process(&f, model->processes[i]);
 	}
@@ -280,14 +343,38 @@ int pinw_summary_print(const struct pinw_traces *traces, const char *directory, 
 		pinw_say("%" PRIu64 " records were dropped for want of room: counts are exact, details are "
 		         "missing; raise --max-size",
 		         f.dropped);
+	for (size_t i = 0; i < model->process_count; i++)
+		say_aborted(model->processes[i]);
 	say_threads(&f);
 	say_pins(&f);
+	int r = say_breaches(&f, breaches);
 	say_coverage(&f, traces);
-	command = pinw_summary_command(traces, directory, cwd);
+	command = pinw_summary_command(traces, options->directory, options->cwd);
 	if (command)
 		pinw_say("next: %s", command);
-	r = command ? 0 : -ENOMEM;
 	free(command);
+	return command ? r : -ENOMEM;
+}
+
+int pinw_summary_print(const struct pinw_traces *traces, const struct pinw_summary_options *options,
+                       enum pinw_action *ret_worst)
+{
+	struct pinw_model *model = NULL;
+	struct pinw_breaches breaches;
+	int r = load(traces, &model);
+
+	if (r < 0 || !model)
+		return r;
+	pinw_breaches_init(&breaches);
+	for (size_t i = 0; r == 0 && i < model->process_count; i++)
+		r = pinw_breaches_add(&breaches, model->processes[i]);
+	if (r == 0)
+		r = pinw_breaches_sort(&breaches);
+	if (r == 0 && !options->quiet)
+		r = say_all(model, traces, options, &breaches);
+	if (r == 0)
+		*ret_worst = (enum pinw_action)breaches.worst;
+	pinw_breaches_done(&breaches);
 	pinw_model_free(model);
 	return r;
 }

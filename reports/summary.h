@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What `pinwarden run` says at the end, on stderr: three to five lines of figures and the next command to
+ * What `pinwarden run` says at the end, on stderr: three to six lines of figures and the next command to
  * type.
  */
 #ifndef PINW_REPORTS_SUMMARY_H
@@ -8,12 +8,20 @@
 
 #include <stdbool.h>
 
+#include "policy/policy.h"
 #include "reports/session.h"
 
-/* Reads the traces and prints. `directory` holds them, `cwd` is where the user stands; `verbose` adds a
- * line for each process and each note on coverage. Needs at least one trace. Returns 0 or -ENOMEM. */
-int pinw_summary_print(const struct pinw_traces *traces, const char *directory, const char *cwd,
-                       bool verbose);
+struct pinw_summary_options {
+	const char *directory; /* that holds the traces */
+	const char *cwd; /* where the user stands */
+	bool quiet; /* says nothing: only finds the worst */
+	bool verbose; /* a line for each process and each note on coverage, too */
+};
+
+/* Reads the traces and prints. *ret_worst is the strongest action of a rule that was broken in one of them, NONE when none was.
+ * Needs at least one trace. Returns 0 or -ENOMEM. */
+int pinw_summary_print(const struct pinw_traces *traces, const struct pinw_summary_options *options,
+                       enum pinw_action *ret_worst);
 
 /* The command that shows these traces, as it can be typed; the caller's to free. NULL when out of memory. */
 char *pinw_summary_command(const struct pinw_traces *traces, const char *directory, const char *cwd);
