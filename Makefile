@@ -149,8 +149,11 @@ UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(PRELOAD_
 
 TEST_SRC := \
   tests/rig.c \
+  tests/policy_rig.c \
   tests/test_arena.c \
+  tests/test_detect.c \
   tests/test_elfsym.c \
+  tests/test_glob.c \
   tests/test_image.c \
   tests/test_launch.c \
   tests/test_ledger.c \
@@ -158,6 +161,10 @@ TEST_SRC := \
   tests/test_lock.c \
   tests/test_log.c \
   tests/test_mask.c \
+  tests/test_match_caps.c \
+  tests/test_match_frames.c \
+  tests/test_match_leaks.c \
+  tests/test_match_pins.c \
   tests/test_model.c \
   tests/test_pattern.c \
   tests/test_proc.c \
@@ -166,6 +173,7 @@ TEST_SRC := \
   tests/test_report.c \
   tests/test_run.c \
   tests/test_site.c \
+  tests/test_spell.c \
   tests/test_stackrules.c \
   tests/test_symbols.c \
   tests/test_target.c \

@@ -2,8 +2,8 @@
  *
  * How a function's symbol can be spelled in a policy: as the compiler wrote it, without
  * the suffix of a clone (".constprop.0"), and demangled (C++, Rust) with and without
- * parameters. Pure, no malloc; the demangler is libiberty's, which needs up to 100 KiB of stack for the
- * longest names it takes: call it on a large stack.
+ * parameters. Pure, no malloc; the demangler is libiberty's, which on the worst of the names that it is given needs nearly
+ * PINW_SPELL_STACK bytes of stack (430 for each byte of nested pointers): call it on a large one.
  */
 #ifndef PINW_POLICY_SPELL_H
 #define PINW_POLICY_SPELL_H
@@ -11,9 +11,10 @@
 #include <stddef.h>
 
 #define PINW_SPELLINGS_MAX 4u
+#define PINW_SPELL_STACK (448u << 10)
 
 /* Fills `ret` with the spellings of `symbol`, different from each other, the symbol itself first; texts are in `buf`. What
- * does not fit is left out. Returns how many. */
+ * does not fit is left out, as are the demangled forms of symbols over 1,024 bytes and of Rust names outside ASCII. Returns how many. */
 unsigned pinw_spell(const char *symbol, char *buf, size_t size, const char *ret[PINW_SPELLINGS_MAX]);
 
 #endif

@@ -14,7 +14,7 @@
 #include "preload/proc.h"
 #include "preload/shim.h"
 
-#define STACK_BYTES (256u << 10)
+#define STACK_BYTES (512u << 10)
 #define OWN_FRAMES_MAX 24u /* frames of ours between the walk and the wrapper's caller */
 
 #define NAME2(x) #x

@@ -48,7 +48,7 @@ int pinw_unwind_open(void);
  * frame pointer at cfa - 16. */
 void pinw_unwind(struct pinw_walk *walk, bool fp_only);
 
-/* Runs fn(arg) on the private stack (256 KiB), for other work that a host's stack may be too small for. False, and nothing
+/* Runs fn(arg) on the private stack (512 KiB), for other work that a host's stack may be too small for. False, and nothing
  * run, when there is none: before the constructor, or without memory. Needs the site lock. */
 bool pinw_on_private_stack(void (*fn)(void *), void *arg);
 
