@@ -310,28 +310,42 @@ static int conclude_nothing(const struct pinw_run_plan *p, int status, const cha
 	return PINW_EXIT_RUN_FAILED;
 }
 
-/* The summary, and what it means for the exit status. */
+/* What a run with --fail-on ends with; `code` is the program's own status. A policy that was not seen to be kept was not. */
+static int judge(const struct pinw_run_plan *p, const struct pinw_summary_result *result, int code)
+{
+	if (pinw_run_is_breach(p->opt.fail_on, result->worst)) {
+		if (!p->opt.quiet)
+			pinw_say(
+			    "exit status %d: the policy was broken (--fail-on %s); the program's own was %d",
+			    PINW_EXIT_BREACH, p->opt.fail_on == PINW_FAIL_ERROR ? "error" : "warning", code);
+		return PINW_EXIT_BREACH;
+	}
+	if (p->opt.fail_on == PINW_FAIL_NEVER || !result->unjudged)
+		return code;
+	pinw_say("exit status %d: whether the policy was kept cannot be told of every process, and --fail-on "
+	         "was given; "
+	         "the program's own status was %d",
+	         PINW_EXIT_RUN_FAILED, code);
+	return PINW_EXIT_RUN_FAILED;
+}
+
 static int sum_up(const struct pinw_run_plan *p, const struct pinw_traces *traces, int status)
 {
 	struct pinw_summary_options options = {.directory = p->pattern.directory,
 	                                       .cwd = p->cwd,
+	                                       .policy = p->policy.name != NULL,
 	                                       .quiet = p->opt.quiet,
 	                                       .verbose = p->opt.verbose};
-	enum pinw_action worst = PINW_ACTION_NONE;
+	struct pinw_summary_result result = {0};
 	int code = pinw_launch_exit_status(status);
 
 	if (p->opt.quiet && p->opt.fail_on == PINW_FAIL_NEVER)
 		return code;
-	if (pinw_summary_print(traces, &options, &worst) < 0) {
+	if (pinw_summary_print(traces, &options, &result) < 0) {
 		pinw_say("out of memory for the summary; the traces are in %s", p->pattern.directory);
 		return p->opt.fail_on == PINW_FAIL_NEVER ? code : PINW_EXIT_RUN_FAILED;
 	}
-	if (!pinw_run_is_breach(p->opt.fail_on, worst))
-		return code;
-	if (!p->opt.quiet)
-		pinw_say("exit status %d: the policy was broken (--fail-on %s); the program's own was %d",
-		         PINW_EXIT_BREACH, p->opt.fail_on == PINW_FAIL_ERROR ? "error" : "warning", code);
-	return PINW_EXIT_BREACH;
+	return judge(p, &result, code);
 }
 
 static int conclude(const struct pinw_run_plan *p, const struct pinw_outcome *outcome)

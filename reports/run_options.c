@@ -30,9 +30,9 @@ void pinw_cmd_run_help(FILE *out)
 	      "  -v, --verbose        a line for each process before the summary\n"
 	      "  -h, --help           this text\n"
 	      "\n"
-	      "Exit status: PROGRAM's own, 128 + N when signal N killed it; 99 after --fail-on; 2\n"
-	      "for a wrong policy, 125 when pinwarden itself failed, 126 when PROGRAM cannot be\n"
-	      "executed, 127 when it is not found.\n"
+	      "Exit status: PROGRAM's own, 128 + N when signal N killed it; 99 after --fail-on;\n"
+	      "2 for a wrong policy, 125 when pinwarden itself failed, 126 when PROGRAM cannot\n"
+	      "be executed, 127 when it is not found.\n"
 	      "\n"
 	      "Next: pinwarden report FILE.  More: man pinwarden-run\n",
 	      out);

@@ -120,14 +120,21 @@ static int put_breaches(FILE *out, const struct pinw_breaches *b)
 	return fclose(out) == 0 ? 0 : -ENOMEM;
 }
 
+/* Processes of which it cannot be told whether the policy was kept: the shim did not load it, or what it did is lost. */
+static size_t count_unjudged(const struct figures *f)
+{
+	return f->readable - f->under_policy + f->blind_to_rules + f->unreadable;
+}
+
 static int say_breaches(const struct figures *f, const struct pinw_breaches *b)
 {
-	char *text = NULL, suppressed[64] = "";
+	char *text = NULL, suppressed[64] = "", unjudged[96] = "";
 	size_t len;
 	FILE *out;
 
-	if (f->under_policy == 0)
-		return 0;
+	if (count_unjudged(f))
+		snprintf(unjudged, sizeof(unjudged), "; of %zu of %zu images it cannot be told",
+		         count_unjudged(f), f->readable + f->unreadable);
 	if (b->suppressed)
 		snprintf(suppressed, sizeof(suppressed), "; leaks suppressed: %" PRIu64, b->suppressed);
 	if (b->count == 0) {
@@ -139,7 +146,7 @@ static int say_breaches(const struct figures *f, const struct pinw_breaches *b)
 	out = open_memstream(&text, &len);
 	int r = out ? put_breaches(out, b) : -ENOMEM;
 	if (r == 0)
-		pinw_say("violations: %s%s", text, suppressed);
+		pinw_say("violations: %s%s%s", text, unjudged, suppressed);
 	free(text);
 	return r;
 }
@@ -328,52 +335,60 @@ static int load(const struct pinw_traces *traces, struct pinw_model **ret_model)
 	return r;
 }
 
-static int say_all(const struct pinw_model *model, const struct pinw_traces *traces,
+static int say_all(const struct pinw_model *model, const struct figures *f, const struct pinw_traces *traces,
                    const struct pinw_summary_options *options, const struct pinw_breaches *breaches)
 {
-	struct figures f = {0};
-	char *command;
+	int r = 0;
 
-	for (size_t i = 0; i < model->process_count; i++) {
-		if (options->verbose)
+	if (options->verbose)
+		for (size_t i = 0; i < model->process_count; i++)
 			say_process(model->processes[i]);
-		add_process(&f, model->processes[i]);
-	}
-	if (f.dropped)
+	if (f->dropped)
 		pinw_say("%" PRIu64 " records were dropped for want of room: counts are exact, details are "
 		         "missing; raise --max-size",
-		         f.dropped);
+		         f->dropped);
 	for (size_t i = 0; i < model->process_count; i++)
 		say_aborted(model->processes[i]);
-	say_threads(&f);
-	say_pins(&f);
-	int r = say_breaches(&f, breaches);
-	say_coverage(&f, traces);
-	command = pinw_summary_command(traces, options->directory, options->cwd);
+	say_threads(f);
+	say_pins(f);
+	if (options->policy)
+		r = say_breaches(f, breaches);
+	say_coverage(f, traces);
+	char *command = pinw_summary_command(traces, options->directory, options->cwd);
 	if (command)
 		pinw_say("next: %s", command);
 	free(command);
 	return command ? r : -ENOMEM;
 }
 
+static int add_up(const struct pinw_model *model, struct figures *f, struct pinw_breaches *breaches)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < model->process_count; i++) {
+		add_process(f, model->processes[i]);
+		r = pinw_breaches_add(breaches, model->processes[i]);
+	}
+	return r < 0 ? r : pinw_breaches_sort(breaches);
+}
+
 int pinw_summary_print(const struct pinw_traces *traces, const struct pinw_summary_options *options,
-                       enum pinw_action *ret_worst)
+                       struct pinw_summary_result *ret_result)
 {
 	struct pinw_model *model = NULL;
 	struct pinw_breaches breaches;
+	struct figures f = {0};
 	int r = load(traces, &model);
 
 	if (r < 0 || !model)
 		return r;
 	pinw_breaches_init(&breaches);
-	for (size_t i = 0; r == 0 && i < model->process_count; i++)
-		r = pinw_breaches_add(&breaches, model->processes[i]);
-	if (r == 0)
-		r = pinw_breaches_sort(&breaches);
+	r = add_up(model, &f, &breaches);
 	if (r == 0 && !options->quiet)
-		r = say_all(model, traces, options, &breaches);
+		r = say_all(model, &f, traces, options, &breaches);
 	if (r == 0)
-		*ret_worst = (enum pinw_action)breaches.worst;
+		*ret_result = (struct pinw_summary_result){.worst = (enum pinw_action)breaches.worst,
+		                                           .unjudged = options->policy && count_unjudged(&f)};
 	pinw_breaches_done(&breaches);
 	pinw_model_free(model);
 	return r;

@@ -14,14 +14,21 @@
 struct pinw_summary_options {
 	const char *directory; /* that holds the traces */
 	const char *cwd; /* where the user stands */
+	bool policy; /* the run had one: then a trace that knows of none is told */
 	bool quiet; /* says nothing: only finds the worst */
 	bool verbose; /* a line for each process and each note on coverage, too */
 };
 
-/* Reads the traces and prints. *ret_worst is the strongest action of a rule that was broken in one of them, NONE when none was.
- * Needs at least one trace. Returns 0 or -ENOMEM. */
+/* What a run's exit status may depend on. */
+struct pinw_summary_result {
+	enum pinw_action
+	    worst; /* the strongest action of a rule that was broken in some process; NONE when none was */
+	bool unjudged; /* in some process it cannot be told whether the policy was kept */
+};
+
+/* Reads the traces and prints. Needs at least one trace. Returns 0 or -ENOMEM. */
 int pinw_summary_print(const struct pinw_traces *traces, const struct pinw_summary_options *options,
-                       enum pinw_action *ret_worst);
+                       struct pinw_summary_result *ret_result);
 
 /* The command that shows these traces, as it can be typed; the caller's to free. NULL when out of memory. */
 char *pinw_summary_command(const struct pinw_traces *traces, const char *directory, const char *cwd);
