@@ -138,9 +138,7 @@ static int say_breaches(const struct figures *f, const struct pinw_breaches *b)
 	if (b->suppressed)
 		snprintf(suppressed, sizeof(suppressed), "; leaks suppressed: %" PRIu64, b->suppressed);
 	if (b->count == 0) {
-		pinw_say("violations: none%s%s",
-		         f->blind_to_rules ? " seen, but counts of rules are not in every trace" : "",
-		         suppressed);
+		pinw_say("violations: none%s%s%s", count_unjudged(f) ? " seen" : "", unjudged, suppressed);
 		return 0;
 	}
 	out = open_memstream(&text, &len);

@@ -30,7 +30,9 @@ static void put_cpus(struct pinw_text *t, const struct pinw_process *p, const st
 	if (!mask)
 		return;
 	pinw_mask_print(cpus, sizeof(cpus), mask, p->header.mask_words);
-	pinw_term_put(&t->term, "%s%s%s", before, cpus, v->masks_differ ? " and others" : "");
+	bool one = pinw_mask_width(mask, p->header.mask_words) == 1 && !v->masks_differ;
+	pinw_term_put(&t->term, "%s%s %s%s", before, one ? "CPU" : "CPUs", cpus,
+	              v->masks_differ ? " and others" : "");
 }
 
 static void put_attempt(struct pinw_text *t, const struct pinw_process *p, const struct pinw_violation *v)
@@ -47,7 +49,7 @@ static void put_attempt(struct pinw_text *t, const struct pinw_process *p, const
 	};
 
 	pinw_term_put(&t->term, "%s", words[v->attempt]);
-	put_cpus(t, p, v, v->attempt == PINW_ATTEMPT_PIN ? " to CPUs " : ", CPUs ");
+	put_cpus(t, p, v, v->attempt == PINW_ATTEMPT_PIN ? " to " : ", ");
 }
 
 static void put_done(struct pinw_text *t, const struct pinw_violation *v)
@@ -361,6 +363,25 @@ static void print_suppressed(struct pinw_text *t, const struct pinw_process *p)
 		pinw_term_end(&t->term, 4, PINW_STYLE_PLAIN);
 }
 
+const char *pinw_text_mode(const struct pinw_process *p)
+{
+	return p->policy.mode == PINW_MODE_ENFORCE ? "enforce"
+	       : p->policy.mode == PINW_MODE_AUDIT ? "audit"
+	                                           : "in which mode is not known";
+}
+
+/* Some processes may have been told to enforce what the file only wants audited. */
+static const char *mode_of_all(const struct pinw_text *t, const struct pinw_process *first)
+{
+	for (size_t i = 0; i < t->model->process_count; i++) {
+		const struct pinw_process *p = t->model->processes[i];
+		if (!p->error && p->has_policy && p->policy.hash == first->policy.hash &&
+		    p->policy.mode != first->policy.mode)
+			return "in several modes";
+	}
+	return pinw_text_mode(first);
+}
+
 static void print_policy(struct pinw_text *t, const struct pinw_process *p)
 {
 	uint64_t rules = 0, broken = 0;
@@ -371,19 +392,12 @@ static void print_policy(struct pinw_text *t, const struct pinw_process *p)
 		broken += is_same_policy(rule, p) && rule->count > 0;
 	}
 	put_foreign(t, p->policy.path ? p->policy.path : "its name is not in the trace");
-	pinw_term_put(&t->term, ", %s: %s", pinw_text_mode(p), pinw_text_counted(rules, "rule", "rules"));
+	pinw_term_put(&t->term, ", %s: %s", mode_of_all(t, p), pinw_text_counted(rules, "rule", "rules"));
 	pinw_term_put(&t->term, ", %s broken", broken ? pinw_text_count(broken) : "none");
 	pinw_term_end(&t->term, 2, PINW_STYLE_PLAIN);
 	print_idle(t, p, "never matched", false);
 	print_idle(t, p, "unused suppressions", true);
 	print_suppressed(t, p);
-}
-
-const char *pinw_text_mode(const struct pinw_process *p)
-{
-	return p->policy.mode == PINW_MODE_ENFORCE ? "enforce"
-	       : p->policy.mode == PINW_MODE_AUDIT ? "audit"
-	                                           : "in which mode is not known";
 }
 
 void pinw_text_policies(struct pinw_text *t)

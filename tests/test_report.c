@@ -588,9 +588,9 @@ Test(report, lists_violations_by_rule_the_most_severe_first)
 	                "      bell\\x07\\x1b[5m, 3 \\xff\\xfe\\xc3, 4, ...; from 1 s to 1.04 s\n");
 	expect_has(ban, "    called at (site 2, above): libred.so+0x1111");
 	expect_has(list, "\nleak:inherited (staging.ini:16): 1 not reset\n"
-	                 "  1 x a mask inherited at creation, CPUs 0: the kernel refused the reset; thread\n"
+	                 "  1 x a mask inherited at creation, CPU 0: the kernel refused the reset; thread\n"
 	                 "      3 \\xff\\xfe\\xc3; at 310 ns\n");
-	expect_has(list, "  1 x end of a thread, CPUs 0: logged; thread 2");
+	expect_has(list, "  1 x end of a thread, CPU 0: logged; thread 2");
 	expect_has(list, "\nrequire:workers (staging.ini:33): 2 found over time\n"
 	                 "  2 found over time by pinwarden run, last at 1.5 s: thread 3 ");
 	expect_has(text, "  policy    /etc/pin\\x1b[31m/staging.ini, enforce: 10 violations, 4 leaks\n       "
@@ -612,7 +612,7 @@ Test(report, says_would_in_audit)
 	char *text = render(TEXT);
 	expect_has(text, "caps:max_threads (staging.ini:11): 1 would crash\n");
 	expect_has(text, "pinning to CPUs 1 and others: would deny; threads 2 ");
-	expect_has(text, "1 x a mask inherited at creation, CPUs 0: would reset;");
+	expect_has(text, "1 x a mask inherited at creation, CPU 0: would reset;");
 	expect_has_not(text, "denied");
 	expect_has_not(text, "aborted");
 	free(text);
@@ -630,7 +630,7 @@ Test(report, names_rules_that_never_matched_in_any_process)
 	                 "  unused suppressions: suppress:old (line 29)\n"
 	                 "  leaks suppressed: 4 by suppress:pool\n");
 	free(text);
-	tell_breaches(&b, PINW_MODE_ENFORCE);
+	tell_breaches(&b, PINW_MODE_AUDIT);
 	memset(b.header.self.nonce, 7, 16);
 	b.header.self.pid = 9;
 	b.rules[4].matched = 1;
@@ -640,6 +640,7 @@ Test(report, names_rules_that_never_matched_in_any_process)
 	expect_has_not(text, "never matched");
 	expect_has_not(text, "unused suppressions");
 	expect_has(text, "20 violations in 2 of 2 processes: ");
+	expect_has(text, "staging.ini, in several modes: 8 rules, 5 broken\n");
 	expect_has(text, "  leaks violated\n");
 	expect_harmless(text, true);
 	free(text);
