@@ -91,19 +91,27 @@ static bool is_loose_ban(const struct pinw_rule *rule)
 	return rule->section == PINW_SECTION_BAN && !pinw_rule_is_stacked(rule);
 }
 
-/* What the first character of a name that one of these globs matches can be; the end of an empty name is one too. */
-static uint64_t initials(const struct pinw_strings *globs)
+/* What the first character of a name that none of these globs matches can be; the end of an empty name is one too. */
+static uint64_t rejected_initials(const struct pinw_strings *globs)
 {
-	uint64_t set = 0;
+	uint64_t rejected = globs->count ? (UINT64_C(1) << PINW_LOOSE_INITIALS) - 1 : 0;
 
 	for (uint32_t i = 0; i < globs->count; i++) {
 		unsigned char first = (unsigned char)globs->text[i][0];
 
 		if (first == '*' || first == '?')
-			return ~UINT64_C(0);
-		set |= UINT64_C(1) << (first % 64);
+			return 0;
+		rejected &= ~(UINT64_C(1) << first % PINW_LOOSE_INITIALS);
 	}
-	return globs->count ? set : ~UINT64_C(0);
+	return rejected;
+}
+
+static uint64_t rejected(const struct pinw_rule *rule)
+{
+	uint64_t kinds = rule->kinds ? ~rule->kinds & (PINW_KINDS_CPU | PINW_KINDS_GO) : 0;
+
+	return rejected_initials(&rule->thread_names) | kinds << PINW_LOOSE_KINDS_SHIFT |
+	       (is_created(rule) ? PINW_LOOSE_NO_CREATOR : 0);
 }
 
 static int list_loose(const struct pinw_policy *policy, struct pinw_policy_memory *memory,
@@ -120,11 +128,9 @@ static int list_loose(const struct pinw_policy *policy, struct pinw_policy_memor
 
 		if (belongs(rule))
 			loose[n++] = (struct pinw_loose_rule){
-			    .initials = initials(&rule->thread_names),
+			    .rejects = rejected(rule),
 			    .id = rule->id,
 			    .calls = rule->calls ? (uint8_t)rule->calls : UINT8_MAX,
-			    .kinds = rule->kinds ? (uint8_t)rule->kinds : UINT8_MAX,
-			    .needs_creator = is_created(rule),
 			};
 	}
 	*ret_loose = loose;

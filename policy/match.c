@@ -26,8 +26,9 @@ void pinw_policy_state_init(struct pinw_policy_state *state, const struct pinw_p
 
 /* Three ascending lists, read as one. */
 struct candidates {
-	const struct pinw_attempt *attempt;
 	const struct pinw_loose_rule *loose, *loose_end;
+	uint64_t has; /* PINW_LOOSE_* of the attempt */
+	uint32_t calls;
 	const struct pinw_stack_match *stacks[2];
 	unsigned at[2];
 };
@@ -35,20 +36,30 @@ struct candidates {
 static struct candidates candidates(const struct pinw_attempt *attempt, const struct pinw_loose_rule *loose,
                                     uint32_t loose_count)
 {
+	unsigned char initial = (unsigned char)attempt->thread_name[0];
+
 	return (struct candidates){
-	    .attempt = attempt,
 	    .loose = loose,
 	    .loose_end = loose + loose_count,
+	    .has = UINT64_C(1) << initial % PINW_LOOSE_INITIALS |
+	           (uint64_t)attempt->kind << PINW_LOOSE_KINDS_SHIFT |
+	           (attempt->creator ? 0 : PINW_LOOSE_NO_CREATOR),
+	    .calls = attempt->calls,
 	    .stacks = {attempt->stack, attempt->second},
 	};
 }
 
-/* A loose rule that cannot match is dismissed without a look at the rule itself. */
-static bool may_match(const struct pinw_loose_rule *loose, const struct pinw_attempt *attempt)
+/* Loose rules that cannot match are dismissed without a look at the rules themselves. */
+static uint16_t peek_loose(struct candidates *c)
 {
-	return (loose->calls & attempt->calls) && (loose->kinds & attempt->kind) &&
-	       (loose->initials >> ((unsigned char)attempt->thread_name[0] % 64) & 1) &&
-	       (!loose->needs_creator || attempt->creator);
+	const struct pinw_loose_rule *loose = c->loose, *end = c->loose_end;
+	uint64_t has = c->has;
+	uint32_t calls = c->calls;
+
+	while (loose < end && ((loose->rejects & has) || !(loose->calls & calls)))
+		loose++;
+	c->loose = loose;
+	return loose < end ? loose->id : NO_RULE;
 }
 
 static uint16_t peek_stack(const struct candidates *c, unsigned i)
@@ -61,9 +72,7 @@ static uint16_t peek_stack(const struct candidates *c, unsigned i)
 /* The next candidate's id, NO_RULE after the last. *ret_window: where its site_rate counts for this call's site, or NULL. */
 static uint16_t next(struct candidates *c, uint64_t **ret_window)
 {
-	while (c->loose < c->loose_end && !may_match(c->loose, c->attempt))
-		c->loose++;
-	uint16_t loose = c->loose < c->loose_end ? c->loose->id : NO_RULE;
+	uint16_t loose = peek_loose(c);
 	uint16_t first = peek_stack(c, 0), second = peek_stack(c, 1);
 	uint16_t id = first < second ? first : second;
 

@@ -62,8 +62,6 @@ bool pinw_policy_keeps_windows(const struct pinw_policy *policy, const uint16_t 
 
 #define PINW_MATCHED_STRIDE 8u /* words: a cell of the trace */
 
-#define PINW_MATCHED_STRIDE 8u /* words: a cell of the trace */
-
 /* What changes while the program runs; zeroed memory is a fresh state. One for each process image. */
 struct pinw_policy_state {
 	uint64_t pinned; /* threads holding a pin that counts, and attempts under way */

@@ -146,12 +146,14 @@ struct pinw_rule_ids {
 /* A rule of [allow] or [ban] that no stack is asked about (no function, no module), as its quick test: most of such rules
  * are dismissed by one look at this. */
 struct pinw_loose_rule {
-	uint64_t initials; /* bit c % 64 of every first character c that a matching thread name can have */
+	uint64_t rejects; /* PINW_LOOSE_*: what an attempt must not have */
 	uint16_t id;
 	uint8_t calls; /* PINW_CALLS_*, all when the rule names none */
-	uint8_t kinds; /* PINW_KINDS_*, likewise */
-	bool needs_creator; /* has created_by */
 };
+
+#define PINW_LOOSE_INITIALS 60u /* bits 0..59: first characters of thread names, modulo this */
+#define PINW_LOOSE_KINDS_SHIFT 60u /* bits 60, 61: PINW_KINDS_* */
+#define PINW_LOOSE_NO_CREATOR (UINT64_C(1) << 62) /* the stack that created the thread is not known */
 
 /* Where the verdict looks, so that rules which cannot match cost nothing. Made by pinw_policy_index, policy/match.h. */
 struct pinw_policy_index {
