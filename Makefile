@@ -165,6 +165,7 @@ TEST_SRC := \
   tests/test_match_frames.c \
   tests/test_match_leaks.c \
   tests/test_match_pins.c \
+  tests/test_match_text.c \
   tests/test_model.c \
   tests/test_pattern.c \
   tests/test_proc.c \

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 uint16_t rig_add(struct policy_rig *rig, struct pinw_rule rule)
@@ -29,6 +30,24 @@ void rig_ready(struct policy_rig *rig)
 	cr_assert_eq(pinw_policy_index(&rig->policy, &memory), 0);
 	cr_assert_leq(memory.used, pinw_policy_index_bytes(rig->policy.rule_count));
 	cr_assert_leq(pinw_policy_state_bytes(&rig->policy), sizeof(rig->counters));
+	memset(rig->counters, 0, sizeof(rig->counters));
+	pinw_policy_state_init(&rig->state, &rig->policy, rig->counters);
+}
+
+void rig_parse(struct policy_rig *rig, const char *text)
+{
+	static const uint64_t every_cpu[RIG_CPUS / 64] = {~UINT64_C(0), ~UINT64_C(0)};
+	const struct pinw_policy_host host = {.baseline = every_cpu, .mask_words = RIG_CPUS / 64};
+	struct pinw_policy_memory memory = {.size = pinw_policy_memory_needed(strlen(text), RIG_CPUS / 64)};
+	const struct pinw_policy *policy;
+	struct pinw_policy_error error;
+
+	memory.bytes = malloc(memory.size);
+	cr_assert_not_null(memory.bytes);
+	cr_assert_eq(pinw_policy_parse(text, strlen(text), "rig", &host, &memory, &policy, &error), 0,
+	             "line %u: %s: %s", error.line, error.key, error.text);
+	rig->policy = *policy;
+	cr_assert_leq(pinw_policy_state_bytes(policy), sizeof(rig->counters));
 	memset(rig->counters, 0, sizeof(rig->counters));
 	pinw_policy_state_init(&rig->state, &rig->policy, rig->counters);
 }

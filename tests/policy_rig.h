@@ -39,6 +39,9 @@ struct rig_stack {
 	uint64_t windows[RIG_RULES_MAX];
 };
 
+/* Or: policy and state of a text, on a machine of RIG_CPUS CPUs. The text must be valid. */
+void rig_parse(struct policy_rig *rig, const char *text);
+
 /* Each frame is "module!function". */
 void rig_resolve(const struct policy_rig *rig, struct rig_stack *stack, const char *const *frames,
                  unsigned count);
