@@ -168,6 +168,7 @@ TEST_SRC := \
   tests/test_match_text.c \
   tests/test_model.c \
   tests/test_pattern.c \
+  tests/test_policy_man.c \
   tests/test_proc.c \
   tests/test_reader.c \
   tests/test_registry.c \
