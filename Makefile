@@ -150,6 +150,7 @@ UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(PRELOAD_
 TEST_SRC := \
   tests/rig.c \
   tests/policy_rig.c \
+  tests/policy_text.c \
   tests/test_arena.c \
   tests/test_detect.c \
   tests/test_elfsym.c \
@@ -168,7 +169,11 @@ TEST_SRC := \
   tests/test_match_text.c \
   tests/test_model.c \
   tests/test_pattern.c \
+  tests/test_policy_check.c \
+  tests/test_policy_explain.c \
   tests/test_policy_man.c \
+  tests/test_policy_parse.c \
+  tests/test_policy_values.c \
   tests/test_proc.c \
   tests/test_reader.c \
   tests/test_registry.c \

@@ -120,16 +120,24 @@ static uint64_t number_of(const struct pinw_rule *rule, const struct pinw_rule *
 	return rule->rate.window_ns == other->rate.window_ns ? rule->rate.count : 0;
 }
 
-/* A warning comes before its limit. At the limit itself it still can: the last that is allowed. */
+/* A warning comes before its limit. At the limit itself it still can: the last that is allowed. Beyond a limit that
+ * only logs it comes, but late. */
 static void check_warning(struct pinw_draft *d, const struct pinw_rule *cap, const struct pinw_rule *warn)
 {
-	uint64_t most = number_of(cap, warn);
+	uint64_t most = number_of(cap, warn), from = number_of(warn, cap);
+	char text[192];
+	struct pinw_phrase t = pinw_phrase_start(text, sizeof(text));
 
-	if (number_of(warn, cap) <= most)
+	if (from <= most)
 		return;
-	struct pinw_phrase t = pinw_draft_fail(d, warn->line, warn->name);
-	pinw_phrase_add(&t, "can never match: %lu is beyond %s (line %u), which is %lu",
-	                (unsigned long)number_of(warn, cap), cap->name, cap->line, (unsigned long)most);
+	pinw_phrase_add(&t, "%lu is beyond %s (line %u), which is %lu", (unsigned long)from, cap->name,
+	                cap->line, (unsigned long)most);
+	if (cap->action == PINW_ACTION_LOG) {
+		pinw_draft_warn(d, warn->line, text);
+		return;
+	}
+	t = pinw_draft_fail(d, warn->line, warn->name);
+	pinw_phrase_add(&t, "can never match: %s", text);
 }
 
 static void check_reserve(struct pinw_draft *d, const struct pinw_rule *rule)

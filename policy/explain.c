@@ -358,19 +358,23 @@ static void explain_leak(struct pinw_phrase *t, const struct pinw_rule *rule)
 {
 	static const char *const what[PINW_PLEAKS] = {
 	    [PINW_PLEAK_EXIT_WHILE_PINNED] = "a thread must not end with an open pin",
-	    [PINW_PLEAK_PINNED_IDLE] = "a pinned thread must use some CPU time every ",
-	    [PINW_PLEAK_PINNED_AT_END] =
-	        "the program must not end with a pin open, but of threads that an [allow] or a "
-	        "[require] speaks for",
-	    [PINW_PLEAK_UNJOINED] = "a thread that ended must be joined or detached within ",
+	    [PINW_PLEAK_PINNED_IDLE] = "a pinned thread must use some CPU time every",
+	    [PINW_PLEAK_PINNED_AT_END] = "the program must not end with a pin open",
+	    [PINW_PLEAK_UNJOINED] = "a thread that ended must be joined or detached",
 	    [PINW_PLEAK_INHERITED] = "a thread must not run on a mask that its creator's pin gave it",
 	    [PINW_PLEAK_UNBALANCED] = "a goroutine's locks and unlocks must pair",
 	    [PINW_PLEAK_GROWTH] = "live threads must not rise steadily over the run",
 	};
 
 	pinw_phrase_add(t, "%s", what[rule->leak]);
-	if (rule->leak == PINW_PLEAK_PINNED_IDLE || rule->leak == PINW_PLEAK_UNJOINED)
+	if (rule->time_ns) {
+		pinw_phrase_add(t, rule->leak == PINW_PLEAK_UNJOINED ? " within " : " ");
 		add_duration(t, rule->time_ns);
+	} else if (rule->leak == PINW_PLEAK_UNJOINED) {
+		pinw_phrase_add(t, " at once");
+	}
+	if (rule->leak == PINW_PLEAK_PINNED_AT_END)
+		pinw_phrase_add(t, ", but for threads that an [allow] or a [require] speaks for");
 	pinw_phrase_add(t, ".");
 	add_action(t, rule, "A leak of this kind is logged.", "");
 }
