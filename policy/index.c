@@ -106,12 +106,25 @@ static uint64_t rejected_initials(const struct pinw_strings *globs)
 	return rejected;
 }
 
+static uint64_t rejected_calls(const struct pinw_rule *rule)
+{
+	uint64_t rejected = 0;
+
+	for (unsigned i = 0; rule->calls && i < PINW_LOOSE_CALLS; i++) {
+		if (!(rule->calls & 1u << i))
+			rejected |= UINT64_C(1) << (PINW_LOOSE_CALLS_SHIFT + i);
+		if (!(rule->calls & (1u << i | PINW_CALLS_CROSS)))
+			rejected |= UINT64_C(1) << (PINW_LOOSE_CALLS_SHIFT + PINW_LOOSE_CALLS + i);
+	}
+	return rejected;
+}
+
 static uint64_t rejected(const struct pinw_rule *rule)
 {
 	uint64_t kinds = rule->kinds ? ~rule->kinds & (PINW_KINDS_CPU | PINW_KINDS_GO) : 0;
 
-	return rejected_initials(&rule->thread_names) | kinds << PINW_LOOSE_KINDS_SHIFT |
-	       (is_created(rule) ? PINW_LOOSE_NO_CREATOR : 0);
+	return rejected_initials(&rule->thread_names) | rejected_calls(rule) |
+	       kinds << PINW_LOOSE_KINDS_SHIFT | (is_created(rule) ? PINW_LOOSE_NO_CREATOR : 0);
 }
 
 static int list_loose(const struct pinw_policy *policy, struct pinw_policy_memory *memory,
@@ -130,7 +143,6 @@ static int list_loose(const struct pinw_policy *policy, struct pinw_policy_memor
 			loose[n++] = (struct pinw_loose_rule){
 			    .rejects = rejected(rule),
 			    .id = rule->id,
-			    .calls = rule->calls ? (uint8_t)rule->calls : UINT8_MAX,
 			};
 	}
 	*ret_loose = loose;

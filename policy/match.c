@@ -28,23 +28,37 @@ void pinw_policy_state_init(struct pinw_policy_state *state, const struct pinw_p
 struct candidates {
 	const struct pinw_loose_rule *loose, *loose_end;
 	uint64_t has; /* PINW_LOOSE_* of the attempt */
-	uint32_t calls;
 	const struct pinw_stack_match *stacks[2];
 	unsigned at[2];
 };
 
-static struct candidates candidates(const struct pinw_attempt *attempt, const struct pinw_loose_rule *loose,
-                                    uint32_t loose_count)
+/* The bit of what the attempt's calls are; none for several calls at once, which no quick test then dismisses. */
+static uint64_t calls_bit(uint32_t calls)
+{
+	uint32_t call = calls & ~PINW_CALLS_CROSS;
+	unsigned shift = PINW_LOOSE_CALLS_SHIFT + (calls & PINW_CALLS_CROSS ? PINW_LOOSE_CALLS : 0);
+
+	if (!call || (call & (call - 1)))
+		return 0;
+	return UINT64_C(1) << (shift + (unsigned)__builtin_ctz(call));
+}
+
+static uint64_t what_it_has(const struct pinw_attempt *attempt)
 {
 	unsigned char initial = (unsigned char)attempt->thread_name[0];
 
+	return UINT64_C(1) << initial % PINW_LOOSE_INITIALS | calls_bit(attempt->calls) |
+	       (uint64_t)attempt->kind << PINW_LOOSE_KINDS_SHIFT |
+	       (attempt->creator ? 0 : PINW_LOOSE_NO_CREATOR);
+}
+
+static struct candidates candidates(const struct pinw_attempt *attempt, const struct pinw_loose_rule *loose,
+                                    uint32_t loose_count)
+{
 	return (struct candidates){
 	    .loose = loose,
 	    .loose_end = loose + loose_count,
-	    .has = UINT64_C(1) << initial % PINW_LOOSE_INITIALS |
-	           (uint64_t)attempt->kind << PINW_LOOSE_KINDS_SHIFT |
-	           (attempt->creator ? 0 : PINW_LOOSE_NO_CREATOR),
-	    .calls = attempt->calls,
+	    .has = loose_count ? what_it_has(attempt) : 0,
 	    .stacks = {attempt->stack, attempt->second},
 	};
 }
@@ -54,9 +68,8 @@ static uint16_t peek_loose(struct candidates *c)
 {
 	const struct pinw_loose_rule *loose = c->loose, *end = c->loose_end;
 	uint64_t has = c->has;
-	uint32_t calls = c->calls;
 
-	while (loose < end && ((loose->rejects & has) || !(loose->calls & calls)))
+	while (loose < end && (loose->rejects & has))
 		loose++;
 	c->loose = loose;
 	return loose < end ? loose->id : NO_RULE;

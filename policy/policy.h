@@ -148,10 +148,11 @@ struct pinw_rule_ids {
 struct pinw_loose_rule {
 	uint64_t rejects; /* PINW_LOOSE_*: what an attempt must not have */
 	uint16_t id;
-	uint8_t calls; /* PINW_CALLS_*, all when the rule names none */
 };
 
-#define PINW_LOOSE_INITIALS 60u /* bits 0..59: first characters of thread names, modulo this */
+#define PINW_LOOSE_INITIALS 48u /* bits 0..47: first characters of thread names, modulo this */
+#define PINW_LOOSE_CALLS_SHIFT 48u /* bits 48..53: a call, by its bit in PINW_CALLS_*; 54..59: that call and cross */
+#define PINW_LOOSE_CALLS 6u
 #define PINW_LOOSE_KINDS_SHIFT 60u /* bits 60, 61: PINW_KINDS_* */
 #define PINW_LOOSE_NO_CREATOR (UINT64_C(1) << 62) /* the stack that created the thread is not known */
 

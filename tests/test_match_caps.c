@@ -255,7 +255,7 @@ Test(match_caps, a_warning_speaks_when_its_number_is_reached)
 /* ---- many at once -------------------------------------------------------------------------------------- */
 
 #define THREADS 64u
-#define ROUNDS 2000u
+#define ROUNDS 20000u
 #define LIMIT 7u
 
 static pthread_barrier_t barrier;

@@ -153,6 +153,53 @@ Test(match_pins, cpus_of_an_allow_must_hold_the_whole_mask)
 	cr_expect_eq(verdict_of(&a), 2);
 }
 
+/* With a stack predicate, so that no quick test stands before the predicate itself. */
+Test(match_pins, calls_and_kinds_are_looked_at_on_listed_rules_too)
+{
+	struct pinw_attempt a;
+
+	ban((struct pinw_rule){.functions = GLOBS("main"), .kinds = PINW_KINDS_GO});
+	ban((struct pinw_rule){.functions = GLOBS("main"), .calls = PINW_CALLS_CROSS});
+	ready();
+	a = attempt(&handler);
+	cr_expect_eq(verdict_of(&a), 0);
+	a.calls |= PINW_CALLS_CROSS;
+	cr_expect_eq(verdict_of(&a), 2);
+	a.kind = PINW_KINDS_GO;
+	cr_expect_eq(verdict_of(&a), 1);
+}
+
+/* Every combination of what an attempt can be, against every rule of one word. */
+Test(match_pins, no_quick_test_dismisses_a_rule_that_holds)
+{
+	for (uint32_t rule_calls = 0; rule_calls < 64; rule_calls++) {
+		memset(&rig, 0, sizeof(rig));
+		ban((struct pinw_rule){.calls = rule_calls});
+		ready();
+		for (uint32_t calls = 1; calls < 64; calls++) {
+			struct pinw_attempt a = attempt(&other);
+
+			a.calls = calls;
+			cr_assert_eq(verdict_of(&a), !rule_calls || (rule_calls & calls), "%x on %x",
+			             rule_calls, calls);
+		}
+	}
+	for (int initial = 1; initial < 256; initial++) {
+		const char name[2] = {(char)initial, 0};
+		struct pinw_attempt a;
+
+		memset(&rig, 0, sizeof(rig));
+		ban((struct pinw_rule){.thread_names = GLOBS(name)});
+		ready();
+		a = attempt(&other);
+		for (int other_initial = 0; other_initial < 256; other_initial++) {
+			a.thread_name = (const char[]){(char)other_initial, 0};
+			cr_assert_eq(verdict_of(&a), initial == '*' || (initial == '?' && other_initial) ||
+			                                 initial == other_initial);
+		}
+	}
+}
+
 Test(match_pins, either_of_two_stacks_satisfies)
 {
 	struct pinw_attempt a;
@@ -381,6 +428,20 @@ Test(match_pins, a_site_rate_counts_each_site_for_itself)
 	cr_expect_eq(verdict_of(&b), 1);
 	a.stack = NULL;
 	cr_expect_eq(verdict_of(&a), 0, "an unknown site has no rate");
+}
+
+Test(match_pins, each_rate_of_a_site_has_its_own_window)
+{
+	struct pinw_attempt a;
+
+	ban((struct pinw_rule){.functions = GLOBS("main"), .rate = {3, SECOND}});
+	ban((struct pinw_rule){.functions = GLOBS("main"), .rate = {1, SECOND}});
+	ready();
+	a = attempt(&handler);
+	cr_expect_eq(verdict_of(&a), 0);
+	cr_expect_eq(verdict_of(&a), 2);
+	cr_expect_eq(verdict_of(&a), 2);
+	cr_expect_eq(verdict_of(&a), 1);
 }
 
 Test(match_pins, a_churn_ban_speaks_only_while_tripped)
