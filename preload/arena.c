@@ -22,7 +22,7 @@ static void grow(void)
 		return;
 	long p =
 	    pinw_sys6(SYS_mmap, 0, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p < 0 && p > -4096)
+	if (p <= 0 && p > -4096)
 		return;
 	arena.total += CHUNK_BYTES;
 	__atomic_store_n(&arena.left, 0, __ATOMIC_RELEASE);

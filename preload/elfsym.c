@@ -11,7 +11,7 @@
 #include "preload/arch.h"
 #include "preload/proc.h"
 
-#define DEBUG_PATH_BYTES 256u
+#define DEBUG_PATH_BYTES 160u
 
 const char *pinw_elfsym_debug_root = "/usr/lib/debug";
 

@@ -170,7 +170,8 @@ static struct site **next_place(void)
 		return NULL;
 	struct site ***chunk = &table.chunks[index / CHUNK_SITES];
 	if (!*chunk)
-		__atomic_store_n(chunk, pinw_arena_take(CHUNK_SITES * sizeof(**chunk)), __ATOMIC_RELEASE);
+		__atomic_store_n(chunk, pinw_arena_take(CHUNK_SITES * sizeof(struct site *)),
+		                 __ATOMIC_RELEASE);
 	return *chunk ? &(*chunk)[index % CHUNK_SITES] : NULL;
 }
 

@@ -19,10 +19,10 @@
 #include "preload/trace_format.h"
 
 /* What the stack satisfies, or an empty match when nothing. NULL when there is no memory: ask again next time. When
- * *ret_final is false, so too: something that may pass (no descriptor was free) kept names from being read. `known` is what
- * such an earlier try gave, or NULL. Needs the site lock; never called without a policy. */
+ * *ret_final is false, so too: something that may pass (no descriptor was free) kept names from being read. `earlier` is
+ * what such a try gave before, or NULL. Needs the site lock; never called without a policy. */
 const struct pinw_stack_match *pinw_stackrules_of(const struct pinw_rec_frame *frames, unsigned count,
-                                                  const struct pinw_stack_match *known, bool *ret_final);
+                                                  const struct pinw_stack_match *earlier, bool *ret_final);
 
 /* The same for a single function by its runtime address, such as a thread's start routine; takes the site lock itself and
  * remembers. NULL: unknown. Its match has no windows. */

@@ -264,7 +264,7 @@ static void take_stack(void)
 	long p = pinw_sys6(SYS_mmap, 0, STACK_BYTES, PROT_READ | PROT_WRITE,
 	                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (p < 0 && p > -4096)
+	if (p <= 0 && p > -4096)
 		return;
 	unwinder.stack = (char *)p;
 	unwinder.stack_top = unwinder.stack + STACK_BYTES;

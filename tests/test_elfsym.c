@@ -680,6 +680,7 @@ Test(elfsym, survives_a_damaged_debug_file)
 		memcpy(whole, file, file_bytes);
 		Elf64_Ehdr *ehdr = (Elf64_Ehdr *)whole;
 		Elf64_Shdr *sections = (Elf64_Shdr *)(whole + ehdr->e_shoff);
+		cr_assert_gt(ehdr->e_shnum, 0);
 		for (unsigned i = 0; i < ehdr->e_shnum; i++)
 			if (sections[i].sh_type == SHT_PROGBITS &&
 			    sections[i].sh_entsize == sizeof(Elf64_Sym))
