@@ -148,13 +148,14 @@ REPORTS_SRC := \
 UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
-  tests/rig.c \
   tests/policy_rig.c \
   tests/policy_text.c \
+  tests/rig.c \
   tests/test_arena.c \
   tests/test_detect.c \
   tests/test_elfsym.c \
   tests/test_glob.c \
+  tests/test_idle.c \
   tests/test_image.c \
   tests/test_launch.c \
   tests/test_ledger.c \

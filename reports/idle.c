@@ -163,14 +163,16 @@ static void take_registers(struct snapshot *s, const struct user_regs_struct *r)
 }
 
 /* Waits until the thread stands. Nothing is taken from anybody who waits for it too: its end is the business of
- * whoever started it. *ret_signal is one that it was about to get, 0 = none. */
-static int await_stop(pid_t tid, int *ret_signal)
+ * whoever started it. *ret_signal is one that it was about to get, 0 = none; *ret_since is a time at which it did not stand yet. */
+static int await_stop(pid_t tid, int *ret_signal, uint64_t *ret_since)
 {
-	uint64_t until = now_ns() + STOP_WAIT_NS;
+	uint64_t until = now_ns() + STOP_WAIT_NS, asked = 0;
 
 	do {
 		siginfo_t info = {0};
 
+		*ret_since = asked ? asked : *ret_since;
+		asked = now_ns();
 		if (waitid(P_PID, (id_t)tid, &info, WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL) < 0)
 			return -ESRCH;
 		if (info.si_pid && info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
@@ -200,7 +202,7 @@ static void *stop_and_copy(void *arg)
 	if (ptrace(PTRACE_INTERRUPT, s->tid, 0, 0) < 0)
 		s->error = -errno;
 	else
-		s->error = await_stop(s->tid, &sig);
+		s->error = await_stop(s->tid, &sig, &before);
 	if (s->error < 0)
 		return NULL;
 	if (ptrace(PTRACE_GETREGS, s->tid, 0, &regs) < 0)
@@ -275,13 +277,12 @@ static int take_asleep(struct snapshot *s, int task, const struct pinw_sleep *be
 
 /* ---- unwinding, in a process of its own ---------------------------------------------------------------- */
 
-/* libunwind reads whatever objects the program has mapped, and hands its own callbacks one pointer. */
-struct unwinding {
-	struct snapshot *s;
-	void *upt;
+/* For the callbacks, in the unwinding process alone: the pointer that they are handed is libunwind-ptrace's own. */
+static struct {
+	const struct snapshot *s;
 	int fd; /* the file read last */
 	const struct mapping *of;
-};
+} reading = {.fd = -1};
 
 #define SYMBOL_TEXT(name) #name
 #define SYMBOL(name) SYMBOL_TEXT(name)
@@ -321,16 +322,6 @@ static bool open_library(void)
 	       take_symbol(upt, "_UPT_put_unwind_info", &lib.put_unwind_info);
 }
 
-static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi, int need, void *arg)
-{
-	return lib.find_proc_info(as, ip, pi, need, ((struct unwinding *)arg)->upt);
-}
-
-static void put_unwind_info(unw_addr_space_t as, unw_proc_info_t *pi, void *arg)
-{
-	lib.put_unwind_info(as, pi, ((struct unwinding *)arg)->upt);
-}
-
 static int no_list(unw_addr_space_t as, unw_word_t *address, void *arg)
 {
 	(void)as, (void)address, (void)arg;
@@ -340,10 +331,9 @@ static int no_list(unw_addr_space_t as, unw_word_t *address, void *arg)
 /* The stack is in the copy; everything else an unwinder needs is constant and in files. */
 static int access_mem(unw_addr_space_t as, unw_word_t address, unw_word_t *value, int write, void *arg)
 {
-	struct unwinding *u = arg;
-	const struct snapshot *s = u->s;
+	const struct snapshot *s = reading.s;
 
-	(void)as;
+	(void)as, (void)arg;
 	if (write)
 		return -UNW_EREADONLYREG;
 	if (address >= s->base && s->bytes >= sizeof(*value) &&
@@ -354,21 +344,23 @@ static int access_mem(unw_addr_space_t as, unw_word_t address, unw_word_t *value
 	const struct mapping *m = mapping_at(s, address);
 	if (!m || !m->constant || !m->path)
 		return -UNW_EINVAL;
-	if (u->of != m) {
-		if (u->fd >= 0)
-			close(u->fd);
-		u->fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		u->of = m;
+	if (reading.of != m) {
+		if (reading.fd >= 0)
+			close(reading.fd);
+		reading.fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		reading.of = m;
 	}
 	off_t at = (off_t)(address - m->start + m->offset);
-	return u->fd >= 0 && pread(u->fd, value, sizeof(*value), at) == sizeof(*value) ? 0 : -UNW_EINVAL;
+	return reading.fd >= 0 && pread(reading.fd, value, sizeof(*value), at) == sizeof(*value)
+	           ? 0
+	           : -UNW_EINVAL;
 }
 
 static int access_reg(unw_addr_space_t as, unw_regnum_t reg, unw_word_t *value, int write, void *arg)
 {
-	const struct snapshot *s = ((struct unwinding *)arg)->s;
+	const struct snapshot *s = reading.s;
 
-	(void)as;
+	(void)as, (void)arg;
 	if (write)
 		return -UNW_EREADONLYREG;
 	if (reg < 0 || (unsigned)reg >= REGISTERS || !(s->known >> reg & 1))
@@ -398,18 +390,20 @@ static int no_name(unw_addr_space_t as, unw_word_t address, char *name, size_t s
 
 static void unwind(struct snapshot *s, struct walk *walk)
 {
-	unw_accessors_t accessors = {.find_proc_info = find_proc_info,
-	                             .put_unwind_info = put_unwind_info,
+	unw_accessors_t accessors = {.find_proc_info = lib.find_proc_info,
+	                             .put_unwind_info = lib.put_unwind_info,
 	                             .get_dyn_info_list_addr = no_list,
 	                             .access_mem = access_mem,
 	                             .access_reg = access_reg,
 	                             .access_fpreg = access_fpreg,
 	                             .resume = no_resume,
 	                             .get_proc_name = no_name};
-	struct unwinding u = {.s = s, .upt = lib.upt_create(s->tid), .fd = -1};
+	void *upt = lib.upt_create(s->tid);
 	unw_addr_space_t as = lib.create_addr_space(&accessors, 0);
 	unw_cursor_t cursor;
-	int r = u.upt && as ? lib.init_remote(&cursor, as, &u) : -UNW_ENOMEM;
+
+	reading.s = s;
+	int r = upt && as ? lib.init_remote(&cursor, as, upt) : -UNW_ENOMEM;
 
 	while (r >= 0 && walk->count < PINW_IDLE_FRAMES) {
 		unw_word_t pc;

@@ -30,7 +30,7 @@ struct pinw_idle_stack {
 	unsigned count;
 	bool truncated; /* the walk ended before the stack did */
 	bool stopped; /* false: read while it slept */
-	uint64_t stopped_ns; /* how long it stood still, from the moment this process knew */
+	uint64_t stopped_ns; /* for at most so long it stood still */
 };
 
 /* `tid` as our own pid namespace numbers it. Returns 0; -EPERM: a debugger is there already, or tracing is not
