@@ -137,11 +137,11 @@ static int by_severity(const void *x, const void *y)
 int pinw_breaches_sort(struct pinw_breaches *b)
 {
 	free(b->sorted);
-	b->sorted = calloc(b->table.count + 1, sizeof(*b->sorted));
+	b->sorted = calloc(b->table.count + 1, sizeof(struct pinw_breach *));
 	if (!b->sorted)
 		return -ENOMEM;
 	for (size_t i = 0; i < b->table.count; i++)
 		b->sorted[i] = pinw_table_at(&b->table, i);
-	qsort(b->sorted, b->table.count, sizeof(*b->sorted), by_severity);
+	qsort(b->sorted, b->table.count, sizeof(struct pinw_breach *), by_severity);
 	return 0;
 }

@@ -14,8 +14,8 @@
 /* A number, or null when it is not known. */
 void pinw_json_known(struct pinw_json *j, const char *key, uint64_t value, bool known);
 
-/* A mask as a CPU list, or null when there is none. */
-void pinw_json_mask(struct pinw_json *j, const char *key, const struct pinw_process *p, uint32_t mask);
+/* Mask `number` as a CPU list, or null when there is none. */
+void pinw_json_mask(struct pinw_json *j, const char *key, const struct pinw_process *p, uint32_t number);
 
 /* "violations": a count for each broken rule's label. Returns 0 or -ENOMEM. */
 int pinw_json_violations(struct pinw_json *j, const struct pinw_breaches *breaches);
