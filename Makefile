@@ -187,6 +187,7 @@ TEST_SRC := \
   tests/test_target.c \
   tests/test_trace.c \
   tests/test_unwind.c \
+  tests/test_watch.c \
   tests/trace_builder.c
 
 # Tests that run programs as children, bare and audited.
