@@ -207,6 +207,22 @@ Test(match_leaks, an_allow_or_a_required_pin_declares_a_worker)
 	}
 }
 
+Test(match_leaks, a_declared_worker_must_still_release_its_pin_before_it_ends)
+{
+	const struct pinw_rule *suppressed;
+	struct pinw_thread_facts facts;
+	struct pinw_verdict verdict;
+
+	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_ALLOW});
+	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_LEAK, .leak = PINW_PLEAK_EXIT_WHILE_PINNED});
+	ready();
+	facts = worker();
+	facts.ended = true;
+	pinw_policy_judge_leak(&rig.policy, &rig.state, PINW_PLEAK_EXIT_WHILE_PINNED, &facts, &verdict,
+	                       &suppressed);
+	cr_expect_eq(verdict.rule, &rig.rules[1]);
+}
+
 /* ---- leaks ----------------------------------------------------------------------------------------------- */
 
 /* Which rule speaks about this leak; *ret_suppressed: which suppressed it. 0 = none. */

@@ -136,6 +136,18 @@ Test(match_pins, an_unknown_stack_satisfies_no_stack_predicate)
 	cr_expect_eq(verdict_of(&a), 3);
 }
 
+Test(match_pins, cpus_of_a_ban_need_only_be_touched)
+{
+	struct pinw_attempt a;
+
+	ban((struct pinw_rule){.cpus = cpu1});
+	ready();
+	a = attempt(&other);
+	cr_expect_eq(verdict_of(&a), 0);
+	a.mask = cpus01;
+	cr_expect_eq(verdict_of(&a), 1);
+}
+
 Test(match_pins, cpus_of_an_allow_must_hold_the_whole_mask)
 {
 	struct pinw_attempt a;
