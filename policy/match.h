@@ -6,7 +6,8 @@
  * threads and signal handlers may ask at once.
  *
  * Precedence (design, SEMANTICS): [allow] beats [ban] beats [caps]; among rules of one
- * kind the first in the file wins.
+ * kind the first in the file wins, whatever its action: behind a ban that only logs neither
+ * later bans nor caps are asked, and what an allow grants is beyond the caps.
  */
 #ifndef PINW_POLICY_MATCH_H
 #define PINW_POLICY_MATCH_H
