@@ -150,9 +150,32 @@ static int list_loose(const struct pinw_policy *policy, struct pinw_policy_memor
 	return 0;
 }
 
+/* Which calls loose rules may match, by the first character of the thread's name. */
+static void sum_up(const struct pinw_policy *policy, struct pinw_policy_index *x,
+                   const struct pinw_loose_rule *loose, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		const struct pinw_rule *rule = &policy->rules[loose[i].id - 1];
+		uint8_t calls = rule->calls ? (uint8_t)rule->calls : UINT8_MAX;
+
+		for (unsigned c = 0; c < PINW_LOOSE_INITIALS; c++) {
+			if (loose[i].rejects >> c & 1)
+				continue;
+			x->loose_calls[1][c] |= calls;
+			if (!is_created(rule))
+				x->loose_calls[0][c] |= calls;
+		}
+	}
+}
+
+static bool has_cap(const struct pinw_policy *policy, enum pinw_cap cap)
+{
+	return policy->caps[cap] || policy->warns[cap];
+}
+
 int pinw_policy_index(struct pinw_policy *policy, struct pinw_policy_memory *memory)
 {
-	struct pinw_policy_index x;
+	struct pinw_policy_index x = {0};
 	size_t used = memory->used;
 
 	if (list(policy, memory, pinw_rule_is_stacked, &x.stacked) < 0 ||
@@ -166,6 +189,12 @@ int pinw_policy_index(struct pinw_policy *policy, struct pinw_policy_memory *mem
 		memory->used = used;
 		return -ENOMEM;
 	}
+	sum_up(policy, &x, x.loose_allows, x.loose_allow_count);
+	sum_up(policy, &x, x.loose_bans, x.loose_ban_count);
+	x.counts_pins = has_cap(policy, PINW_CAP_MAX_PINNED) || has_cap(policy, PINW_CAP_MAX_PINNED_PER_CPU);
+	x.caps_pins = x.counts_pins || has_cap(policy, PINW_CAP_RESERVE_CPUS);
+	for (uint32_t i = 0; i < x.allows.count; i++)
+		x.counts_pins |= policy->rules[x.allows.id[i] - 1].limit > 0;
 	policy->index = x;
 	return 0;
 }

@@ -54,9 +54,22 @@ unsigned pinw_mask_width(const uint64_t *m, unsigned words)
 	return width;
 }
 
+/* One CPU has one bit, and taking the lowest bit of it away leaves nothing. */
+static bool has_two(const uint64_t *m, unsigned words)
+{
+	uint64_t seen = 0;
+
+	for (unsigned i = 0; i < words; i++) {
+		if ((m[i] & (m[i] - 1)) || (seen && m[i]))
+			return true;
+		seen |= m[i];
+	}
+	return false;
+}
+
 bool pinw_mask_is_pin(const uint64_t *mask, const uint64_t *baseline, unsigned words)
 {
-	return !pinw_mask_subset(baseline, mask, words) && pinw_mask_width(baseline, words) > 1;
+	return !pinw_mask_subset(baseline, mask, words) && has_two(baseline, words);
 }
 
 static bool has(const uint64_t *m, unsigned cpu)

@@ -49,7 +49,7 @@ static uint64_t what_it_has(const struct pinw_attempt *attempt)
 
 	return UINT64_C(1) << initial % PINW_LOOSE_INITIALS | calls_bit(attempt->calls) |
 	       (uint64_t)attempt->kind << PINW_LOOSE_KINDS_SHIFT |
-	       (attempt->creator ? 0 : PINW_LOOSE_NO_CREATOR);
+	       (attempt->creator && attempt->creator->creator_count ? 0 : PINW_LOOSE_NO_CREATOR);
 }
 
 static struct candidates candidates(const struct pinw_attempt *attempt, const struct pinw_loose_rule *loose,
@@ -73,6 +73,27 @@ static uint16_t peek_loose(struct candidates *c)
 		loose++;
 	c->loose = loose;
 	return loose < end ? loose->id : NO_RULE;
+}
+
+static bool has_rules(const struct pinw_stack_match *stack)
+{
+	return stack && stack->rule_count;
+}
+
+bool pinw_policy_may_speak(const struct pinw_policy *policy, uint32_t calls, const char *thread_name,
+                           const struct pinw_stack_match *stack, const struct pinw_stack_match *creator)
+{
+	const uint8_t *loose = policy->index.loose_calls[creator && creator->creator_count];
+
+	return (loose[(unsigned char)thread_name[0] % PINW_LOOSE_INITIALS] & calls) || has_rules(stack);
+}
+
+/* Can any [allow] or [ban] speak about it? */
+static bool may_any_match(const struct pinw_policy *policy, const struct pinw_attempt *attempt)
+{
+	return has_rules(attempt->second) ||
+	       pinw_policy_may_speak(policy, attempt->calls, attempt->thread_name, attempt->stack,
+	                             attempt->creator);
 }
 
 static uint16_t peek_stack(const struct candidates *c, unsigned i)
@@ -191,8 +212,9 @@ void pinw_policy_judge_pin(const struct pinw_policy *policy, struct pinw_policy_
                            struct pinw_hold *ret_hold)
 {
 	struct pinw_verdict verdict = {.action = PINW_ACTION_NONE};
-	uint16_t allow = find_allow(policy, state, attempt);
-	bool banned = !allow && find_ban(policy, state, attempt, &verdict);
+	bool may = may_any_match(policy, attempt);
+	uint16_t allow = may ? find_allow(policy, state, attempt) : 0;
+	bool banned = may && !allow && find_ban(policy, state, attempt, &verdict);
 	/* Reserved whatever the verdict is: it may be only logged, and then the pin comes about. */
 	struct pinw_reservation reservation = pinw_hold_reserve(policy, state, attempt, allow);
 

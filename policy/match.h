@@ -123,6 +123,10 @@ bool pinw_policy_counts(const struct pinw_policy *policy, const uint64_t *mask);
 /* Must `attempt.inside` be filled for this mask? (max_pinned_per_cpu, and more than one CPU) */
 bool pinw_policy_wants_inside(const struct pinw_policy *policy, const uint64_t *mask);
 
+/* False: no [allow] and no [ban] can match such an attempt. Two bytes answer for most calls under a policy of any length. */
+bool pinw_policy_may_speak(const struct pinw_policy *policy, uint32_t calls, const char *thread_name,
+                           const struct pinw_stack_match *stack, const struct pinw_stack_match *creator);
+
 /* Judges a pin that counts. *ret_hold is what the thread's pin would hold afterwards; what it does not hold yet is reserved
  * in the state. Then either pinw_policy_keep (the pin is there: what `held` had and it has no more is given back) or
  * pinw_policy_cancel (it did not come about). Exact under concurrency for single-CPU masks, max_pinned and `max`: never

@@ -160,6 +160,11 @@ struct pinw_loose_rule {
 struct pinw_policy_index {
 	const struct pinw_loose_rule *loose_allows, *loose_bans; /* in file order */
 	uint32_t loose_allow_count, loose_ban_count;
+	/* By first character of the thread's name, modulo PINW_LOOSE_INITIALS: PINW_CALLS_* of the loose rules that may match; [1] with, [0]
+	 * without those that ask who created the thread. */
+	uint8_t loose_calls[2][PINW_LOOSE_INITIALS];
+	bool caps_pins; /* some limit on pins */
+	bool counts_pins; /* what pins hold of the counters matters: a limit on their number, or an [allow] with max */
 	struct pinw_rule_ids stacked; /* rules with function or module */
 	struct pinw_rule_ids created; /* rules with created_by */
 	struct pinw_rule_ids allows; /* all [allow] */

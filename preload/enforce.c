@@ -132,15 +132,18 @@ static bool read_mask(const struct pinw_pin_request *r, uint64_t *mask)
 	return pinw_proc_peek(mask, r->user_mask, len) == len;
 }
 
-/* Would this mask pin a thread, in the eyes of the kernel, the ledger and the policy? */
+/* Would this mask, of which what the machine has not got is taken away, pin a thread in the eyes of the kernel, the
+ * ledger and the policy? */
 static bool is_judged(uint64_t *mask)
 {
 	unsigned words = pinw_shim.mask_words;
+	const uint64_t *present = pinw_enforce.present;
+	uint64_t any = 0;
 
-	for (unsigned i = 0; pinw_enforce.present && i < words; i++)
-		mask[i] &= pinw_enforce.present[i];
-	return !pinw_mask_empty(mask, words) && pinw_mask_is_pin(mask, pinw_shim.baseline, words) &&
-	       pinw_policy_counts(pinw_enforce.policy, mask);
+	for (unsigned i = 0; i < words; i++)
+		any |= mask[i] &= present ? present[i] : UINT64_MAX;
+	return any && pinw_mask_is_pin(mask, pinw_shim.baseline, words) &&
+	       (!pinw_enforce.policy->pin_width || pinw_policy_counts(pinw_enforce.policy, mask));
 }
 
 /* The limits on pins that warn before they bite. */
@@ -157,58 +160,77 @@ static void warn_of_pin(const struct pinw_trial *t)
 		                  &t->violation);
 }
 
-bool pinw_enforce_pin(struct pinw_trial *t, const struct pinw_pin_request *r, uint64_t *room)
+/* Judges what may concern some rule. */
+static __attribute__((noinline)) void judge(struct pinw_trial *t, const struct pinw_pin_request *r,
+                                            const uint64_t *mask)
 {
-	const struct pinw_policy *policy = pinw_enforce.policy;
-
-	if (!policy->judges_pins && !policy->needs_require)
-		return true;
-	if (!read_mask(r, room) || !is_judged(room))
-		return true;
-	struct pinw_thread *target = r->target;
-	uint64_t now = pinw_now();
-	t->site = pinw_site_ref(r->self, r->where);
-	t->held = target->ruled.hold;
 	struct pinw_attempt attempt = {
 	    .calls = r->calls,
 	    .kind = PINW_KINDS_CPU,
-	    .mask = room,
-	    .thread_name = target->slot->name,
+	    .mask = mask,
+	    .thread_name = r->target->slot->name,
 	    .stack = t->site.match,
-	    .creator = target->ruled.created,
-	    .now_ns = now,
-	    .inside = pinw_enforce_inside(room, target),
-	    .held = t->held,
+	    .creator = r->target->ruled.created,
+	    .now_ns = pinw_now(),
+	    .inside = pinw_enforce_inside(mask, r->target),
+	    .held = r->target->ruled.hold,
 	};
+
+	t->held = attempt.held;
 	t->violation = (struct pinw_violation){
-	    .slot = target->slot,
-	    .mask = room,
-	    .now_ns = now,
+	    .slot = r->target->slot,
+	    .mask = mask,
+	    .now_ns = attempt.now_ns,
 	    .thread = pinw_tls.seq,
 	    .target = r->target_seq,
 	    .site = t->site.id,
 	    .attempt = PINW_ATTEMPT_PIN,
 	};
-	pinw_policy_judge_pin(policy, &pinw_enforce.state, &attempt, &t->violation.verdict, &t->hold);
+	pinw_policy_judge_pin(pinw_enforce.policy, &pinw_enforce.state, &attempt, &t->violation.verdict,
+	                      &t->hold);
 	t->judged = t->holds = true;
 	if (t->violation.verdict.action != PINW_ACTION_NONE)
 		pinw_enforce_decide(&t->violation);
-	t->denied = t->violation.done == PINW_DONE_DENIED;
-	if (t->denied) {
-		t->error = t->violation.error;
-		pinw_count(affinity_denied, 1);
-		pinw_enforce_settle(t, target, false);
-		pinw_violation_record(&t->violation);
-	}
+}
+
+static __attribute__((noinline)) void deny(struct pinw_trial *t, struct pinw_thread *target)
+{
+	t->denied = true;
+	t->error = t->violation.error;
+	pinw_count(affinity_denied, 1);
+	pinw_enforce_settle(t, target, false);
+	pinw_violation_record(&t->violation);
+}
+
+bool pinw_enforce_pin(struct pinw_trial *t, const struct pinw_pin_request *r, uint64_t *room)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+
+	if ((!policy->judges_pins && !policy->needs_require) || !read_mask(r, room) || !is_judged(room))
+		return true;
+	t->site = pinw_site_ref(r->self, r->where);
+	t->sited = true;
+	if (policy->index.caps_pins || policy->needs_require ||
+	    pinw_policy_may_speak(policy, r->calls, r->target->slot->name, t->site.match,
+	                          r->target->ruled.created))
+		judge(t, r, room);
+	if (t->judged && t->violation.done == PINW_DONE_DENIED)
+		deny(t, r->target);
 	return !t->denied;
 }
 
 void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, const uint64_t *mask)
 {
+	const struct pinw_policy *policy = pinw_enforce.policy;
 	struct pinw_ruled *ruled = &thread->ruled;
 
-	if (mask && pinw_enforce.policy->leaks[PINW_PLEAK_PINNED_IDLE] && !ruled->hold.pinned)
+	if (policy->leaks[PINW_PLEAK_PINNED_IDLE] && mask &&
+	    thread->slot->pin_since_ns != ruled->pin_since_ns) {
+		ruled->pin_since_ns = thread->slot->pin_since_ns;
 		ruled->pin_cpu_ns = pinw_proc_cpu_ns(thread->slot->tid);
+	}
+	if (!policy->index.counts_pins)
+		return;
 	if (trial && trial->holds && mask && trial->hold.cpu == single_cpu(mask) &&
 	    memcmp(&trial->held, &ruled->hold, sizeof(trial->held)) == 0) {
 		pinw_policy_keep(&pinw_enforce.state, &trial->held, &trial->hold);
@@ -216,7 +238,7 @@ void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, con
 		trial->holds = false;
 		return;
 	}
-	ruled->hold = pinw_policy_rehold(pinw_enforce.policy, &pinw_enforce.state, &ruled->hold, mask);
+	ruled->hold = pinw_policy_rehold(policy, &pinw_enforce.state, &ruled->hold, mask);
 }
 
 /* ---- what a thread was ---------------------------------------------------------------------- */

@@ -46,7 +46,8 @@ void pinw_enforce_start_image(void);
 
 /* One attempt under way. */
 struct pinw_trial {
-	bool judged; /* else nothing below is set */
+	bool sited; /* `site` is set */
+	bool judged; /* else nothing below is set, but for `site` */
 	bool denied; /* the call is not to be made */
 	bool holds; /* the hold is still the trial's: neither taken over nor given back */
 	int error; /* when denied: what the caller gets */

@@ -53,6 +53,7 @@ struct pinw_ruled {
 	uint8_t inherit_leak; /* as in struct pinw_create_trial */
 	uint16_t inherit_rule; /* verdict on an inherited mask, for the new thread to write down; 0 = none */
 	uint64_t required; /* atomic: [require] rules that spoke about it, by id % 64 */
+	uint64_t pin_since_ns; /* of the pin that pin_cpu_ns is about */
 	uint64_t pin_cpu_ns; /* CPU time it had used when its pin opened; with a pinned_idle rule */
 };
 
@@ -81,6 +82,8 @@ struct pinw_thread {
 	uint32_t birth_origin; /* enum pinw_origin a pin present at birth would have */
 	uint32_t birth_site;
 	uint32_t birth_by;
+	uint32_t pin_depth; /* the slot's, once more: a fork child finds these as they were, the slot as the parent has it now */
+	uint32_t pin_site;
 	struct pinw_ruled ruled;
 };
 

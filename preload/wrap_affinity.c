@@ -150,7 +150,7 @@ static void book(struct change *change, int error)
 	unsigned words = pinw_shim.mask_words;
 	uint64_t masks[3 * words], *before = masks, *after = masks + words, *requested = masks + 2 * words;
 	uint64_t now = pinw_now();
-	uint32_t site = change->trial.judged ? change->trial.site.id : pinw_site(change->self, change->where);
+	uint32_t site = change->trial.sited ? change->trial.site.id : pinw_site(change->self, change->where);
 	struct pinw_booking booking = {.effect = PINW_EFFECT_NONE};
 
 	memset(masks, 0, sizeof(masks));
@@ -228,7 +228,7 @@ static bool begin(struct change *change, uint64_t *room)
 		return false;
 	if (change->target)
 		__atomic_fetch_add(&change->target->changing, 1, __ATOMIC_ACQ_REL);
-	change->start_ns = pinw_now();
+	change->start_ns = change->trial.judged ? change->trial.violation.now_ns : pinw_now();
 	return true;
 }
 
