@@ -177,7 +177,8 @@ void pinw_ensure_init(void)
 
 /* ---- fork ---------------------------------------------------------------------------- */
 
-/* What the child keeps of the thread that forked, read from the parent's slot before it is let go. */
+/* What the child keeps of the thread that forked. Its slot is the parent's, who may have changed its pin since: depth and
+ * site are in private memory, the mask is the kernel's. */
 static const struct pinw_thread_copy *copy_forker(void)
 {
 	const struct pinw_thread *thread = pinw_tls.thread;
@@ -186,12 +187,13 @@ static const struct pinw_thread_copy *copy_forker(void)
 	pinw_mask_copy(fork_copy.mask, pinw_shim.baseline, pinw_shim.mask_words);
 	if (!thread)
 		return &fork_copy;
-	pinw_mask_copy(fork_copy.mask, thread->mask, pinw_shim.mask_words);
 	memcpy(fork_copy.name, thread->slot->name, sizeof(fork_copy.name));
 	fork_copy.stack_hi = thread->stack_hi;
 	fork_copy.stack_lo = thread->stack_lo;
-	fork_copy.pin_depth = thread->slot->pin_depth;
-	fork_copy.pin_site = thread->slot->pin_site;
+	fork_copy.pin_depth = thread->pin_depth;
+	fork_copy.pin_site = thread->pin_site;
+	if (thread->pin_depth && !pinw_shim.sealed)
+		pinw_proc_affinity(0, fork_copy.mask, pinw_shim.mask_words);
 	return &fork_copy;
 }
 

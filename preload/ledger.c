@@ -89,6 +89,12 @@ static void apply(struct pinw_slot *slot, enum pinw_effect effect, struct pinw_p
 	}
 }
 
+static void keep_for_fork(struct pinw_thread *thread)
+{
+	thread->pin_depth = thread->slot->pin_depth;
+	thread->pin_site = thread->slot->pin_site;
+}
+
 static bool is_over(const struct pinw_slot *slot)
 {
 	return slot->state == PINW_SLOT_EXITED || slot->state == PINW_SLOT_FREE;
@@ -118,6 +124,7 @@ struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, co
 	if (by.origin != PINW_ORIGIN_EXTERNAL)
 		slot->affinity_calls++;
 	booking.depth = slot->pin_depth;
+	keep_for_fork(thread);
 	if (pinw_unlikely(pinw_enforce.policy != NULL))
 		pinw_enforce_hold(thread, by.trial, slot->pin_depth ? after : NULL);
 	slot_let_go(slot);
@@ -150,6 +157,7 @@ void pinw_ledger_birth(struct pinw_thread *thread, uint32_t seq, uint64_t now_ns
 		if (by.origin != PINW_ORIGIN_NONE &&
 		    pinw_mask_is_pin(thread->mask, pinw_shim.baseline, pinw_shim.mask_words))
 			open_pin(slot, by, now_ns);
+		keep_for_fork(thread);
 		if (pinw_unlikely(pinw_enforce.policy != NULL))
 			settle_birth(thread);
 		__atomic_store_n(&thread->birth, 1, __ATOMIC_RELEASE);

@@ -201,6 +201,7 @@ struct pinw_thread *pinw_registry_take(void)
 	thread->out = NULL;
 	thread->census = 0;
 	thread->birth_origin = thread->birth_site = thread->birth_by = 0;
+	thread->pin_depth = thread->pin_site = 0;
 	memset(&thread->ruled, 0, sizeof(thread->ruled));
 	slot->thread = __atomic_fetch_add(&pinw_shim.live->next_thread, 1, __ATOMIC_RELAXED);
 	if (!is_filed(thread))
