@@ -154,6 +154,7 @@ TEST_SRC := \
   tests/test_arena.c \
   tests/test_detect.c \
   tests/test_elfsym.c \
+  tests/test_example_policies.c \
   tests/test_glob.c \
   tests/test_idle.c \
   tests/test_image.c \
@@ -197,7 +198,13 @@ E2E_SRC := \
   tests/e2e_pins.c \
   tests/e2e_children.c \
   tests/e2e_durable.c \
-  tests/e2e_command.c
+  tests/e2e_command.c \
+  tests/e2e_enforce.c \
+  tests/e2e_enforce_leaks.c \
+  tests/e2e_enforce_limits.c \
+  tests/e2e_enforce_modes.c \
+  tests/e2e_examples.c \
+  tests/enforce_scene.c
 
 # Programs a reader can run: examples/NAME.c; examples/common/ is shared by them.
 EXAMPLES_SRC := \
@@ -405,13 +412,15 @@ bench: all $(BENCH) $(B)/targets/many_live
 # ---- examples ----------------------------------------------------------------------
 
 EXAMPLES_SHARED := $(patsubst %,$(B)/examples/common/%.o,cpus loopback)
+# Not inlined: stacks read as the source does, with every compiler.
+EXAMPLES_CFLAGS := $(TARGET_CFLAGS) -O1 -fno-inline -std=gnu11
 
 $(B)/examples/common/%.o: examples/common/%.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(TARGET_CFLAGS) -std=gnu11 -c -o $@ $<
+	$(CC) $(EXAMPLES_CFLAGS) -c -o $@ $<
 
 $(B)/examples/%: examples/%.c $(EXAMPLES_SHARED)
-	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -o $@ $< $(EXAMPLES_SHARED)
+	$(CC) $(EXAMPLES_CFLAGS) -MF $@.d -o $@ $< $(EXAMPLES_SHARED)
 
 examples: all $(EXAMPLES)
 

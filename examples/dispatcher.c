@@ -269,6 +269,7 @@ static void put_out_of_service(struct worker *w)
 {
 	w->out = true;
 	fail_queued(w, EIO);
+	pthread_cond_broadcast(&w->pool->changed);
 	fprintf(stderr, "device %d is out of service\n", w->device);
 }
 
@@ -568,6 +569,19 @@ static bool when_all_are_busy(struct pool *pool)
 	return refused == EBUSY && late == ETIMEDOUT && right == taken - 1 && gate.waiting == taken - 1;
 }
 
+/* Every device has its worker or is out of service. With the lock held. */
+static bool is_settled(const struct pool *pool)
+{
+	int in_service = 0;
+
+	for (int i = 0; i < pool->count; i++)
+		in_service += !pool->workers[i].out;
+	for (int i = 0; i < pool->count; i++)
+		if (pool->workers[i].failed)
+			return false;
+	return pool->ready == in_service;
+}
+
 /* A device breaks under a job: that job fails, what is queued behind it is done by the replacement. */
 static bool when_a_device_breaks(struct pool *pool)
 {
@@ -591,7 +605,10 @@ static bool when_a_device_breaks(struct pool *pool)
 		failed += error == EIO;
 		right += !error && result == (long)i * i;
 	}
+	/* Nothing may have been queued behind the broken device: its replacement is waited for. */
 	pthread_mutex_lock(&pool->lock);
+	while (!is_settled(pool))
+		pthread_cond_wait(&pool->changed, &pool->lock);
 	printf("break: %d job failed, %s, workers replaced: %d\n", failed,
 	       right == taken - 1 ? "all others answered" : "others unanswered", pool->replaced);
 	pthread_mutex_unlock(&pool->lock);

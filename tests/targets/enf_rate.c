@@ -39,9 +39,10 @@ __attribute__((noinline)) static void pin_again(void)
 	count(sched_setaffinity(0, sizeof(one), &one));
 }
 
+/* On another CPU: were it the same code, the compiler would make one function of the two. */
 __attribute__((noinline)) static void pin_elsewhere(void)
 {
-	cpu_set_t one = target_one_cpu(target_cpu(0));
+	cpu_set_t one = target_one_cpu(target_cpu(1));
 
 	count(sched_setaffinity(0, sizeof(one), &one));
 }
@@ -102,7 +103,7 @@ int main(int argc, char **argv)
 		for (long i = 0; i < times; i++)
 			pin_again();
 		say("repeat");
-		for (int i = 0; i < 3; i++)
+		for (volatile int i = 0; i < 3; i++) /* unrolled it would be three places */
 			pin_elsewhere();
 		say("elsewhere");
 	}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The programs of examples/ under their policies: what they print, what Pinwarden prints (examples/expected/NAME.txt,
+ * normalised), and what the audit counts. So what examples/README.md says stays true.
+ *
+ * PINW_RECORD=1 writes the expected files anew instead of comparing.
+ */
+#include <criterion/criterion.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/e2e.h"
+
+TestSuite(examples, .fini = e2e_done);
+
+/* A path of the project, which the tests are started in. */
+static const char *project(char *path, const char *file)
+{
+	char root[PATH_MAX - 256];
+
+	cr_assert_not_null(realpath(".", root));
+	snprintf(path, PATH_MAX, "%s/%s", root, file);
+	return path;
+}
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	cr_assert_not_null(f, "%s", path);
+	fputs(text, f);
+	cr_assert_eq(fclose(f), 0);
+}
+
+/* What a reader sees, without what differs from run to run. */
+static const struct e2e_result *normalised(const char *text)
+{
+	char path[PATH_MAX], script[PATH_MAX], command[2 * PATH_MAX + 32];
+
+	snprintf(path, sizeof(path), "%s/printed", e2e_dir());
+	write_file(path, text);
+	snprintf(command, sizeof(command), "sed -E -f %s %s",
+	         project(script, "examples/expected/normalise.sed"), path);
+	return e2e_status(0, command);
+}
+
+static void compare(const char *expected, const char *text)
+{
+	char path[PATH_MAX], file[PATH_MAX], command[2 * PATH_MAX + 32];
+	const char *record = getenv("PINW_RECORD");
+	static struct e2e_result diff;
+
+	snprintf(file, sizeof(file), "examples/expected/%s.txt", expected);
+	project(path, file);
+	if (record && *record) {
+		write_file(path, text);
+		return;
+	}
+	snprintf(file, sizeof(file), "%s/normal", e2e_dir());
+	write_file(file, text);
+	snprintf(command, sizeof(command), "diff -u %s %s", path, file);
+	e2e_run(&diff, command);
+	cr_assert_eq(diff.status, 0, "what is printed is not as %s:\n%s", path, diff.out);
+}
+
+/* Runs an example under a policy of examples/policies and compares what is printed (`expected` NULL: that differs from
+ * run to run): the program's lines, then Pinwarden's. The policy is copied: a checkout's files may be writable by a group, and then Pinwarden refuses them. */
+static void show(const char *expected, const char *policy, const char *mode, const char *program)
+{
+	static char text[2 * E2E_TEXT_BYTES + 1024];
+	static struct e2e_result r;
+	char build[PATH_MAX - 64], source[PATH_MAX], file[256], command[2 * PATH_MAX];
+	const char *env = getenv("PINW_BUILD");
+
+	cr_assert_not_null(realpath(env ? env : "build", build));
+	snprintf(file, sizeof(file), "examples/policies/%s.ini", policy);
+	snprintf(command, sizeof(command), "install -m 644 %s %%d/%s.ini", project(source, file), policy);
+	e2e_status(0, command);
+	snprintf(command, sizeof(command), E2E_PINWARDEN " run -p %%d/%s.ini %s -o %%d/t/ -- %s/examples/%s",
+	         policy, mode, build, program);
+	e2e_run(&r, command);
+	if (r.status == 77)
+		cr_skip_test("%s", r.err);
+	cr_assert_eq(r.status, 0, "%s: status %d\n%s%s", program, r.status, r.out, r.err);
+	snprintf(text, sizeof(text),
+	         "$ pinwarden run -p examples/policies/%s.ini %s%s-- build/examples/%s\n%s\n%s", policy, mode,
+	         *mode ? " " : "", program, r.out, r.err);
+	if (expected)
+		compare(expected, normalised(text)->out);
+}
+
+#define VIOLATIONS "[.processes[].violations // {} | to_entries[] | select(.value > 0)] | from_entries"
+#define LEAKS "[.totals.leaks | to_entries[] | select(.value > 0)] | from_entries"
+
+Test(examples, a_handler_that_pins_is_denied)
+{
+	show("handler_pins", "handler_pins", "--enforce", "handler_pins");
+	e2e_true(VIOLATIONS " | . == {\"ban:pins on a request handler's stack\": 8}");
+	e2e_true(LEAKS " | . == {}");
+	e2e_true(".totals.threads.created == 9 and .totals.threads.joined == 9 and .totals.pins.opened == 0");
+}
+
+Test(examples, a_handler_that_pins_leaks_where_it_may)
+{
+	/* A thread's end and the next request's pin come in any order. */
+	show(NULL, "handler_pins", "--audit", "handler_pins");
+	e2e_true(VIOLATIONS
+	         " | . == {\"ban:pins on a request handler's stack\": 8, \"leak:exit_while_pinned\": 8}");
+	e2e_true(LEAKS " | . == {\"exit-while-pinned\": 8}");
+}
+
+Test(examples, a_single_owner_breaks_no_rule)
+{
+	show("single_owner", "single_owner", "--enforce", "single_owner");
+	e2e_true(VIOLATIONS " | . == {}");
+	e2e_true(LEAKS " | . == {}");
+	e2e_true(
+	    ".totals.pins.opened == 1 and .totals.pins.released == 1 and .totals.threads.created == 106");
+}
+
+Test(examples, a_dispatcher_breaks_no_rule)
+{
+	show("dispatcher", "dispatcher", "--enforce", "dispatcher 2");
+	e2e_true(VIOLATIONS " | . == {}");
+	e2e_true(LEAKS " | . == {}");
+	/* Two workers and the replacement of one; a supervisor and four clients. */
+	e2e_true(".totals.pins.opened == 3 and .totals.pins.released == 3 and .totals.pins.inherited == 0");
+	e2e_true(".totals.threads.created == 8 and .totals.threads.joined == 8");
+}
+
+Test(examples, helpers_get_their_mask_back)
+{
+	show("inheriting_helper", "inheriting_helper", "--enforce", "inheriting_helper");
+	e2e_true(VIOLATIONS " | . == {\"leak:inherited\": 3}");
+	e2e_true(LEAKS " | . == {}");
+	show("inheriting_helper_audit", "inheriting_helper", "--audit", "inheriting_helper");
+}
+
+Test(examples, a_leaking_worker_is_logged)
+{
+	show("leaking_worker", "leaking_worker", "", "leaking_worker");
+	e2e_true(VIOLATIONS " | . == {\"leak:exit_while_pinned\": 2}");
+	e2e_true(LEAKS " | . == {\"exit-while-pinned\": 2}");
+	e2e_true(".totals.pins.opened == 6 and .totals.pins.released == 4 and .totals.threads.created == 3");
+}
+
+Test(examples, a_cured_worker_leaks_nothing)
+{
+	show("leaking_worker_cured", "leaking_worker", "", "leaking_worker cured");
+	e2e_true(VIOLATIONS " | . == {}");
+	e2e_true(LEAKS " | . == {}");
+}
+
+Test(examples, double_booking_is_named)
+{
+	show("double_booking", "double_booking", "", "double_booking");
+	e2e_true(VIOLATIONS " | . == {\"caps:max_pinned_per_cpu\": 1}");
+	e2e_true(".totals.pins.opened == 2 and .totals.pins.released == 2");
+}
+
+Test(examples, double_booking_is_denied)
+{
+	show("double_booking_enforced", "double_booking", "--enforce", "double_booking");
+	e2e_true(VIOLATIONS " | . == {\"caps:max_pinned_per_cpu\": 1}");
+	e2e_true(".totals.pins.opened == 1 and .totals.pins.released == 1");
+}
+
+Test(examples, one_plan_books_no_cpu_twice)
+{
+	show("double_booking_cured", "double_booking", "--enforce", "double_booking cured");
+	e2e_true(VIOLATIONS " | . == {}");
+	e2e_true(".totals.pins.opened == 2 and .totals.pins.released == 2");
+}
+
+/* `pinwarden policy lint` has nothing against any policy of examples/policies. */
+Test(examples, lint_has_nothing_against_any_policy)
+{
+	static const char *const policies[] = {
+	    "staging",          "ci",         "go-service",   "openmp",         "audit-only",
+	    "handler_pins",     "dispatcher", "single_owner", "leaking_worker", "double_booking",
+	    "inheriting_helper"};
+
+	for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
+		char source[PATH_MAX], file[256], command[2 * PATH_MAX];
+
+		snprintf(file, sizeof(file), "examples/policies/%s.ini", policies[i]);
+		snprintf(command, sizeof(command), "install -m 644 %s %%d/%s.ini", project(source, file),
+		         policies[i]);
+		e2e_status(0, command);
+		snprintf(command, sizeof(command), E2E_PINWARDEN " policy lint %%d/%s.ini", policies[i]);
+		/* Of the policy for Go lint finds that it is for Go; of the others nothing. */
+		e2e_status(strcmp(policies[i], "go-service") == 0, command);
+	}
+}
