@@ -183,3 +183,70 @@ Test(caps, born_pins_count)
 	policy("[caps]\nmax_pinned = 0\n");
 	enforced("@enf_born attr", "attr 1 none\n", "{\"caps:max_pinned\": 1}");
 }
+
+/* Caps and allowances on pins under 64 threads at once: as many as the limit, each time, and given back each time. */
+static void pin_storm(const char *where, int pinned, const char *rule)
+{
+	char command[64], expected[128];
+
+	snprintf(command, sizeof(command), "@enf_pin_storm 20 %s", where);
+	snprintf(expected, sizeof(expected), "{\"%s\": %d}", rule, 20 * (64 - pinned));
+	enforced(command, repeated(pinned, 20), expected);
+}
+
+Test(caps, on_pins_are_exact_under_64_threads_pinning_at_once)
+{
+	policy("[caps]\nmax_pinned = 5\n");
+	pin_storm("apart", 5, "caps:max_pinned");
+	policy("[caps]\nmax_pinned_per_cpu = 3\n");
+	pin_storm("same", 3, "caps:max_pinned_per_cpu");
+	pin_storm("apart", 6, "caps:max_pinned_per_cpu");
+	policy("[allow \"a\"]\nfunction = pin\nmax = 7\n[ban \"b\"]\nfunction = pin\n");
+	pin_storm("same", 7, "ban:b");
+}
+
+Test(caps, on_pins_warn)
+{
+	policy("[caps]\nmax_pinned_per_cpu = 9\nmax_pinned_per_cpu_warn_at = 3\n");
+	enforced("@enf_workers 4 same", ALL_WORK, "{\"caps:max_pinned_per_cpu_warn_at\": 1}");
+	enforced("@enf_workers 4 apart", ALL_WORK, "{}");
+}
+
+Test(caps, thread_rate_warns)
+{
+	policy("[caps]\nthread_rate = 1000/60s\nthread_rate_warn_at = 5/60s\n");
+	enforced("@enf_create 8", "8 made, 0 refused\n8 made, 0 refused\n",
+	         "{\"caps:thread_rate_warn_at\": 1}");
+}
+
+/* Each cap crashes where it is told to: the first time that its limit is passed. */
+static void crashes(const char *target, const char *rule)
+{
+	char expected[128];
+
+	under("--enforce", target);
+	cr_assert_eq(last.status, 134, "%s: status %d\n%s", rule, last.status, last.err);
+	cr_assert_str_eq(last.out, "");
+	says(rule);
+	snprintf(expected, sizeof(expected), "{\"%s\": 1}", rule);
+	violations(expected);
+	e2e_true(".processes[0].end == {how: \"signal\", status: 6}");
+}
+
+Test(caps, crash_where_they_are_told_to)
+{
+	policy("[caps]\nmax_pinned = 1\nmax_pinned_action = crash\n");
+	crashes("@enf_workers 4 apart", "caps:max_pinned");
+	policy("[caps]\nmax_pinned_per_cpu = 1\nmax_pinned_per_cpu_action = crash\n");
+	crashes("@enf_workers 4 same", "caps:max_pinned_per_cpu");
+	policy("[caps]\nthread_rate = 2/60s\nthread_rate_action = crash\n");
+	crashes("@enf_create 8", "caps:thread_rate");
+	policy("[caps]\nreserve_cpus = %d\nreserve_cpus_action = crash\n", cpu_number(1));
+	crashes("@enf_workers 4 apart", "caps:reserve_cpus");
+}
+
+Test(caps, reserve_cpus_logs)
+{
+	policy("[caps]\nreserve_cpus = %d\nreserve_cpus_action = log\n", cpu_number(0));
+	enforced("@enf_workers 4 apart", ALL_WORK, "{\"caps:reserve_cpus\": 2}");
+}

@@ -109,6 +109,35 @@ Test(modes, the_policy_names_its_log)
 	cr_assert_not_null(strstr(text, "ban:b"), "%s", text);
 }
 
+/* Programs that the program starts are held to it too, wherever they are. */
+Test(modes, a_policy_follows_into_what_is_started)
+{
+	policy("[policy]\nmode = enforce\n[ban \"b\"]\nfunction = pin_by_*\n");
+	enforced("env -C / @enf_pin", "sched 1 free\npthread 1 free\nsyscall 1 free\n", "{\"ban:b\": 3}");
+	go(E2E_PINWARDEN " run -q -p policy.ini -o %d/t/ -- env -C / @enf_pin");
+	cr_assert_str_eq(last.out, "sched 1 free\npthread 1 free\nsyscall 1 free\n", "%s", last.err);
+	violations("{\"ban:b\": 3}");
+}
+
+Test(modes, fail_on_sets_the_status)
+{
+	policy("[ban \"b\"]\nfunction = pin_by_*\n");
+	under("--audit --fail-on error", "@enf_pin");
+	cr_assert_eq(last.status, 99, "%d", last.status);
+	under("--enforce --fail-on error", "@enf_pin");
+	cr_assert_eq(last.status, 99, "%d", last.status);
+	under("--enforce --fail-on never", "@enf_pin");
+	cr_assert_eq(last.status, 0, "%d", last.status);
+	policy("[ban \"b\"]\nfunction = pin_by_*\naction = log\n");
+	under("--enforce --fail-on error", "@enf_pin");
+	cr_assert_eq(last.status, 0, "%d", last.status);
+	under("--enforce --fail-on warning", "@enf_pin");
+	cr_assert_eq(last.status, 99, "%d", last.status);
+	policy("[ban \"b\"]\nfunction = no_such_*\n");
+	under("--enforce --fail-on warning", "@enf_pin");
+	cr_assert_eq(last.status, 0, "%d", last.status);
+}
+
 /* ---- the shim on its own, and policies not to be trusted --------------------------------------------- */
 
 /* The target with the shim preloaded by hand. `mode` is audit, enforce or NULL: the file's. */
