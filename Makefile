@@ -204,7 +204,8 @@ E2E_SRC := \
   tests/e2e_enforce_limits.c \
   tests/e2e_enforce_modes.c \
   tests/e2e_examples.c \
-  tests/enforce_scene.c
+  tests/enforce_scene.c \
+  tests/e2e_watch.c
 
 # Programs a reader can run: examples/NAME.c; examples/common/ is shared by them.
 EXAMPLES_SRC := \

@@ -133,8 +133,10 @@ static void put_stacks(struct pinw_watch *w, struct pinw_watched *p, FILE *out, 
 		fprintf(out, ", depth %u\n", slot->pin_depth);
 		put_stack(w, p, out, "pinned at", slot->pin_site);
 	}
-	put_stack(w, p, out, slot->flags & PINW_THREAD_MAIN ? "the main thread, created at" : "created at",
-	          slot->create_site);
+	if (slot->create_site || !(slot->flags & PINW_THREAD_MAIN))
+		put_stack(w, p, out, "created at", slot->create_site);
+	else
+		fputs("  the main thread\n", out);
 }
 
 /* ---- where it sleeps ----------------------------------------------------------------------------------- */

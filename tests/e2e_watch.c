@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rules about time under `pinwarden run -p`: the programs go on until the log says what is expected, so no test
+ * depends on how long anything takes.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/e2e.h"
+
+TestSuite(watch, .fini = e2e_done, .timeout = 180);
+
+/* The scene's policy; its log is the scene's file "log". */
+static void policy(const char *rules)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/p.ini", e2e_dir());
+	FILE *f = fopen(path, "w");
+	cr_assert_not_null(f);
+	fprintf(f, "[policy]\nversion = 1\n%s", rules);
+	cr_assert_eq(fclose(f), 0);
+	cr_assert_eq(chmod(path, 0600), 0);
+}
+
+static const char *log_text(void)
+{
+	static char text[1 << 17];
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/log", e2e_dir());
+	FILE *f = fopen(path, "r");
+	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+	if (f)
+		fclose(f);
+	text[n] = '\0';
+	return text;
+}
+
+static void logged(const char *part)
+{
+	cr_expect_not_null(strstr(log_text(), part), "\"%s\" is not in the log:\n%s", part, log_text());
+}
+
+static void not_logged(const char *part)
+{
+	cr_expect_null(strstr(log_text(), part), "\"%s\" is in the log:\n%s", part, log_text());
+}
+
+Test(watch, an_idle_pinned_thread_is_told_with_where_it_sleeps)
+{
+	policy("[leak]\npinned_idle = log\nidle_after = 1s\n");
+	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_idle %d/log pinned_idle");
+	logged("leak:pinned_idle");
+	logged("thread \"idler\"");
+	logged("called by read()");
+	logged("watch_pin_self");
+	not_logged("pinned_idle: thread \"busy\"");
+}
+
+Test(watch, an_idle_stack_shows_what_the_thread_waits_for)
+{
+	policy("[leak]\npinned_idle = log\nidle_after = 1s\n");
+	e2e_status(0,
+	           "@@ run -q --idle-stacks -p %d/p.ini --log %d/log -o %d/t/ -- @watch_idle %d/log created");
+	logged("present stack");
+	logged("watch_sleep_here");
+}
+
+Test(watch, an_ended_thread_nobody_joins_is_told)
+{
+	policy("[leak]\nunjoined = log\ngrace = 1s\n");
+	e2e_status(0,
+	           "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads unjoined %d/log unjoined");
+	logged("thread \"leaver\"");
+	logged("nobody joined or detached it");
+}
+
+Test(watch, a_thread_that_should_be_pinned_is_told_by_its_function)
+{
+	policy("[require \"workers\"]\nfunction = watch_waits\npinned = yes\nwithin = 1s\n");
+	e2e_status(0,
+	           "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads unpinned %d/log workers");
+	logged("require:workers");
+	logged("thread \"worker\"");
+	logged("is not pinned and should be");
+}
+
+Test(watch, a_program_that_grows_is_told)
+{
+	policy("[leak]\ngrowth = log\n");
+	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads growth %d/log growth");
+	logged("live threads rise steadily");
+}
+
+Test(watch, a_crash_is_carried_out_when_enforcing)
+{
+	policy("mode = enforce\n[leak]\nunjoined = crash\ngrace = 1s\n");
+	e2e_status(
+	    134, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads unjoined %d/log never-there");
+	logged("the process is aborted");
+	logged("threads of process");
+}
+
+Test(watch, a_crash_is_only_told_in_audit)
+{
+	policy("[leak]\nunjoined = crash\ngrace = 1s\n");
+	e2e_status(0,
+	           "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads unjoined %d/log unjoined");
+	logged("would crash (audit)");
+}

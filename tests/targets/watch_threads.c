@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// Shows: with "unjoined" a thread that ended and waits to be joined; with "unpinned" a thread "worker" that never
+// pins itself; with "growth" one thread more every 150 ms. Ends when the file named by the second argument holds
+// the third, or after a minute.
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static int gate[2];
+
+static void *__attribute__((noinline)) watch_leaves(void *arg)
+{
+	pthread_setname_np(pthread_self(), "leaver");
+	return arg;
+}
+
+static void *__attribute__((noinline)) watch_waits(void *arg)
+{
+	char byte;
+
+	pthread_setname_np(pthread_self(), "worker");
+	if (read(gate[0], &byte, 1) < 0)
+		perror("read");
+	return arg;
+}
+
+static int holds(const char *path, const char *text)
+{
+	static char buf[1 << 16];
+	FILE *f = fopen(path, "r");
+	size_t n = f ? fread(buf, 1, sizeof(buf) - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	buf[n] = '\0';
+	return strstr(buf, text) != NULL;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+
+	if (argc < 4 || pipe(gate) < 0)
+		return 2;
+	int growth = strcmp(argv[1], "growth") == 0;
+	if (!growth)
+		pthread_create(&thread, NULL, strcmp(argv[1], "unjoined") == 0 ? watch_leaves : watch_waits,
+		               NULL);
+	for (int i = 0; i < 400 && !holds(argv[2], argv[3]); i++) {
+		if (growth)
+			pthread_create(&thread, NULL, watch_waits, NULL);
+		nanosleep(&(struct timespec){.tv_nsec = 150000000}, NULL);
+	}
+	return holds(argv[2], argv[3]) ? 0 : 3;
+}
