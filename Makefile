@@ -153,6 +153,7 @@ TEST_SRC := \
   tests/rig.c \
   tests/test_arena.c \
   tests/test_detect.c \
+  tests/test_alerts.c \
   tests/test_elfsym.c \
   tests/test_example_policies.c \
   tests/test_glob.c \
@@ -173,7 +174,9 @@ TEST_SRC := \
   tests/test_pattern.c \
   tests/test_policy_check.c \
   tests/test_policy_explain.c \
+  tests/test_policy_cmd.c \
   tests/test_policy_man.c \
+  tests/test_policy_replay.c \
   tests/test_policy_parse.c \
   tests/test_policy_values.c \
   tests/test_proc.c \

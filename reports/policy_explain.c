@@ -23,14 +23,14 @@ static const char help_text[] =
     "\n"
     "Says in words what a rule matches and what then happens. A RULE is its label\n"
     "(ban:NAME, caps:max_threads), its name, its key, or a line of the file; without\n"
-    "one, every rule is explained. Without a FILE, a KEY or a section of the format is\n"
-    "explained.\n"
+    "one, every rule is explained. Without a FILE, a KEY or a section of the format\n"
+    "is explained.\n"
     "\n"
     "  -p, --policy=FILE  the policy\n"
     "  -h, --help         this text\n"
     "\n"
-    "Exit status: 0 explained; 2 no such rule or key, the policy is not valid, or wrong\n"
-    "usage.\n";
+    "Exit status: 0 explained; 2 no such rule or key, the policy is not valid, or\n"
+    "wrong usage.\n";
 
 /* ---- rules ---------------------------------------------------------------------------- */
 

@@ -11,9 +11,9 @@
 static const char help_text[] =
     "Usage: pinwarden policy lint FILE...\n"
     "\n"
-    "Reads policies as `pinwarden run -p` does: on this machine, with its CPUs, today.\n"
-    "For each it says what is in it and what it probably does not mean. The first\n"
-    "thing that is wrong is said as FILE:LINE: KEY: TEXT.\n"
+    "Reads policies as `pinwarden run -p` does: on this machine, with its CPUs,\n"
+    "today. For each it says what is in it and what it probably does not mean. The\n"
+    "first thing that is wrong is said as FILE:LINE: KEY: TEXT.\n"
     "\n"
     "  -q, --quiet  say only what is wrong\n"
     "  -h, --help   this text\n"

@@ -29,8 +29,8 @@ static const char help_text[] =
     "      --top=N        stacks of each rule, 0 for all (default 20)\n"
     "  -h, --help         this text\n"
     "\n"
-    "Exit status: 0 nothing would have fired; 1 something would; 2 wrong usage, or the\n"
-    "policy is not valid; 3 a trace was unreadable.\n";
+    "Exit status: 0 nothing would have fired; 1 something would; 2 wrong usage, or\n"
+    "the policy is not valid; 3 a trace was unreadable.\n";
 
 struct options {
 	const char *policy;

@@ -31,7 +31,7 @@ static void judge_birth(struct stage *s, const struct pinw_past_event *event, co
 	uint32_t pin_site = start && start->start.origin ? start->e.site : creator ? creator->pin_site : 0;
 	struct pinning how = {.calls = born ? PINW_CALLS_ATTR : PINW_CALLS_INHERIT,
 	                      .site = rec->e.site,
-	                      .second_site = born && pin_site != rec->e.site ? pin_site : 0,
+	                      .second_site = pin_site != rec->e.site ? pin_site : 0,
 	                      .create_site = rec->e.site,
 	                      .name = a->name};
 	struct scene scene = {.attempt = born ? PINW_ATTEMPT_BORN : PINW_ATTEMPT_INHERIT,
@@ -40,10 +40,13 @@ static void judge_birth(struct stage *s, const struct pinw_past_event *event, co
 	                      .now_ns = event->time_ns};
 	pinw_stage_settle(s, a, mask, pin_site, born ? PINW_ORIGIN_BORN : PINW_ORIGIN_INHERITED);
 	a->births_pin = true;
-	if (pinw_policy_counts(s->policy, a->mask))
-		pinw_stage_judge_pin(s, a, &how, a->mask, &scene);
-	if (born)
+	if (!s->policy->judges_births || !pinw_policy_counts(s->policy, a->mask)) {
+		pinw_stage_rehold(s, a);
 		return;
+	}
+	struct pinw_verdict v = pinw_stage_judge_pin(s, a, &how, a->mask, &scene);
+	if (born || v.action == PINW_ACTION_RESET)
+		return; /* one rule speaks about the mask that is passed on */
 	struct pinw_thread_facts facts = pinw_stage_facts(s, a, event->time_ns);
 	pinw_stage_judge_leak(s, &facts, PINW_PLEAK_INHERITED, &scene);
 }
@@ -55,35 +58,37 @@ static void on_create(struct stage *s, const struct pinw_past_event *event)
 	struct actor *a = rec->error ? NULL : pinw_stage_actor(s, rec->new_thread);
 	struct scene scene = {
 	    .attempt = PINW_ATTEMPT_CREATE, .site = rec->e.site, .target = a, .now_ns = event->time_ns};
-	struct pinw_verdict v = {0}, failed = {0};
+	struct pinw_verdict v = {0};
 
 	s->r->creations++;
-	pinw_policy_judge_rate(s->policy, &s->state, event->time_ns, rec->error ? &failed : &v);
-	if (!a)
+	if (!a) {
+		pinw_policy_judge_rate(s->policy, &s->state, event->time_ns,
+		                       &v); /* it counts, but did not happen */
 		return;
+	}
 	if (creator)
 		memcpy(a->name, creator->name, PINW_NAME_BYTES); /* the kernel's way */
 	a->create_site = rec->e.site;
 	a->released = rec->flags & PINW_THREAD_BORN_DETACHED;
+	pinw_policy_judge_threads(s->policy, ++s->live, &v);
 	pinw_stage_book(s, &v, &scene);
-	pinw_policy_judge_threads(s->policy, s->live + 1, &v);
+	if (v.action == PINW_ACTION_NONE)
+		pinw_stage_judge_warning(s, PINW_CAP_MAX_THREADS, s->live, &scene);
+	pinw_policy_judge_rate(s->policy, &s->state, event->time_ns, &v);
 	pinw_stage_book(s, &v, &scene);
-	s->live++;
-	pinw_stage_judge_warning(s, PINW_CAP_MAX_THREADS, s->live, &scene);
 	judge_birth(s, event, creator, a);
 }
 
 /* A fork child's main thread starts with its creator's pin: the one birth that no creation in this trace tells of. */
 static void judge_fork(struct stage *s, struct actor *a, const struct pinw_past_event *event)
 {
-	struct pinning how = {.calls = PINW_CALLS_INHERIT, .site = event->e.site, .name = a->name};
 	struct scene scene = {
 	    .attempt = PINW_ATTEMPT_INHERIT, .site = event->e.site, .target = a, .now_ns = event->time_ns};
-
-	if (pinw_policy_counts(s->policy, a->mask))
-		pinw_stage_judge_pin(s, a, &how, a->mask, &scene);
 	struct pinw_thread_facts facts = pinw_stage_facts(s, a, event->time_ns);
-	pinw_stage_judge_leak(s, &facts, PINW_PLEAK_INHERITED, &scene);
+
+	pinw_stage_rehold(s, a);
+	if (facts.mask)
+		pinw_stage_judge_leak(s, &facts, PINW_PLEAK_INHERITED, &scene);
 }
 
 static void on_start(struct stage *s, const struct pinw_past_event *event)
@@ -143,9 +148,9 @@ static void on_exit_record(struct stage *s, const struct pinw_past_event *event)
 	struct pinw_verdict v = {0};
 	pinw_policy_judge_churn(s->policy, &s->state, &facts, &v);
 	pinw_stage_book(s, &v, &scene);
+	pinw_stage_judge_requires(s, a, PINW_ATTEMPT_EXIT, event->time_ns);
 	if (rec->origin && rec->origin != PINW_ORIGIN_INHERITED)
 		pinw_stage_judge_leak(s, &facts, PINW_PLEAK_EXIT_WHILE_PINNED, &scene);
-	pinw_stage_judge_requires(s, a, PINW_ATTEMPT_EXIT, event->time_ns);
 	a->pinned = false;
 	pinw_stage_rehold(s, a);
 	s->live -= s->live > 0;
@@ -202,8 +207,8 @@ static void on_affinity(struct stage *s, const struct pinw_past_event *event)
 	                  rec->relation == PINW_REL_SELF ? PINW_ORIGIN_SELF : PINW_ORIGIN_CROSS);
 	if (!judged)
 		pinw_stage_rehold(s, a);
-	if (a->pinned)
-		pinw_stage_judge_requires(s, a, PINW_ATTEMPT_RUN, event->time_ns);
+	if (judged)
+		pinw_stage_judge_requires(s, a, PINW_ATTEMPT_PIN, event->time_ns);
 }
 
 static void on_external(struct stage *s, const struct pinw_past_event *event)
@@ -214,22 +219,25 @@ static void on_external(struct stage *s, const struct pinw_past_event *event)
 		return;
 	pinw_stage_settle(s, a, pinw_past_mask(&s->past, s->p, event, 1), 0, PINW_ORIGIN_EXTERNAL);
 	pinw_stage_rehold(s, a);
-	if (a->pinned)
-		pinw_stage_judge_requires(s, a, PINW_ATTEMPT_RUN, event->time_ns);
 }
 
 /* ---- moments and the end -------------------------------------------------------------------------- */
 
+static void judge_unjoined(struct stage *s, const struct actor *a, uint64_t now_ns)
+{
+	struct pinw_thread_facts facts = pinw_stage_facts(s, a, now_ns);
+	struct scene scene = {
+	    .attempt = PINW_ATTEMPT_RUN, .site = a->create_site, .target = a, .now_ns = now_ns};
+
+	pinw_stage_judge_leak(s, &facts, PINW_PLEAK_UNJOINED, &scene);
+}
+
 static void on_grace(struct stage *s, const struct pinw_past_event *event)
 {
-	struct actor *a = pinw_stage_actor(s, event->e.thread);
+	const struct actor *a = pinw_stage_actor(s, event->e.thread);
 
-	if (!a || !a->ended || a->released)
-		return;
-	struct pinw_thread_facts facts = pinw_stage_facts(s, a, event->time_ns);
-	struct scene scene = {
-	    .attempt = PINW_ATTEMPT_RUN, .site = a->create_site, .target = a, .now_ns = event->time_ns};
-	pinw_stage_judge_leak(s, &facts, PINW_PLEAK_UNJOINED, &scene);
+	if (a && a->ended && !a->released)
+		judge_unjoined(s, a, event->time_ns);
 }
 
 static void on_age(struct stage *s, const struct pinw_past_event *event)
@@ -309,6 +317,9 @@ static void on_end(struct stage *s)
 		struct actor *a = pinw_table_at(&s->actors, i);
 		if (a->id && a->started && !a->ended)
 			end_thread(s, a, for_good);
+		else if (a->id && a->ended && !a->released && for_good &&
+		         !s->policy->leaks[PINW_PLEAK_UNJOINED])
+			judge_unjoined(s, a, s->p->duration_ns); /* only a suppression can speak */
 	}
 }
 
@@ -370,8 +381,8 @@ static int set_stage(struct stage *s, struct pinw_stacks *stacks)
 	int error = pinw_rulestacks_init(&s->stacks, s->policy, s->p, stacks);
 	struct pinw_past_moments moments = {.ages_ns = s->ages_ns,
 	                                    .age_count = s->age_count,
-	                                    .grace_ns =
-	                                        unjoined ? s->policy->rules[unjoined - 1].time_ns : GRACE_NS};
+	                                    .grace_ns = unjoined ? s->policy->rules[unjoined - 1].time_ns
+	                                                         : UINT64_MAX};
 	return error < 0 ? error : pinw_past_read(&s->past, s->p, &moments);
 }
 

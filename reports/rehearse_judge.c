@@ -117,7 +117,7 @@ struct pinw_thread_facts pinw_stage_facts(struct stage *s, const struct actor *a
 	    .creator = pinw_stage_stack(s, a->create_site),
 	    .start = pinw_rulestacks_function(&s->stacks, a->routine_module, a->routine_offset),
 	    .pin = a->has_pinned ? pinw_stage_stack(s, a->pin_site) : NULL,
-	    .mask = a->pinned ? a->mask : NULL,
+	    .mask = a->pinned && pinw_policy_counts(s->policy, a->mask) ? a->mask : NULL,
 	    .now_ns = now_ns,
 	    .started_ns = a->started_ns,
 	    .has_pinned = a->has_pinned,
@@ -159,8 +159,8 @@ void pinw_stage_judge_warning(struct stage *s, enum pinw_cap cap, uint64_t value
 }
 
 /* Judges a pin that was made, and keeps it: the past went on with it. */
-void pinw_stage_judge_pin(struct stage *s, struct actor *a, const struct pinning *how, const uint64_t *mask,
-                          const struct scene *scene)
+struct pinw_verdict pinw_stage_judge_pin(struct stage *s, struct actor *a, const struct pinning *how,
+                                         const uint64_t *mask, const struct scene *scene)
 {
 	struct pinw_attempt attempt = {
 	    .calls = how->calls,
@@ -183,15 +183,18 @@ void pinw_stage_judge_pin(struct stage *s, struct actor *a, const struct pinning
 	pinw_stage_book(s, &v, scene);
 	if (!a) {
 		pinw_policy_cancel(&s->state, &attempt.held, &hold);
-		return;
+		return v;
 	}
 	pinw_policy_keep(&s->state, &attempt.held, &hold);
 	a->hold = hold;
+	if (v.action != PINW_ACTION_NONE || scene->attempt != PINW_ATTEMPT_PIN)
+		return v;
 	if (hold.pinned && !attempt.held.pinned)
 		pinw_stage_judge_warning(s, PINW_CAP_MAX_PINNED, s->state.pinned, scene);
 	if (hold.cpu && hold.cpu != attempt.held.cpu)
 		pinw_stage_judge_warning(s, PINW_CAP_MAX_PINNED_PER_CPU, s->state.cpu_pins[hold.cpu - 1],
 		                         scene);
+	return v;
 }
 
 void pinw_stage_settle(struct stage *s, struct actor *a, const uint64_t *mask, uint32_t site,
@@ -218,13 +221,6 @@ void pinw_stage_rehold(struct stage *s, struct actor *a)
 
 /* ---- rules about a thread ------------------------------------------------------------------- */
 
-/* A rule without `within` is for the thread's end. A release is no occasion: it may be the good order before the end. */
-static bool is_due(const struct stage *s, const struct actor *a, size_t i)
-{
-	return !(a->required[i / 64] >> i % 64 & 1) &&
-	       (a->ended || s->policy->rules[s->requires[i] - 1].within_ns);
-}
-
 void pinw_stage_judge_requires(struct stage *s, struct actor *a, enum pinw_attempted attempt, uint64_t now_ns)
 {
 	if (!s->require_count || !a->started)
@@ -233,8 +229,8 @@ void pinw_stage_judge_requires(struct stage *s, struct actor *a, enum pinw_attem
 	struct scene scene = {.attempt = attempt, .site = a->create_site, .target = a, .now_ns = now_ns};
 	for (size_t i = 0; i < s->require_count; i++) {
 		struct pinw_verdict v = {0};
-		if (!is_due(s, a, i))
-			continue;
+		if (a->required[i / 64] >> i % 64 & 1)
+			continue; /* once is enough */
 		pinw_policy_judge_require(s->policy, &s->state, s->requires[i], &facts, &v);
 		if (v.action == PINW_ACTION_NONE)
 			continue;

@@ -90,9 +90,9 @@ const uint64_t *pinw_stage_within(struct stage *s, const uint64_t *mask);
 /* The *_warn_at of `cap`, when `value` has just reached it. */
 void pinw_stage_judge_warning(struct stage *s, enum pinw_cap cap, uint64_t value, const struct scene *scene);
 
-/* Judges a pin that was made, and keeps it: the past went on with it. `a` may be NULL. */
-void pinw_stage_judge_pin(struct stage *s, struct actor *a, const struct pinning *how, const uint64_t *mask,
-                          const struct scene *scene);
+/* Judges a pin that was made, books the verdict and keeps the pin: the past went on with it. `a` may be NULL. */
+struct pinw_verdict pinw_stage_judge_pin(struct stage *s, struct actor *a, const struct pinning *how,
+                                         const uint64_t *mask, const struct scene *scene);
 
 /* The thread is on this mask now, whoever put it there. */
 void pinw_stage_settle(struct stage *s, struct actor *a, const uint64_t *mask, uint32_t site,
@@ -101,7 +101,8 @@ void pinw_stage_settle(struct stage *s, struct actor *a, const uint64_t *mask, u
 /* Nobody judged its pin: only the counters follow. */
 void pinw_stage_rehold(struct stage *s, struct actor *a);
 
-/* Every [require] that is due, each at most once for a thread. */
+/* Every [require], each at most once for a thread. A release is no occasion to ask: it may be the good order before
+ * the thread's end. */
 void pinw_stage_judge_requires(struct stage *s, struct actor *a, enum pinw_attempted attempt,
                                uint64_t now_ns);
 
