@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "policy/keys.h"
@@ -280,8 +279,8 @@ Test(policy_parse, a_line_of_1000_bytes_is_kept_whole_and_one_of_1001_refused)
 
 Test(policy_parse, a_text_of_over_a_mebibyte_is_refused)
 {
-	size_t len = PINW_POLICY_BYTES_MAX + 1;
-	char *text = malloc(len);
+	static char text[PINW_POLICY_BYTES_MAX + 1];
+	size_t len = sizeof(text);
 	const struct pinw_policy *policy;
 	struct pinw_policy_error error;
 
@@ -294,9 +293,10 @@ Test(policy_parse, a_text_of_over_a_mebibyte_is_refused)
 }
 
 /* `count` bans with different names. */
-static char *many_bans(unsigned count)
+static const char *many_bans(unsigned count)
 {
-	char *text = malloc((size_t)count * 48 + 1), *p = text;
+	static char text[(PINW_POLICY_RULES_MAX + 1) * 48];
+	char *p = text;
 
 	for (unsigned i = 0; i < count; i++)
 		p += sprintf(p, "[ban \"%u\"]\nfunction = f%u\n", i, i);
@@ -305,7 +305,7 @@ static char *many_bans(unsigned count)
 
 Test(policy_parse, as_many_rules_as_ids_allow_and_no_more)
 {
-	char *text = many_bans(PINW_POLICY_RULES_MAX);
+	const char *text = many_bans(PINW_POLICY_RULES_MAX);
 	const struct pinw_policy *policy = text_policy(text);
 
 	cr_assert_eq(policy->rule_count, PINW_POLICY_RULES_MAX);
@@ -589,15 +589,15 @@ Test(policy_parse, what_was_used_is_enough_and_a_byte_less_is_not)
 	const struct pinw_policy_host host = {.baseline = &baseline, .mask_words = 1};
 	const char *text = "[ban \"x\"]\nfunction = f\nmodule = m\ncpus = 1\n[leak]\ngrowth = log\n";
 	size_t needed = pinw_policy_memory_needed(strlen(text), 1);
-	struct pinw_policy_memory memory = {.bytes = aligned_alloc(64, (needed + 63) & ~(size_t)63),
-	                                    .size = needed};
+	static _Alignas(64) char bytes[65536];
+	struct pinw_policy_memory memory = {.bytes = bytes, .size = needed};
 	static const struct pinw_policy before;
 	const struct pinw_policy *policy = &before;
 	struct pinw_policy_error error;
 
 	cr_assert_eq(pinw_policy_parse(text, strlen(text), "p", &host, &memory, &policy, &error), 0);
 	size_t used = memory.used;
-	cr_assert(used > 0 && used <= needed);
+	cr_assert(used > 0 && used <= needed && needed <= sizeof(bytes));
 	for (size_t size = 0; size <= used; size++) {
 		policy = &before;
 		memory.size = size;
@@ -618,11 +618,11 @@ Test(policy_parse, a_policy_leaves_what_was_there_before_it)
 	const struct pinw_policy *policy;
 	struct pinw_policy_error error;
 
-	memcpy(bytes, "abc", 3);
+	bytes[0] = bytes[1] = bytes[2] = 'x';
 	cr_assert_eq(pinw_policy_parse("[x]", 3, "p", &host, &memory, &policy, &error), -EINVAL);
 	cr_assert_eq(memory.used, 3);
 	cr_assert_eq(pinw_policy_parse("[leak]\ngrowth = log", 19, "p", &host, &memory, &policy, &error), 0);
-	cr_assert_eq(memcmp(bytes, "abc", 3), 0);
+	cr_assert(bytes[0] == 'x' && bytes[1] == 'x' && bytes[2] == 'x');
 	cr_assert_eq((uintptr_t)policy % _Alignof(struct pinw_policy), 0);
 	cr_assert_str_eq(policy->rules[0].label, "leak:growth");
 }

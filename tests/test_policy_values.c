@@ -396,7 +396,7 @@ Test(policy_values, phrases_are_cut_and_always_ended)
 		size_t want = size ? size - 1 < 7 ? size - 1 : 7 : 0;
 		cr_assert_eq(t.len, want);
 		if (size)
-			cr_assert_eq(strncmp(buf, "abc120%", want) || buf[want], 0);
+			cr_assert_eq(strncmp(buf, "abc120%", want) != 0 || buf[want], 0);
 		else
 			cr_assert_eq(buf[0], 'x');
 	}
