@@ -3,7 +3,8 @@
 
 #include "reports/growth.h"
 
-#define LOOKS_PER_IDLE 8u /* so often a thread is looked at within idle_after, at most with every tick */
+#define LOOKS_WHILE_RUNNING 8u /* within idle_after, at most one with every tick */
+#define LOOKS_WHILE_IDLE 2u
 #define FIRST_WIDTH_NS UINT64_C(500000000)
 #define SHOWN_FIRST 3u
 
@@ -12,15 +13,25 @@ bool pinw_idle_is_due(const struct pinw_idle_state *s, uint64_t pin_ns, uint64_t
 	return !s->known || s->pin_ns != pin_ns || now_ns >= s->due_ns;
 }
 
+/* A thread that sleeps is asked seldom: a thousand of them must cost next to nothing. It is never asked later than the
+ * moment that decides. */
+static uint64_t next_look(const struct pinw_idle_state *s, bool ran, uint64_t now_ns, uint64_t idle_after_ns)
+{
+	uint64_t due = now_ns + idle_after_ns / (ran ? LOOKS_WHILE_RUNNING : LOOKS_WHILE_IDLE);
+	uint64_t decides = s->since_ns + idle_after_ns;
+
+	return decides > now_ns && decides < due ? decides : due;
+}
+
 bool pinw_idle_look(struct pinw_idle_state *s, uint64_t pin_ns, uint64_t cpu, uint64_t now_ns,
                     uint64_t idle_after_ns)
 {
-	uint64_t pause = idle_after_ns / LOOKS_PER_IDLE;
+	bool ran = !s->known || s->pin_ns != pin_ns || s->cpu != cpu;
 
-	if (!s->known || s->pin_ns != pin_ns || s->cpu != cpu)
+	if (ran)
 		*s =
 		    (struct pinw_idle_state){.pin_ns = pin_ns, .cpu = cpu, .since_ns = now_ns, .known = true};
-	s->due_ns = now_ns + pause;
+	s->due_ns = next_look(s, ran, now_ns, idle_after_ns);
 	if (s->told || now_ns - s->since_ns < idle_after_ns)
 		return false;
 	s->told = true;
