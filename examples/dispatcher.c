@@ -162,6 +162,18 @@ static void enqueue(struct worker *w, struct job *job)
 	pthread_cond_signal(&w->has_work);
 }
 
+static struct job *take_first(struct worker *w)
+{
+	struct job *job = w->first;
+
+	if (job) {
+		w->first = job->next;
+		w->length--;
+	}
+	return job;
+}
+
+/* Out of the middle: the one who waits has given it up. */
 static void unqueue(struct job *job)
 {
 	struct worker *w = job->worker;
@@ -179,14 +191,9 @@ static void unqueue(struct job *job)
 /* The next job, NULL at shutdown when the queue is drained. With the lock held. */
 static struct job *next_job(struct worker *w)
 {
-	struct job *job;
-
 	while (!w->first && !w->pool->closing)
 		pthread_cond_wait(&w->has_work, &w->pool->lock);
-	job = w->first;
-	if (job)
-		unqueue(job);
-	return job;
+	return take_first(w);
 }
 
 /* Runs jobs until shutdown or until the device fails. With the lock held. */
@@ -258,10 +265,8 @@ static void fail_queued(struct worker *w, int error)
 {
 	struct job *job;
 
-	while ((job = w->first) != NULL) {
-		unqueue(job);
+	while ((job = take_first(w)) != NULL)
 		job_finish(job, error, 0);
-	}
 }
 
 /* A device that has no worker any more. With the lock held. */
@@ -556,6 +561,10 @@ static bool when_all_are_busy(struct pool *pool)
 
 	gate_init(&gate);
 	taken = fill(pool, &gate, jobs);
+	if (!taken) {
+		fprintf(stderr, "no job was taken\n");
+		return false;
+	}
 	refused = pool_submit(pool, (struct request){.n = 1}, &extra);
 	printf("busy: %d jobs taken for %d places, then: %s\n", taken, pool->count * (QUEUE_LENGTH + 1),
 	       strerror(refused));

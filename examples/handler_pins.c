@@ -61,7 +61,9 @@ static int ask_all(int port)
 	for (int i = 1; i <= REQUESTS; i++) {
 		int error;
 
-		snprintf(request, sizeof(request), i < REQUESTS ? "%d" : "", i * 100);
+		snprintf(request, sizeof(request), "%d", i * 100);
+		if (i == REQUESTS) /* and one that asks for nothing */
+			request[0] = '\0';
 		error = loopback_ask(port, request, reply, sizeof(reply));
 		if (error) {
 			fprintf(stderr, "request %d: %s\n", i, strerror(error));
