@@ -255,12 +255,12 @@ static bool shadows(const struct pinw_draft *d, const struct pinw_rule *first, c
 /* Two bans of one rate on the same pins: the first always speaks. */
 static bool repeats(const struct pinw_draft *d, const struct pinw_rule *first, const struct pinw_rule *second)
 {
-	struct pinw_rule bare = *first;
-
-	if (memcmp(&first->rate, &second->rate, sizeof(first->rate)) != 0 ||
+	if ((!first->rate.count && !first->churn.count) ||
+	    memcmp(&first->rate, &second->rate, sizeof(first->rate)) != 0 ||
 	    memcmp(&first->churn, &second->churn, sizeof(first->churn)) != 0 ||
 	    first->short_lived_ns != second->short_lived_ns)
 		return false;
+	struct pinw_rule bare = *first;
 	bare.rate.count = bare.churn.count = 0;
 	return shadows(d, &bare, second);
 }
