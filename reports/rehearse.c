@@ -9,10 +9,6 @@
 #include "reports/ranges.h"
 #include "reports/rehearse_private.h"
 
-#define GRACE_NS                                                                                             \
-	UINT64_C(                                                                                            \
-	    10000000000) /* of `unjoined`, when the policy has no such rule but a suppression may match */
-
 /* ---- events: threads ------------------------------------------------------------------------- */
 
 /* The pin a new thread gets from its attribute or its creator, judged when it is created. */
@@ -308,7 +304,8 @@ static void end_thread(struct stage *s, struct actor *a, bool for_good)
 	pinw_stage_judge_requires(s, a, PINW_ATTEMPT_END, now_ns);
 }
 
-/* Replaced by exec, its pins live on in the next image; running, they may still be released. */
+/* Replaced by exec, its pins live on in the next image; running, they may still be released. Without a grace, threads may
+ * be joined until the very end. */
 static void on_end(struct stage *s)
 {
 	bool for_good = s->p->how != PINW_HOW_EXEC && s->p->how != PINW_HOW_RUNNING;
@@ -317,9 +314,8 @@ static void on_end(struct stage *s)
 		struct actor *a = pinw_table_at(&s->actors, i);
 		if (a->id && a->started && !a->ended)
 			end_thread(s, a, for_good);
-		else if (a->id && a->ended && !a->released && for_good &&
-		         !s->policy->leaks[PINW_PLEAK_UNJOINED])
-			judge_unjoined(s, a, s->p->duration_ns); /* only a suppression can speak */
+		else if (a->id && a->ended && !a->released && for_good && !s->grace_ns)
+			judge_unjoined(s, a, s->p->duration_ns);
 	}
 }
 
@@ -379,10 +375,10 @@ static int set_stage(struct stage *s, struct pinw_stacks *stacks)
 		return -ENOMEM;
 	pinw_policy_state_init(&s->state, s->policy, s->state_memory);
 	int error = pinw_rulestacks_init(&s->stacks, s->policy, s->p, stacks);
+	s->grace_ns = unjoined ? s->policy->rules[unjoined - 1].time_ns : 0;
 	struct pinw_past_moments moments = {.ages_ns = s->ages_ns,
 	                                    .age_count = s->age_count,
-	                                    .grace_ns = unjoined ? s->policy->rules[unjoined - 1].time_ns
-	                                                         : UINT64_MAX};
+	                                    .grace_ns = s->grace_ns ? s->grace_ns : UINT64_MAX};
 	return error < 0 ? error : pinw_past_read(&s->past, s->p, &moments);
 }
 

@@ -45,7 +45,8 @@ struct stage {
 	size_t require_count, require_room;
 	uint64_t *ages_ns; /* their `within`, each once */
 	size_t age_count, age_room;
-	uint64_t live;
+	uint64_t grace_ns; /* of [leak] unjoined; 0 = none */
+	uint64_t live; /* threads */
 	unsigned words;
 	uint64_t *scratch; /* one mask */
 	bool out_of_memory;

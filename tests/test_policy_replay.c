@@ -318,6 +318,18 @@ Test(policy_replay, gives_a_thread_its_grace_to_be_joined)
 	expect("leak:unjoined", 2);
 }
 
+Test(policy_replay, lets_threads_be_joined_until_the_end_without_a_grace)
+{
+	for (uint32_t i = 2; i <= 3; i++) {
+		thread_at(SECOND, i, SITE_WORKER);
+		pinw_builder_exit(&past, 2 * SECOND, i, PINW_EXIT_RETURN, ALL);
+	}
+	pinw_builder_join(&past, 90 * SECOND, 1, 2);
+	judge("[leak]\nunjoined = log\ngrace = 0s\n");
+	expect("leak:unjoined", 1);
+	cr_expect_eq(first_finding()->threads[0], 3u);
+}
+
 /* ---- require ---------------------------------------------------------------------------------------------- */
 
 Test(policy_replay, asks_for_pins_in_time)
