@@ -4,6 +4,7 @@
  * (tests/targets/enf_*.c).
  */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "tests/enforce_scene.h"
 
@@ -214,6 +215,33 @@ Test(predicates, all_that_are_given_must_hold)
 	enforced("@enf_workers 4 apart", "worker-0 1\nother-1 0\nworker-2 1\nother-3 0\n", "{\"ban:b\": 2}");
 	policy("[ban \"b\"]\nkind = go\nthread_name = *\naction = log\n");
 	enforced("@enf_workers 4 apart", ALL_WORK, "{}");
+}
+
+/* As the source spells them, with arguments or without, and as the compiler does. */
+Test(predicates, function_names_of_cxx)
+{
+	static const struct {
+		const char *function, *out;
+		int violations;
+	} cases[] = {
+	    {"web::HttpServer::handle*", "method 1\ntemplate 0\nlambda 0\n", 1},
+	    {"web::HttpServer::handleRequest", "method 1\ntemplate 0\nlambda 0\n", 1},
+	    {"*::handleRequest*", "method 1\ntemplate 0\nlambda 0\n", 1},
+	    {"*HttpServer13handleRequest*", "method 1\ntemplate 0\nlambda 0\n", 1},
+	    {"web::Pool<long>::run*", "method 0\ntemplate 1\nlambda 0\n", 1},
+	    {"web::serve*", "method 0\ntemplate 0\nlambda 1\n", 1},
+	    {"web::*", "method 1\ntemplate 1\nlambda 1\n", 3},
+	    {"HttpServer::*", "method 0\ntemplate 0\nlambda 0\n", 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char expected[64];
+
+		snprintf(expected, sizeof(expected), cases[i].violations ? "{\"ban:b\": %d}" : "{}",
+		         cases[i].violations);
+		policy("[ban \"b\"]\nfunction = %s\n", cases[i].function);
+		enforced("@enf_cxx", cases[i].out, expected);
+	}
 }
 
 Test(predicates, after_a_warm_up)
