@@ -206,7 +206,7 @@ static int by_count(const void *x, const void *y)
 static void print_rule(struct pinw_text *t, const struct trial *trial, const struct pinw_rule *rule)
 {
 	const struct pinw_table *all = &trial->rehearsal.findings;
-	const struct pinw_finding **mine = calloc(all->count + 1, sizeof(*mine));
+	const struct pinw_finding **mine = calloc(all->count + 1, sizeof(void *));
 	size_t count = 0;
 
 	if (!mine) {
@@ -218,7 +218,7 @@ static void print_rule(struct pinw_text *t, const struct trial *trial, const str
 		if (f->rule == rule->id)
 			mine[count++] = f;
 	}
-	qsort(mine, count, sizeof(const struct pinw_finding *), by_count);
+	qsort(mine, count, sizeof(void *), by_count);
 	pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
 	put_foreign(t, rule->label);
 	pinw_term_put(&t->term, " (");

@@ -137,21 +137,21 @@ static const struct pinw_stack_match *keep(struct asking *a, struct known *k)
 	return &k->match;
 }
 
-const struct pinw_stack_match *pinw_rulestacks_site(struct pinw_rulestacks *s, uint32_t id)
+const struct pinw_stack_match *pinw_rulestacks_site(struct pinw_rulestacks *s, uint32_t site)
 {
-	const struct pinw_site *site = id ? pinw_process_site(s->process, id) : NULL;
+	const struct pinw_site *stack = site ? pinw_process_site(s->process, site) : NULL;
 	struct asking a = start(s);
 
-	if (!site || !site->known)
+	if (!stack || !stack->known)
 		return NULL;
-	struct known *k = pinw_table_get(&s->sites, id, NULL);
+	struct known *k = pinw_table_get(&s->sites, site, NULL);
 	if (!k) {
 		s->out_of_memory = true;
 		return NULL;
 	}
 	if (k->asked)
 		return &k->match;
-	pinw_stacks_resolve(s->stacks, s->process, site, ask_frame, &a);
+	pinw_stacks_resolve(s->stacks, s->process, stack, ask_frame, &a);
 	a.rule_count = pinw_policy_stack_always(s->policy, a.rules, a.rule_count);
 	return keep(&a, k);
 }
