@@ -170,3 +170,23 @@ Test(crash, at_a_leak)
 	violations("{\"leak:exit_while_pinned\": 1}");
 	e2e_true(".totals.threads.created == 1");
 }
+
+/* A handler that could jump out, or a signal that does not come, saves no program. */
+Test(crash, whatever_the_program_does_with_sigabrt)
+{
+	static const char *const targets[] = {"@enf_abort plain", "@enf_abort handled", "@enf_abort ignored",
+	                                      "@enf_abort blocked"};
+
+	policy("[ban \"b\"]\nfunction = pin_in_main\naction = crash\n");
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+		under("--enforce", targets[i]);
+		cr_assert_eq(last.status, 134, "%s: status %d\n%s", targets[i], last.status, last.err);
+		cr_assert_str_eq(last.out, "", "%s", targets[i]);
+		violations("{\"ban:b\": 1}");
+		e2e_true(".processes[0].end == {how: \"signal\", status: 6} and .totals.pins.opened == 0");
+	}
+	under("--audit", "@enf_abort plain");
+	cr_assert_eq(last.status, 0);
+	cr_assert_str_eq(last.out, "went on\n");
+	says("would crash");
+}
