@@ -136,7 +136,7 @@ void pinw_violation_crash(const struct pinw_violation *v)
 	if (__atomic_exchange_n(&crashing, 1, __ATOMIC_RELAXED))
 		for (;;)
 			pinw_sys0(SYS_sched_yield);
-	pinw_violation_record(v);
+	pinw_violation_book(v);
 	report(v);
 	pinw_image_end(PINW_END_SIGNAL, SIGABRT);
 	abort_now();

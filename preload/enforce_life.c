@@ -267,6 +267,12 @@ bool pinw_enforce_thread_end(struct pinw_thread *thread, uint64_t now_ns)
 	return told;
 }
 
+/* Other threads go on while the clock was read. */
+static uint64_t elapsed(uint64_t now_ns, uint64_t since_ns)
+{
+	return now_ns > since_ns ? now_ns - since_ns : 0;
+}
+
 /* The whole pin passed without CPU time, as far as one look at the end can tell. */
 static void judge_idle(struct pinw_thread *thread, const struct pinw_thread_facts *facts, uint64_t now_ns)
 {
@@ -274,7 +280,8 @@ static void judge_idle(struct pinw_thread *thread, const struct pinw_thread_fact
 	uint16_t id = policy->leaks[PINW_PLEAK_PINNED_IDLE];
 	struct pinw_violation v = pinw_enforce_about(thread, PINW_ATTEMPT_END, now_ns);
 
-	if (!id || !facts->mask || now_ns - thread->slot->pin_since_ns < policy->rules[id - 1].time_ns ||
+	if (!id || !facts->mask ||
+	    elapsed(now_ns, thread->slot->pin_since_ns) < policy->rules[id - 1].time_ns ||
 	    pinw_proc_cpu_ns(thread->slot->tid) - thread->ruled.pin_cpu_ns > IDLE_SLACK_NS)
 		return;
 	pinw_enforce_leak(PINW_PLEAK_PINNED_IDLE, facts, &v);
@@ -284,7 +291,7 @@ static bool is_past_grace(const struct pinw_slot *slot, uint64_t now_ns)
 {
 	uint16_t id = pinw_enforce.policy->leaks[PINW_PLEAK_UNJOINED];
 
-	return !id || now_ns - slot->exit_ns >= pinw_enforce.policy->rules[id - 1].time_ns;
+	return !id || elapsed(now_ns, slot->exit_ns) >= pinw_enforce.policy->rules[id - 1].time_ns;
 }
 
 bool pinw_enforce_image_end(struct pinw_thread *thread, uint64_t now_ns)

@@ -160,7 +160,7 @@ void pinw_logtext_pin(struct pinw_logtext *text, const struct pinw_slot *slot, u
 		pinw_logtext_put(text, " to ");
 		pinw_logtext_cpus(text, (const uint64_t *)(slot + 1));
 		pinw_logtext_put(text, ", held ");
-		pinw_logtext_duration(text, now_ns - slot->pin_since_ns);
+		pinw_logtext_duration(text, now_ns > slot->pin_since_ns ? now_ns - slot->pin_since_ns : 0);
 		pinw_logtext_put(text, ", depth ");
 		pinw_logtext_number(text, slot->pin_depth);
 		pinw_logtext_put(text, "\n");

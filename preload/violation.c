@@ -257,9 +257,14 @@ static void write_record(const struct pinw_violation *v)
 	                 8u * pinw_shim.mask_words);
 }
 
-void pinw_violation_record(const struct pinw_violation *v)
+void pinw_violation_book(const struct pinw_violation *v)
 {
 	count(v);
 	write_record(v);
+}
+
+void pinw_violation_record(const struct pinw_violation *v)
+{
+	pinw_violation_book(v);
 	log_block(v);
 }

@@ -32,6 +32,9 @@ void pinw_violation_start_image(const struct pinw_policy *policy, bool enforcing
 
 void pinw_violation_record(const struct pinw_violation *v);
 
+/* The same, but for the log. */
+void pinw_violation_book(const struct pinw_violation *v);
+
 /* Says which limit was passed, then every thread's creation and pin stacks, records it, ends the image in the trace and
  * aborts, as a fatal error of Go's runtime does. */
 void pinw_violation_crash(const struct pinw_violation *v) __attribute__((noreturn));
