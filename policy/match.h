@@ -45,7 +45,8 @@ void pinw_policy_frame(const struct pinw_policy *policy, const char *module, con
 struct pinw_stack_match {
 	const uint16_t *rules;
 	const uint16_t *creators;
-	uint64_t *windows; /* parallel to `rules`: state of site_rate detectors, atomic, zero at first; NULL = none has one */
+	uint64_t *
+	    windows; /* parallel to `rules`: state of site_rate detectors, atomic, zero at first; NULL = none has one */
 	uint16_t rule_count;
 	uint16_t creator_count;
 };
@@ -72,10 +73,12 @@ struct pinw_policy_state {
 		uint64_t window; /* of churn_rate; of thread_rate_warn_at */
 		uint64_t churn_until_ns; /* tripped: pins that match are violations until then */
 		uint64_t open; /* allow: open pins it granted */
-		uint64_t matched; /* times its predicates held, or its limit was passed (not max_threads, which is judged
+		uint64_t
+		    matched; /* times its predicates held, or its limit was passed (not max_threads, which is judged
 		                     without a state) */
-	} *rules; /* [rule_count], by id - 1 */
-	uint64_t *matched_too; /* NULL, or where `matched` is counted as well: a word for each rule, PINW_MATCHED_STRIDE apart */
+	} * rules; /* [rule_count], by id - 1 */
+	uint64_t *
+	    matched_too; /* NULL, or where `matched` is counted as well: a word for each rule, PINW_MATCHED_STRIDE apart */
 };
 
 /* Bytes of cpu_pins and rules together, and setting them up in zeroed memory of that size. */
@@ -103,7 +106,8 @@ struct pinw_attempt {
 	const uint64_t *mask; /* the CPUs it would be left on, within the baseline; NULL for a Go lock */
 	const char *thread_name; /* of the thread to be pinned; "" unknown */
 	const struct pinw_stack_match *stack; /* of the call; NULL = satisfies no stack predicate */
-	const struct pinw_stack_match *second; /* another stack that may satisfy them instead (attr: where the mask was set); or NULL */
+	const struct pinw_stack_match
+	    *second; /* another stack that may satisfy them instead (attr: where the mask was set); or NULL */
 	const struct pinw_stack_match *creator; /* of the thread's creation; NULL unknown or main */
 	uint64_t now_ns; /* since image start */
 	uint64_t inside; /* other threads pinned inside `mask`, when pinw_policy_wants_inside() */
@@ -113,7 +117,8 @@ struct pinw_attempt {
 struct pinw_verdict {
 	enum pinw_action action; /* what the rule says; the mode is the caller's business */
 	const struct pinw_rule *rule; /* NULL when action is NONE */
-	uint64_t value; /* what was counted against the rule's limit or rate, this attempt included; 0 = nothing */
+	uint64_t
+	    value; /* what was counted against the rule's limit or rate, this attempt included; 0 = nothing */
 	uint64_t limit;
 };
 

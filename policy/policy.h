@@ -63,7 +63,8 @@ enum pinw_policy_leak {
 enum pinw_cap {
 	PINW_CAP_MAX_THREADS = 0, /* live threads, the main one included */
 	PINW_CAP_MAX_PINNED = 1, /* threads with an open pin */
-	PINW_CAP_MAX_PINNED_PER_CPU = 2, /* of a mask of k CPUs: threads pinned inside it <= k times the limit */
+	PINW_CAP_MAX_PINNED_PER_CPU =
+	    2, /* of a mask of k CPUs: threads pinned inside it <= k times the limit */
 	PINW_CAP_RESERVE_CPUS = 3, /* CPUs that no pin may hold */
 	PINW_CAP_THREAD_RATE = 4, /* creations */
 	PINW_CAPS = 5,
@@ -74,7 +75,8 @@ enum pinw_cap {
 #define PINW_CALLS_PTHREAD_SETAFFINITY 0x2u
 #define PINW_CALLS_ATTR 0x4u /* pthread_create with an attribute that carries a mask */
 #define PINW_CALLS_CROSS 0x8u /* on another thread of the process */
-#define PINW_CALLS_INHERIT 0x10u /* a thread created (or a process forked) by a pinned thread */
+#define PINW_CALLS_INHERIT                                                                                   \
+	0x10u /* a thread created by a pinned one; a fork cannot be denied any more: [leak] inherited */
 #define PINW_CALLS_GOLOCK 0x20u /* runtime.LockOSThread */
 
 #define PINW_KINDS_CPU 0x1u
@@ -99,7 +101,8 @@ struct pinw_rule {
 	uint8_t section; /* enum pinw_section */
 	uint8_t action; /* enum pinw_action */
 	uint32_t line; /* of the section's heading, or of the key for [caps] and [leak] */
-	const char *name; /* of a named section; else the key ("max_threads", "max_threads_warn_at", "inherited") */
+	const char
+	    *name; /* of a named section; else the key ("max_threads", "max_threads_warn_at", "inherited") */
 	const char *label; /* how reports call it: "ban:NAME", "caps:max_threads", "leak:inherited" */
 	const char *message; /* NULL: none */
 	int error; /* errno of a deny */
@@ -111,7 +114,8 @@ struct pinw_rule {
 	struct pinw_strings created_by; /* some function on the stack that created that thread */
 	uint32_t calls; /* PINW_CALLS_*, 0 = any */
 	uint32_t kinds; /* PINW_KINDS_*, 0 = any */
-	const uint64_t *cpus; /* NULL = any; mask_words words. ban: the mask holds one of these; allow and require: it holds
+	const uint64_t *
+	    cpus; /* NULL = any; mask_words words. ban: the mask holds one of these; allow and require: it holds
 	                         no others; caps reserve_cpus: the reserved ones */
 	uint64_t after_ns; /* the rule sleeps this long from image start */
 
@@ -151,7 +155,8 @@ struct pinw_loose_rule {
 };
 
 #define PINW_LOOSE_INITIALS 48u /* bits 0..47: first characters of thread names, modulo this */
-#define PINW_LOOSE_CALLS_SHIFT 48u /* bits 48..53: a call, by its bit in PINW_CALLS_*; 54..59: that call and cross */
+#define PINW_LOOSE_CALLS_SHIFT                                                                               \
+	48u /* bits 48..53: a call, by its bit in PINW_CALLS_*; 54..59: that call and cross */
 #define PINW_LOOSE_CALLS 6u
 #define PINW_LOOSE_KINDS_SHIFT 60u /* bits 60, 61: PINW_KINDS_* */
 #define PINW_LOOSE_NO_CREATOR (UINT64_C(1) << 62) /* the stack that created the thread is not known */
@@ -164,7 +169,8 @@ struct pinw_policy_index {
 	 * without those that ask who created the thread. */
 	uint8_t loose_calls[2][PINW_LOOSE_INITIALS];
 	bool caps_pins; /* some limit on pins */
-	bool counts_pins; /* what pins hold of the counters matters: a limit on their number, or an [allow] with max */
+	bool
+	    counts_pins; /* what pins hold of the counters matters: a limit on their number, or an [allow] with max */
 	struct pinw_rule_ids stacked; /* rules with function or module */
 	struct pinw_rule_ids created; /* rules with created_by */
 	struct pinw_rule_ids allows; /* all [allow] */
@@ -176,7 +182,8 @@ struct pinw_policy_index {
 struct pinw_policy {
 	const char *path; /* as the caller gave it, for messages */
 	enum pinw_mode mode;
-	uint32_t pin_width; /* only masks of at most this many CPUs count as pins; 0 = every mask that is a pin */
+	uint32_t
+	    pin_width; /* only masks of at most this many CPUs count as pins; 0 = every mask that is a pin */
 	const char *log; /* NULL not given; "stderr" or a file */
 	bool on_invalid_given; /* what the shim does with an invalid policy; default: by mode */
 	bool on_invalid_stop;

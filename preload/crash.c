@@ -4,6 +4,7 @@
  */
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "preload/arch.h"
 #include "preload/log.h"
@@ -21,22 +22,22 @@ struct group {
 	const struct pinw_slot *first;
 	uint32_t create_site, pin_site;
 	uint32_t count;
-	uint32_t threads[NAMED];
+	const struct pinw_slot *threads[NAMED];
 };
 
-static struct {
+static struct dump {
 	struct group table[GROUPS_MAX];
 	uint32_t used;
 	uint32_t alive;
 	uint32_t others; /* threads of groups that found no place */
-} dump;
+} * dump; /* mapped when it is wanted */
 
 static struct group *find_group(uint32_t create_site, uint32_t pin_site)
 {
 	uint32_t place = (create_site * 31u + pin_site * 2654435761u) % GROUPS_MAX;
 
 	for (uint32_t i = 0; i < GROUPS_MAX; i++) {
-		struct group *group = &dump.table[(place + i) % GROUPS_MAX];
+		struct group *group = &dump->table[(place + i) % GROUPS_MAX];
 
 		if (!group->count || (group->create_site == create_site && group->pin_site == pin_site))
 			return group;
@@ -52,17 +53,17 @@ static void collect(struct pinw_thread *thread, void *unused)
 	(void)unused;
 	if (slot->state == PINW_SLOT_EXITED)
 		return;
-	dump.alive++;
+	dump->alive++;
 	struct group *group = find_group(slot->create_site, pin_site);
 	if (!group) {
-		dump.others++;
+		dump->others++;
 		return;
 	}
 	if (!group->count)
 		*group =
 		    (struct group){.first = slot, .create_site = slot->create_site, .pin_site = pin_site};
 	if (group->count < NAMED)
-		group->threads[group->count] = slot->thread;
+		group->threads[group->count] = slot;
 	group->count++;
 }
 
@@ -72,13 +73,44 @@ static void put_group(struct pinw_logtext *text, const struct group *group, uint
 	pinw_logtext_put(text, group->count == 1 ? " thread: " : " threads: ");
 	for (uint32_t i = 0; i < group->count && i < NAMED; i++) {
 		pinw_logtext_put(text, i ? ", #" : "#");
-		pinw_logtext_number(text, group->threads[i]);
+		pinw_logtext_number(text, group->threads[i]->thread);
+		pinw_logtext_put(text, " \"");
+		pinw_logtext_escaped(text, group->threads[i]->name, sizeof(group->threads[i]->name));
+		pinw_logtext_put(text, "\"");
 	}
-	pinw_logtext_put(text, group->count > NAMED ? ", ...: \"" : " \"");
-	pinw_logtext_escaped(text, group->first->name, sizeof(group->first->name));
-	pinw_logtext_put(text, group->first->pin_depth ? "\", pinned\n" : "\", not pinned\n");
+	pinw_logtext_put(text, group->count > NAMED ? ", ..." : "");
+	pinw_logtext_put(text, group->first->pin_depth ? ": pinned\n" : ": not pinned\n");
 	pinw_logtext_pin(text, group->first, now_ns);
 	pinw_logtext_put(text, "\n");
+}
+
+static bool map_dump(void)
+{
+	long p =
+	    pinw_sys6(SYS_mmap, 0, sizeof(*dump), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	dump = p < 0 && p > -4096 ? NULL : (struct dump *)p;
+	return dump;
+}
+
+static void put_threads(struct pinw_log_block *block, uint64_t now_ns)
+{
+	pinw_registry_each(collect, NULL);
+	pinw_logtext_put(block->text, "pinwarden: all ");
+	pinw_logtext_number(block->text, dump->alive);
+	pinw_logtext_put(block->text, " threads alive, by their stacks:\n");
+	for (uint32_t i = 0; i < GROUPS_MAX; i++) {
+		if (!dump->table[i].count)
+			continue;
+		put_group(block->text, &dump->table[i], now_ns);
+		pinw_log_report_flush(block);
+	}
+	if (dump->others) {
+		pinw_logtext_put(block->text, "and ");
+		pinw_logtext_number(block->text, dump->others);
+		pinw_logtext_put(block->text, " threads with yet other stacks: see the trace\n");
+		pinw_log_report_flush(block);
+	}
 }
 
 static void report(const struct pinw_violation *v)
@@ -86,31 +118,16 @@ static void report(const struct pinw_violation *v)
 	struct pinw_log_block block;
 
 	pinw_log_report_begin(&block);
-	memset(&dump, 0, sizeof(dump));
 	pinw_logtext_put(block.text, "pinwarden: fatal: ");
 	pinw_violation_describe(block.text, v);
 	pinw_logtext_stack(block.text, "called at", v->site);
 	pinw_logtext_put(block.text, "\n");
 	pinw_log_report_flush(&block);
-	pinw_registry_each(collect, NULL);
-	pinw_logtext_put(block.text, "pinwarden: all ");
-	pinw_logtext_number(block.text, dump.alive);
-	pinw_logtext_put(block.text, " threads alive, by their stacks:\n");
-	for (uint32_t i = 0; i < GROUPS_MAX; i++) {
-		if (!dump.table[i].count)
-			continue;
-		put_group(block.text, &dump.table[i], v->now_ns);
-		pinw_log_report_flush(&block);
-	}
-	if (dump.others) {
-		pinw_logtext_put(block.text, "and ");
-		pinw_logtext_number(block.text, dump.others);
-		pinw_logtext_put(block.text, " threads with yet other stacks: see the trace\n");
-	}
+	if (map_dump())
+		put_threads(&block, v->now_ns);
 	pinw_logtext_put(block.text, "pinwarden: aborted\n");
 	pinw_log_report_flush(&block);
 }
-
 /* Past the program's own handler, if it has one: the state it would clean up is what the core is for. */
 static void __attribute__((noreturn)) abort_now(void)
 {

@@ -132,9 +132,7 @@ static bool read_mask(const struct pinw_pin_request *r, uint64_t *mask)
 	return pinw_proc_peek(mask, r->user_mask, len) == len;
 }
 
-/* Would this mask, of which what the machine has not got is taken away, pin a thread in the eyes of the kernel, the
- * ledger and the policy? */
-static bool is_judged(uint64_t *mask)
+bool pinw_enforce_is_judged(uint64_t *mask)
 {
 	unsigned words = pinw_shim.mask_words;
 	const uint64_t *present = pinw_enforce.present;
@@ -206,7 +204,8 @@ bool pinw_enforce_pin(struct pinw_trial *t, const struct pinw_pin_request *r, ui
 {
 	const struct pinw_policy *policy = pinw_enforce.policy;
 
-	if ((!policy->judges_pins && !policy->needs_require) || !read_mask(r, room) || !is_judged(room))
+	if ((!policy->judges_pins && !policy->needs_require) || !read_mask(r, room) ||
+	    !pinw_enforce_is_judged(room))
 		return true;
 	t->site = pinw_site_ref(r->self, r->where);
 	t->sited = true;

@@ -79,6 +79,10 @@ void pinw_enforce_settle(struct pinw_trial *trial, struct pinw_thread *target, b
  * over if it fits. `trial` may be NULL. */
 void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, const uint64_t *mask);
 
+/* Would a thread left on this mask be pinned, in the eyes of the kernel, the ledger and the policy? What the machine has
+ * not got is taken away from it. */
+bool pinw_enforce_is_judged(uint64_t *mask);
+
 /* ---- threads --------------------------------------------------------------------------------- */
 
 struct pinw_create_request {

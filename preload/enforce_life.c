@@ -133,9 +133,12 @@ static void judge_inheritance(struct pinw_create_trial *t, const struct pinw_cre
 
 static bool is_born_pinned(const struct pinw_create_request *r)
 {
-	return r->origin != PINW_ORIGIN_NONE && pinw_enforce.policy->judges_births &&
-	       pinw_mask_is_pin(r->mask, pinw_shim.baseline, pinw_shim.mask_words) &&
-	       pinw_policy_counts(pinw_enforce.policy, r->mask);
+	uint64_t mask[pinw_shim.mask_words];
+
+	if (r->origin == PINW_ORIGIN_NONE || !pinw_enforce.policy->judges_births)
+		return false;
+	pinw_mask_copy(mask, r->mask, pinw_shim.mask_words);
+	return pinw_enforce_is_judged(mask);
 }
 
 void pinw_enforce_create(struct pinw_create_trial *t, const struct pinw_create_request *r)
@@ -250,6 +253,8 @@ static bool has_leaked_pin(const struct pinw_slot *slot)
 
 bool pinw_enforce_thread_end(struct pinw_thread *thread, uint64_t now_ns)
 {
+	if (!thread->slot->pins_opened && !pinw_enforce.policy->needs_require)
+		return false;
 	struct pinw_thread_facts facts = pinw_enforce_facts(thread, now_ns);
 	struct pinw_violation v = pinw_enforce_about(thread, PINW_ATTEMPT_EXIT, now_ns);
 	bool told = false;

@@ -132,7 +132,7 @@ struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, co
 }
 
 /* What the policy reserved for the birth pin is the pin's now, or nobody's. */
-static void settle_birth(struct pinw_thread *thread)
+static __attribute__((noinline)) void settle_birth(struct pinw_thread *thread)
 {
 	struct pinw_ruled *ruled = &thread->ruled;
 	struct pinw_trial trial = {.holds = ruled->birth_judged, .hold = ruled->birth_hold};

@@ -8,11 +8,20 @@
 #include "preload/clock.h"
 #include "preload/shim.h"
 
+/* A program under the thread sanitizer has its memcpy and memset in the shim as well, and must be told that this is a
+ * lock (compiler-rt, sanitizer/tsan_interface.h). NULL in any other program. */
+extern void __tsan_acquire(void *addr) __attribute__((weak));
+extern void __tsan_release(void *addr) __attribute__((weak));
+
 static bool try_take(struct pinw_lock *lock)
 {
 	uint32_t free = 0;
 
-	return __atomic_compare_exchange_n(&lock->held, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	if (!__atomic_compare_exchange_n(&lock->held, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	if (__tsan_acquire)
+		__tsan_acquire(lock);
+	return true;
 }
 
 static bool is_sealed(void)
@@ -50,6 +59,8 @@ int pinw_lock_take(struct pinw_lock *lock, uint64_t wait_ns, struct pinw_lock_st
 
 void pinw_lock_give(struct pinw_lock *lock, const struct pinw_lock_state *state)
 {
+	if (__tsan_release)
+		__tsan_release(lock);
 	__atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
 	if (state->masked)
 		pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &state->sigmask, 0, sizeof(state->sigmask));

@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <link.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "preload/arch.h"
 #include "preload/elfsym.h"
@@ -29,10 +30,15 @@ struct module {
 
 uint32_t pinw_module_gen = 1;
 
+/* Mapped, not .bss: under a tight RLIMIT_AS the loader still finds room for the program. Only what is used costs memory. */
+struct room {
+	struct module table[MODULES_MAX];
+	char paths[PATHS_BYTES];
+};
+
 static struct {
 	uint32_t count; /* ids are index + 1 */
-	struct module table[MODULES_MAX];
-	char paths[PATHS_BYTES]; /* .bss: only what is used costs memory */
+	struct room *room; /* NULL: there was no memory for it, nothing is known of any module */
 	size_t paths_used;
 	char exe[PINW_PATH_MAX];
 } modules;
@@ -40,6 +46,11 @@ static struct {
 void pinw_module_init(const char *exe, uint32_t exe_len)
 {
 	pinw_put_bytes(modules.exe, sizeof(modules.exe), 0, exe, exe_len);
+	if (modules.room)
+		return;
+	long p = pinw_sys6(SYS_mmap, 0, sizeof(*modules.room), PROT_READ | PROT_WRITE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	modules.room = p < 0 && p > -4096 ? NULL : (struct room *)p;
 }
 
 /* ---- what the loader and the object say ------------------------------------------- */
@@ -119,12 +130,12 @@ static NOT_INLINED bool is_current(struct module *m, const struct module *seen, 
 
 static NOT_INLINED uint32_t add(const struct module *seen, uint32_t gen)
 {
-	size_t room = sizeof(modules.paths) - modules.paths_used;
+	size_t room = PATHS_BYTES - modules.paths_used;
 
-	if (modules.count == MODULES_MAX || room < PINW_PATH_MAX)
+	if (!modules.room || modules.count == MODULES_MAX || room < PINW_PATH_MAX)
 		return 0;
-	struct module *m = &modules.table[modules.count];
-	char *path = modules.paths + modules.paths_used;
+	struct module *m = &modules.room->table[modules.count];
+	char *path = modules.room->paths + modules.paths_used;
 	*m = *seen;
 	m->checked_gen = gen;
 	read_build_id(m);
@@ -138,15 +149,15 @@ static NOT_INLINED uint32_t add(const struct module *seen, uint32_t gen)
 static uint32_t find(const struct module *seen, uint32_t gen)
 {
 	for (uint32_t i = modules.count; i--;)
-		if (modules.table[i].start == seen->start)
-			return is_current(&modules.table[i], seen, gen) ? i + 1 : 0;
+		if (modules.room->table[i].start == seen->start)
+			return is_current(&modules.room->table[i], seen, gen) ? i + 1 : 0;
 	return 0;
 }
 
 void pinw_module_keep(uint32_t id)
 {
-	if (id && id <= modules.count && modules.table[id - 1].image_gen != pinw_shim.image_gen)
-		emit(id, &modules.table[id - 1]);
+	if (id && id <= modules.count && modules.room->table[id - 1].image_gen != pinw_shim.image_gen)
+		emit(id, &modules.room->table[id - 1]);
 }
 
 uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset)
@@ -169,13 +180,13 @@ uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset)
 	if (!id)
 		return 0;
 	pinw_module_keep(id);
-	*ret_offset = pc - modules.table[id - 1].base;
+	*ret_offset = pc - modules.room->table[id - 1].base;
 	return id;
 }
 
 const char *pinw_module_path(uint32_t id)
 {
-	return id && id <= modules.count ? modules.table[id - 1].path : NULL;
+	return id && id <= modules.count ? modules.room->table[id - 1].path : NULL;
 }
 
 const uint8_t *pinw_module_build_id(uint32_t id, unsigned *ret_len)
@@ -184,6 +195,6 @@ const uint8_t *pinw_module_build_id(uint32_t id, unsigned *ret_len)
 		*ret_len = 0;
 		return NULL;
 	}
-	*ret_len = modules.table[id - 1].build_id_len;
-	return modules.table[id - 1].build_id;
+	*ret_len = modules.room->table[id - 1].build_id_len;
+	return modules.room->table[id - 1].build_id;
 }

@@ -82,7 +82,8 @@ struct pinw_thread {
 	uint32_t birth_origin; /* enum pinw_origin a pin present at birth would have */
 	uint32_t birth_site;
 	uint32_t birth_by;
-	uint32_t pin_depth; /* the slot's, once more: a fork child finds these as they were, the slot as the parent has it now */
+	uint32_t
+	    pin_depth; /* the slot's, once more: a fork child finds these as they were, the slot as the parent has it now */
 	uint32_t pin_site;
 	struct pinw_ruled ruled;
 };

@@ -321,6 +321,28 @@ static void add_memo(const struct pinw_thread *self, struct pinw_where where, st
 	__atomic_store_n(bucket, memo, __ATOMIC_RELEASE);
 }
 
+struct resolution {
+	struct pinw_rec_frame *frames;
+	uint64_t hash;
+};
+
+static void run_resolve(void *arg)
+{
+	struct resolution *resolution = arg;
+
+	resolution->hash = resolve(&table.walk, resolution->frames);
+}
+
+/* Where the walk went, from the host's stack if there is no other. */
+static uint64_t resolve_apart(struct pinw_rec_frame *frames)
+{
+	struct resolution resolution = {.frames = frames};
+
+	if (!pinw_on_private_stack(run_resolve, &resolution))
+		run_resolve(&resolution);
+	return resolution.hash;
+}
+
 static struct site *site_locked(const struct pinw_thread *self, struct pinw_where where)
 {
 	static struct pinw_rec_frame frames[PINW_FRAMES_MAX]; /* off the stack: it may be small */
@@ -331,7 +353,7 @@ static struct site *site_locked(const struct pinw_thread *self, struct pinw_wher
 	table.walk.stack_hi = on_known_stack(self, where.cfa) ? self->stack_hi : 0;
 	pinw_unwind(&table.walk, __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED));
 	pinw_count(unwinds, 1);
-	uint64_t hash = resolve(&table.walk, frames);
+	uint64_t hash = resolve_apart(frames);
 	struct site *site = find_site(hash, &table.walk, frames);
 	if (!site)
 		site = add_site(hash, &table.walk, frames);

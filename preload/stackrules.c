@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "policy/spell.h"
+#include "preload/arch.h"
 #include "preload/arena.h"
 #include "preload/elfsym.h"
 #include "preload/enforce.h"
@@ -61,7 +63,7 @@ struct fresh {
 
 static const struct pinw_stack_match nothing;
 
-static struct {
+static struct known {
 	const struct pinw_policy *policy; /* what the two below were found for */
 	bool wants_names, wants_modules;
 	struct frame *frames[FRAME_BUCKETS];
@@ -74,13 +76,13 @@ static struct {
 	const char *fresh_module; /* path */
 	uint16_t list[PINW_POLICY_RULES_MAX], more[PINW_POLICY_RULES_MAX];
 	char name[NAME_BYTES], spellings[SPELLING_BYTES];
-} known;
+} * known; /* mapped with the first stack that a policy asks about: most processes have no policy */
 
 /* ---- ids ---------------------------------------------------------------------------- */
 
 static void clear(struct ids *ids)
 {
-	memset(ids->bits, 0, (known.policy->rule_count + 63) / 64 * sizeof(ids->bits[0]));
+	pinw_zero_raw(ids->bits, (known->policy->rule_count + 63) / 64 * sizeof(ids->bits[0]));
 }
 
 static void include(struct ids *ids, const uint16_t *list, unsigned count)
@@ -91,7 +93,7 @@ static void include(struct ids *ids, const uint16_t *list, unsigned count)
 
 static void unite(struct ids *ids, const struct ids *more)
 {
-	for (unsigned w = 0; w < (known.policy->rule_count + 63) / 64; w++)
+	for (unsigned w = 0; w < (known->policy->rule_count + 63) / 64; w++)
 		ids->bits[w] |= more->bits[w];
 }
 
@@ -100,7 +102,7 @@ static unsigned list_ids(const struct ids *ids, uint16_t *list)
 {
 	unsigned count = 0;
 
-	for (unsigned w = 0; w < (known.policy->rule_count + 63) / 64; w++)
+	for (unsigned w = 0; w < (known->policy->rule_count + 63) / 64; w++)
 		for (uint64_t bits = ids->bits[w]; bits; bits &= bits - 1)
 			list[count++] = (uint16_t)(w * 64 + (unsigned)__builtin_ctzll(bits) + 1);
 	return count;
@@ -115,7 +117,7 @@ static uint64_t offset_of(const struct pinw_rec_frame *frame)
 
 static struct frame **frame_bucket(uint32_t module, uint64_t offset)
 {
-	return &known.frames[((offset ^ (uint64_t)module << 40) * UINT64_C(0x9e3779b97f4a7c15)) >> 52];
+	return &known->frames[((offset ^ (uint64_t)module << 40) * UINT64_C(0x9e3779b97f4a7c15)) >> 52];
 }
 
 _Static_assert(FRAME_BUCKETS == 1u << (64 - 52), "the bucket is the hash's top bits");
@@ -131,8 +133,8 @@ static const struct frame *find_frame(uint32_t module, uint64_t offset)
 
 static void add_frame(uint32_t module, const struct fresh *fresh, bool unknown)
 {
-	unsigned rules = list_ids(&fresh->rules, known.list),
-	         creators = list_ids(&fresh->creators, known.more);
+	unsigned rules = list_ids(&fresh->rules, known->list),
+	         creators = list_ids(&fresh->creators, known->more);
 	struct frame *frame =
 	    pinw_arena_take(sizeof(*frame) + (rules + (size_t)creators) * sizeof(frame->ids[0]));
 	struct frame **bucket = frame_bucket(module, fresh->offset);
@@ -147,8 +149,8 @@ static void add_frame(uint32_t module, const struct fresh *fresh, bool unknown)
 	    .creator_count = (uint16_t)creators,
 	    .unknown = unknown,
 	};
-	memcpy(frame->ids, known.list, rules * sizeof(frame->ids[0]));
-	memcpy(frame->ids + rules, known.more, creators * sizeof(frame->ids[0]));
+	pinw_copy_raw(frame->ids, known->list, rules * sizeof(frame->ids[0]));
+	pinw_copy_raw(frame->ids + rules, known->more, creators * sizeof(frame->ids[0]));
 	__atomic_store_n(bucket, frame, __ATOMIC_RELEASE);
 }
 
@@ -159,10 +161,10 @@ static void judge(struct fresh *fresh, const char *const *names, unsigned count)
 {
 	unsigned rules, creators;
 
-	pinw_policy_frame(known.policy, known.fresh_module, names, count, known.list, &rules, known.more,
+	pinw_policy_frame(known->policy, known->fresh_module, names, count, known->list, &rules, known->more,
 	                  &creators);
-	include(&fresh->rules, known.list, rules);
-	include(&fresh->creators, known.more, creators);
+	include(&fresh->rules, known->list, rules);
+	include(&fresh->creators, known->more, creators);
 }
 
 /* Was this name met a moment ago? Remembers it. */
@@ -182,31 +184,32 @@ static bool is_repeated(struct fresh *fresh, const char *name, size_t len)
 static void take_name(void *arg, const struct pinw_elfsym_ask *ask, const char *name, size_t len,
                       bool is_global)
 {
-	struct fresh *fresh = &known.fresh[ask->key];
+	struct fresh *fresh = &known->fresh[ask->key];
 	const char *spellings[PINW_SPELLINGS_MAX];
 
 	(void)arg, (void)is_global;
-	if (len >= sizeof(known.name) || fresh->names == NAMES_MAX || is_repeated(fresh, name, len))
+	if (len >= sizeof(known->name) || fresh->names == NAMES_MAX || is_repeated(fresh, name, len))
 		return;
-	memcpy(known.name, name, len);
-	known.name[len] = '\0';
-	judge(fresh, spellings, pinw_spell(known.name, known.spellings, sizeof(known.spellings), spellings));
+	pinw_copy_raw(known->name, name, len);
+	known->name[len] = '\0';
+	judge(fresh, spellings,
+	      pinw_spell(known->name, known->spellings, sizeof(known->spellings), spellings));
 }
 
 /* Reads the names of all fresh frames of one object. Returns 0 or -errno: then there are none. */
 static int read_names(uint32_t module)
 {
 	struct pinw_elfsym_ask asks[PINW_FRAMES_MAX];
-	struct pinw_elfsym_object object = {.path = known.fresh_module};
+	struct pinw_elfsym_object object = {.path = known->fresh_module};
 
-	if (!known.wants_names || !object.path || object.path[0] != '/') /* "[vdso]" */
+	if (!known->wants_names || !object.path || object.path[0] != '/') /* "[vdso]" */
 		return 0;
 	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
 		return -EPERM;
 	object.build_id = pinw_module_build_id(module, &object.build_id_len);
-	for (unsigned i = 0; i < known.fresh_count; i++)
-		asks[i] = (struct pinw_elfsym_ask){.address = known.fresh[i].offset - 1, .key = i};
-	return pinw_elfsym_each(&object, asks, known.fresh_count, take_name, NULL);
+	for (unsigned i = 0; i < known->fresh_count; i++)
+		asks[i] = (struct pinw_elfsym_ask){.address = known->fresh[i].offset - 1, .key = i};
+	return pinw_elfsym_each(&object, asks, known->fresh_count, take_name, NULL);
 }
 
 /* May it go better another time? */
@@ -230,10 +233,10 @@ _Static_assert(PINW_FRAMES_MAX <= 64, "a frame is a bit of `done`");
 /* Takes in a frame unless recursion has brought it already. */
 static void add_fresh(uint64_t offset)
 {
-	for (unsigned i = 0; i < known.fresh_count; i++)
-		if (known.fresh[i].offset == offset)
+	for (unsigned i = 0; i < known->fresh_count; i++)
+		if (known->fresh[i].offset == offset)
 			return;
-	struct fresh *fresh = &known.fresh[known.fresh_count++];
+	struct fresh *fresh = &known->fresh[known->fresh_count++];
 	fresh->offset = offset;
 	fresh->names = 0;
 	clear(&fresh->rules);
@@ -245,7 +248,7 @@ static void gather(struct job *job, unsigned first)
 {
 	const struct pinw_rec_frame *frames = job->frames;
 
-	known.fresh_count = 0;
+	known->fresh_count = 0;
 	for (unsigned i = first; i < job->count; i++) {
 		if (frames[i].module != frames[first].module ||
 		    find_frame(frames[i].module, offset_of(&frames[i])))
@@ -263,17 +266,17 @@ static void learn(struct job *job, unsigned first)
 	uint32_t module = job->frames[first].module;
 
 	gather(job, first);
-	known.fresh_module = pinw_module_path(module);
+	known->fresh_module = pinw_module_path(module);
 	int r = job->no_names ? -EAGAIN : read_names(module);
 	job->unknown |= r < 0;
 	job->passing |= r < 0 && is_passing(r);
-	for (unsigned i = 0; i < known.fresh_count; i++) {
-		struct fresh *fresh = &known.fresh[i];
+	for (unsigned i = 0; i < known->fresh_count; i++) {
+		struct fresh *fresh = &known->fresh[i];
 
 		if (!fresh->names)
 			judge(fresh, NULL, 0);
-		unite(&known.rules, &fresh->rules);
-		unite(&known.creators, &fresh->creators);
+		unite(&known->rules, &fresh->rules);
+		unite(&known->creators, &fresh->creators);
 		if (r == 0 || !is_passing(r))
 			add_frame(module, fresh, r < 0);
 	}
@@ -281,8 +284,8 @@ static void learn(struct job *job, unsigned first)
 
 static void use(struct job *job, const struct frame *frame)
 {
-	include(&known.rules, frame->ids, frame->rule_count);
-	include(&known.creators, frame->ids + frame->rule_count, frame->creator_count);
+	include(&known->rules, frame->ids, frame->rule_count);
+	include(&known->creators, frame->ids + frame->rule_count, frame->creator_count);
 	job->unknown |= frame->unknown;
 }
 
@@ -304,31 +307,46 @@ static void run(void *arg)
 	}
 }
 
-/* Finds what the frames satisfy: in known.rules and known.creators. */
+/* Finds what the frames satisfy: in known->rules and known->creators. */
 static void resolve(struct job *job)
 {
-	clear(&known.rules);
-	clear(&known.creators);
-	if (!known.wants_names && !known.wants_modules)
+	clear(&known->rules);
+	clear(&known->creators);
+	if (!known->wants_names && !known->wants_modules)
 		return;
 	if (!pinw_on_private_stack(run, job)) {
-		job->no_names = known.wants_names;
+		job->no_names = known->wants_names;
 		run(job);
 	}
 }
 
-static void know_policy(void)
+static bool map_known(void)
+{
+	long p = pinw_sys6(SYS_mmap, 0, sizeof(*known), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	                   -1, 0);
+
+	if (p < 0 && p > -4096)
+		return false;
+	__atomic_store_n(&known, (struct known *)p, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* False: there is no memory for it. */
+static bool know_policy(void)
 {
 	const struct pinw_policy *policy = pinw_enforce.policy;
 
-	if (known.policy == policy)
-		return;
-	known.policy = policy;
-	known.wants_names = known.wants_modules = false;
+	if (!known && (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) || !map_known()))
+		return false;
+	if (known->policy == policy)
+		return true;
+	known->policy = policy;
+	known->wants_names = known->wants_modules = false;
 	for (uint32_t i = 0; i < policy->rule_count; i++) {
-		known.wants_names |= policy->rules[i].functions.count || policy->rules[i].created_by.count;
-		known.wants_modules |= policy->rules[i].modules.count != 0;
+		known->wants_names |= policy->rules[i].functions.count || policy->rules[i].created_by.count;
+		known->wants_modules |= policy->rules[i].modules.count != 0;
 	}
+	return true;
 }
 
 /* ---- matches ------------------------------------------------------------------------------ */
@@ -336,11 +354,11 @@ static void know_policy(void)
 static bool is_same(const struct pinw_stack_match *match, unsigned rules, unsigned creators)
 {
 	return match && match->rule_count == rules && match->creator_count == creators &&
-	       memcmp(match->rules, known.list, rules * sizeof(*known.list)) == 0 &&
-	       memcmp(match->creators, known.more, creators * sizeof(*known.more)) == 0;
+	       memcmp(match->rules, known->list, rules * sizeof(*known->list)) == 0 &&
+	       memcmp(match->creators, known->more, creators * sizeof(*known->more)) == 0;
 }
 
-/* The lists in known.list and known.more, for ever. */
+/* The lists in known->list and known->more, for ever. */
 static const struct pinw_stack_match *keep(unsigned rules, unsigned creators)
 {
 	struct entry {
@@ -348,7 +366,7 @@ static const struct pinw_stack_match *keep(unsigned rules, unsigned creators)
 		struct windowed windowed;
 		uint64_t words[]; /* windows, then ids */
 	} * entry;
-	unsigned windows = pinw_policy_keeps_windows(known.policy, known.list, rules) ? rules : 0;
+	unsigned windows = pinw_policy_keeps_windows(known->policy, known->list, rules) ? rules : 0;
 
 	if (!rules && !creators)
 		return &nothing;
@@ -357,8 +375,8 @@ static const struct pinw_stack_match *keep(unsigned rules, unsigned creators)
 	if (!entry)
 		return NULL;
 	uint16_t *ids = (uint16_t *)(entry->words + windows);
-	memcpy(ids, known.list, rules * sizeof(*ids));
-	memcpy(ids + rules, known.more, creators * sizeof(*ids));
+	pinw_copy_raw(ids, known->list, rules * sizeof(*ids));
+	pinw_copy_raw(ids + rules, known->more, creators * sizeof(*ids));
 	entry->match = (struct pinw_stack_match){
 	    .rules = ids,
 	    .creators = ids + rules,
@@ -367,8 +385,8 @@ static const struct pinw_stack_match *keep(unsigned rules, unsigned creators)
 	    .creator_count = (uint16_t)creators,
 	};
 	if (windows) {
-		entry->windowed = (struct windowed){.next = known.windowed, .match = &entry->match};
-		__atomic_store_n(&known.windowed, &entry->windowed, __ATOMIC_RELEASE);
+		entry->windowed = (struct windowed){.next = known->windowed, .match = &entry->match};
+		__atomic_store_n(&known->windowed, &entry->windowed, __ATOMIC_RELEASE);
 	}
 	return &entry->match;
 }
@@ -377,9 +395,10 @@ static const struct pinw_stack_match *match_of(struct job *job, bool is_stack,
                                                const struct pinw_stack_match *earlier, bool *ret_final)
 {
 	resolve(job);
-	unsigned rules = list_ids(&known.rules, known.list), creators = list_ids(&known.creators, known.more);
+	unsigned rules = list_ids(&known->rules, known->list),
+	         creators = list_ids(&known->creators, known->more);
 	if (is_stack)
-		rules = pinw_policy_stack_always(known.policy, known.list, rules);
+		rules = pinw_policy_stack_always(known->policy, known->list, rules);
 	if (job->unknown && !earlier)
 		pinw_count(stack_rules_unknown, 1);
 	*ret_final = !job->passing;
@@ -391,7 +410,11 @@ const struct pinw_stack_match *pinw_stackrules_of(const struct pinw_rec_frame *f
 {
 	struct job job = {.frames = frames, .count = count};
 
-	know_policy();
+	*ret_final = false;
+	if (!know_policy()) {
+		pinw_count(stack_rules_unknown, 1);
+		return earlier;
+	}
 	return match_of(&job, true, earlier, ret_final);
 }
 
@@ -399,13 +422,15 @@ const struct pinw_stack_match *pinw_stackrules_of(const struct pinw_rec_frame *f
 
 static struct function **function_bucket(uintptr_t address)
 {
-	return &known.functions[address * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+	return &known->functions[address * UINT64_C(0x9e3779b97f4a7c15) >> 56];
 }
 
 _Static_assert(FUNCTION_BUCKETS == 1u << (64 - 56), "the bucket is the hash's top bits");
 
 static struct function *find_function(uintptr_t address)
 {
+	if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE))
+		return NULL;
 	struct function *function = __atomic_load_n(function_bucket(address), __ATOMIC_ACQUIRE);
 
 	while (function && function->address != address)
@@ -428,13 +453,16 @@ static struct function *add_function(uintptr_t address)
 static const struct pinw_stack_match *function_locked(uintptr_t address)
 {
 	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
-	struct function *function = find_function(address);
 	struct pinw_rec_frame frame = {.module = 0};
 	struct job job = {.frames = &frame, .count = 1};
 	uint64_t offset;
 	bool final;
 
-	know_policy();
+	if (!know_policy()) {
+		pinw_count(stack_rules_unknown, 1);
+		return NULL;
+	}
+	struct function *function = find_function(address);
 	frame.module = pinw_module_of(address + 1, &offset);
 	frame.offset_low = (uint32_t)offset;
 	frame.offset_high = (uint32_t)(offset >> 32);
@@ -471,6 +499,6 @@ const struct pinw_stack_match *pinw_stackrules_function(uintptr_t address)
 
 void pinw_stackrules_child(void)
 {
-	for (struct windowed *w = known.windowed; w; w = w->next)
-		memset(w->match->windows, 0, w->match->rule_count * sizeof(*w->match->windows));
+	for (struct windowed *w = known ? known->windowed : NULL; w; w = w->next)
+		pinw_zero_raw(w->match->windows, w->match->rule_count * sizeof(*w->match->windows));
 }

@@ -161,7 +161,8 @@ struct pinw_counters {
 	uint64_t pins_reset; /* inherited pins taken away at birth */
 	uint64_t violations; /* verdicts of every action, suppressed leaks not included */
 	uint64_t leaks_suppressed;
-	uint64_t stack_rules_unknown; /* stacks with an unreadable object, or no site: rules on functions may miss them */
+	uint64_t
+	    stack_rules_unknown; /* stacks with an unreadable object, or no site: rules on functions may miss them */
 };
 
 struct pinw_trace_live {
@@ -186,7 +187,8 @@ enum pinw_segment_kind {
 	PINW_SEG_SLOTS = 1,
 	PINW_SEG_META = 2,
 	PINW_SEG_EVENTS = 3,
-	PINW_SEG_RULES = 4, /* struct pinw_rule_cell, one for each rule of the policy; only with a policy, made first */
+	PINW_SEG_RULES =
+	    4, /* struct pinw_rule_cell, one for each rule of the policy; only with a policy, made first */
 };
 
 #define PINW_SEGMENT_MAGIC 0x47455350u /* "PSEG" */
@@ -260,10 +262,12 @@ struct pinw_slot {
  * `pinwarden run` writes: rules about time that it decided. */
 struct pinw_rule_cell {
 	uint32_t id; /* 1.. */
-	uint32_t watch_matched; /* suppress: leaks it suppressed that `pinwarden run` found; add it to `matched` */
+	uint32_t
+	    watch_matched; /* suppress: leaks it suppressed that `pinwarden run` found; add it to `matched` */
 	uint64_t matched; /* times its predicates held; suppress: leaks it suppressed */
 	uint64_t violations; /* verdicts by this rule that were not withdrawn */
-	uint64_t done; /* of these, carried out: denied, reset, crashed (the others: logged, or would have been) */
+	uint64_t
+	    done; /* of these, carried out: denied, reset, crashed (the others: logged, or would have been) */
 	uint64_t last_ns; /* time of the last one, since image start */
 	uint32_t last_thread; /* thread it was about */
 	uint32_t watch_thread;
@@ -493,7 +497,8 @@ struct pinw_rec_violation {
 	uint8_t action; /* the rule's: 1 log, 2 deny, 3 reset, 4 crash (enum pinw_action) */
 	uint8_t done; /* enum pinw_done */
 	uint8_t attempt; /* enum pinw_attempted */
-	uint8_t leak; /* 1 + the kind's place in the [leak] section's list (enum pinw_policy_leak), 0 = no leak */
+	uint8_t
+	    leak; /* 1 + the kind's place in the [leak] section's list (enum pinw_policy_leak), 0 = no leak */
 	uint32_t target; /* thread it is about, 0 = none or not a known one */
 	uint32_t error; /* errno the caller was given, 0 */
 	uint64_t value; /* what was counted against the limit or rate, 0 = nothing */

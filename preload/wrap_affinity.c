@@ -34,7 +34,7 @@ struct change {
 	const void *mask; /* the caller's: read only once the kernel has, or with care */
 	size_t cpusetsize;
 	struct pinw_where where;
-	struct pinw_trial trial;
+	struct pinw_trial *trial; /* NULL without a policy */
 };
 
 /* ---- whose mask? ------------------------------------------------------------------------ */
@@ -150,7 +150,8 @@ static void book(struct change *change, int error)
 	unsigned words = pinw_shim.mask_words;
 	uint64_t masks[3 * words], *before = masks, *after = masks + words, *requested = masks + 2 * words;
 	uint64_t now = pinw_now();
-	uint32_t site = change->trial.sited ? change->trial.site.id : pinw_site(change->self, change->where);
+	uint32_t site = change->trial && change->trial->sited ? change->trial->site.id
+	                                                      : pinw_site(change->self, change->where);
 	struct pinw_booking booking = {.effect = PINW_EFFECT_NONE};
 
 	memset(masks, 0, sizeof(masks));
@@ -163,7 +164,7 @@ static void book(struct change *change, int error)
 		    .origin = change->relation == PINW_REL_SELF ? PINW_ORIGIN_SELF : PINW_ORIGIN_CROSS,
 		    .site = site,
 		    .by = pinw_tls.seq,
-		    .trial = &change->trial,
+		    .trial = change->trial,
 		};
 		pinw_ledger_birth(change->target, change->target_seq, now);
 		booking = pinw_ledger_set(change->target, change->target_seq, after, by, now, before);
@@ -203,9 +204,19 @@ static uint32_t calls_of(const struct change *change)
 	       (change->relation == PINW_REL_CROSS ? PINW_CALLS_CROSS : 0);
 }
 
-/* Asks the policy. `room` keeps the mask until the end of the call. False: denied. */
-static bool is_allowed(struct change *change, uint64_t *room)
+/* Words that a trial and its mask take; the wrappers have them on the stack, where a program without a policy may have none
+ * to spare. */
+static size_t room_words(void)
 {
+	return pinw_enforce.policy ? sizeof(struct pinw_trial) / 8 + pinw_shim.mask_words : 1;
+}
+
+_Static_assert(sizeof(struct pinw_trial) % 8 == 0, "the mask follows the trial");
+
+/* Asks the policy. `room` is used until the end of the call. False: denied. */
+static __attribute__((noinline)) bool is_allowed(struct change *change, uint64_t *room)
+{
+	uint64_t *mask = room + sizeof(struct pinw_trial) / 8;
 	struct pinw_pin_request request = {
 	    .self = change->self,
 	    .target = change->target,
@@ -216,8 +227,10 @@ static bool is_allowed(struct change *change, uint64_t *room)
 	    .where = change->where,
 	};
 
+	change->trial = (struct pinw_trial *)room;
+	*change->trial = (struct pinw_trial){.judged = false};
 	return !change->target || change->relation == PINW_REL_OTHER_PROCESS ||
-	       pinw_enforce_pin(&change->trial, &request, room);
+	       pinw_enforce_pin(change->trial, &request, mask);
 }
 
 /* The way to the real call. False: it is denied, with change->trial.error. From here to finish(), a difference between
@@ -228,7 +241,8 @@ static bool begin(struct change *change, uint64_t *room)
 		return false;
 	if (change->target)
 		__atomic_fetch_add(&change->target->changing, 1, __ATOMIC_ACQ_REL);
-	change->start_ns = change->trial.judged ? change->trial.violation.now_ns : pinw_now();
+	change->start_ns =
+	    change->trial && change->trial->judged ? change->trial->violation.now_ns : pinw_now();
 	return true;
 }
 
@@ -237,8 +251,8 @@ static void finish(struct change *change, int error)
 	book(change, error);
 	if (change->target)
 		__atomic_fetch_sub(&change->target->changing, 1, __ATOMIC_ACQ_REL);
-	if (pinw_unlikely(change->trial.judged))
-		pinw_enforce_settle(&change->trial, change->target, !error);
+	if (pinw_unlikely(change->trial != NULL))
+		pinw_enforce_settle(change->trial, change->target, !error);
 }
 
 /* ---- sched_setaffinity ---------------------------------------------------------------------- */
@@ -251,7 +265,7 @@ static int set_by_tid(pid_t pid, size_t cpusetsize, const cpu_set_t *mask, struc
 	    .mask = mask,
 	    .cpusetsize = (unsigned)cpusetsize, /* what the kernel takes (kernel/sched/syscalls.c) */
 	    .where = where};
-	uint64_t room[pinw_shim.mask_words + 1];
+	uint64_t room[room_words()];
 
 	if (!pinw_real.sched_setaffinity)
 		return pinw_missing();
@@ -259,7 +273,7 @@ static int set_by_tid(pid_t pid, size_t cpusetsize, const cpu_set_t *mask, struc
 		return pinw_real.sched_setaffinity(pid, cpusetsize, mask);
 	aim_at_tid(&change, (uint32_t)pid);
 	if (!begin(&change, room)) {
-		errno = change.trial.error;
+		errno = change.trial->error;
 		return -1;
 	}
 	int r = pinw_real.sched_setaffinity(pid, cpusetsize, mask);
@@ -290,13 +304,13 @@ long pinw_syscall_setaffinity(long nr, long pid, unsigned long cpusetsize, const
 	                        .call = PINW_CALL_SYSCALL,
 	                        .mask = mask,
 	                        .cpusetsize = (unsigned)cpusetsize};
-	uint64_t room[pinw_shim.mask_words + 1];
+	uint64_t room[room_words()];
 
 	if (!change.self)
 		return pinw_real_syscall(nr, pid, cpusetsize, mask);
 	aim_at_tid(&change, (uint32_t)pid);
 	if (!begin(&change, room)) {
-		errno = change.trial.error;
+		errno = change.trial->error;
 		return -1;
 	}
 	long r = pinw_real_syscall(nr, pid, cpusetsize, mask);
@@ -315,7 +329,7 @@ static int set_by_handle(pthread_t thread, size_t cpusetsize, const cpu_set_t *m
 	                        .mask = mask,
 	                        .cpusetsize = (unsigned)cpusetsize,
 	                        .where = where};
-	uint64_t room[pinw_shim.mask_words + 1];
+	uint64_t room[room_words()];
 
 	if (!pinw_real.pthread_setaffinity_np)
 		return ENOSYS;
@@ -323,7 +337,7 @@ static int set_by_handle(pthread_t thread, size_t cpusetsize, const cpu_set_t *m
 		return pinw_real.pthread_setaffinity_np(thread, cpusetsize, mask);
 	aim_at_handle(&change, thread);
 	if (!begin(&change, room))
-		return change.trial.error;
+		return change.trial->error;
 	int r = pinw_real.pthread_setaffinity_np(thread, cpusetsize, mask);
 	finish(&change, r);
 	return r;
