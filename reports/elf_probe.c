@@ -113,9 +113,11 @@ static bool holds_string(const char *strings, size_t len, const char *name)
 	return false;
 }
 
-/* The dynamic section's strings: the soname and imported names. Without a usable table nothing is known. */
+/* The dynamic section's strings: the soname and imported names. Without a usable table nothing is known. A name may be
+ * the tail of another that the linker merged it with ("_cgo_try_pthread_create"). */
 static int read_dynamic(const struct image *img, struct pinw_elf_facts *facts)
 {
+	static const char import[] = "pthread_create";
 	const Elf64_Phdr *p = find_segment(img, PT_DYNAMIC);
 	uint64_t table = 0, table_len = 0, soname = UINT64_MAX, offset;
 	char *raw = NULL, *strings = NULL;
@@ -148,7 +150,7 @@ static int read_dynamic(const struct image *img, struct pinw_elf_facts *facts)
 		r = read_new(img->fd, offset, table_len, STRINGS_BYTES_MAX, &strings);
 	if (r < 0 || !strings)
 		return r;
-	facts->names_pthread_create = holds_string(strings, (size_t)table_len, "pthread_create");
+	facts->names_pthread_create = memmem(strings, (size_t)table_len, import, sizeof(import)) != NULL;
 	if (soname < table_len && strlen(strings + soname) < sizeof(facts->soname))
 		memcpy(facts->soname, strings + soname, strlen(strings + soname) + 1);
 	free(strings);

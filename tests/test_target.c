@@ -228,12 +228,16 @@ Test(target, refuses_go_programs_without_cgo)
 	expect(PINW_TARGET_GO_NO_CGO, put_elf("pure", (struct made){.linker = LINKER, .go = true}), 125,
 	       "cgo");
 	expect(PINW_TARGET_GO_NO_CGO,
-	       put_elf("near",
-	               (struct made){.linker = LINKER, .go = true, .imports = "_cgo_try_pthread_create"}),
+	       put_elf("near", (struct made){.linker = LINKER, .go = true, .imports = "pthread_create_like"}),
 	       125, "cgo");
 	expect(PINW_TARGET_OK,
 	       put_elf("cgo", (struct made){.linker = LINKER, .go = true, .imports = "pthread_create"}), 0,
 	       "");
+	/* A linker keeps a name that ends another only once. */
+	expect(PINW_TARGET_OK,
+	       put_elf("merged",
+	               (struct made){.linker = LINKER, .go = true, .imports = "_cgo_try_pthread_create"}),
+	       0, "");
 }
 
 Test(target, refuses_setuid_and_setgid_files)
