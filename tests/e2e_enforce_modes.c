@@ -242,3 +242,34 @@ Test(trust, a_policy_of_another_user_is_refused)
 	cr_assert_eq(last.status, 2, "status %d\n%s", last.status, last.err);
 	invalid(NULL, true, "own");
 }
+
+/* The shell says so when the kernel has written one, or has handed it to who collects them. */
+static void write_script(const char *path, const char *library)
+{
+	FILE *f = fopen(path, "we");
+
+	cr_assert_not_null(f);
+	fprintf(f,
+	        "cd \"$2\" || exit 1\n"
+	        "ulimit -c unlimited 2>/dev/null || exit 77\n"
+	        "LD_PRELOAD=%s PINWARDEN_OUTPUT=$2/t/ PINWARDEN_POLICY=$2/policy.ini \"$1\" exit 1\n"
+	        "exit $?\n",
+	        library);
+	cr_assert_eq(fclose(f), 0);
+}
+
+Test(trust, a_crash_leaves_a_core)
+{
+	const char *build = getenv("PINW_BUILD");
+	char library[4096], script[4096], command[8192];
+
+	snprintf(script, sizeof(script), "%s/libpinwarden.so", build ? build : "build");
+	cr_assert_not_null(realpath(script, library));
+	policy("[policy]\nmode = enforce\n[leak]\nexit_while_pinned = crash\n");
+	snprintf(script, sizeof(script), "%s/core.sh", e2e_dir());
+	write_script(script, library);
+	snprintf(command, sizeof(command), "bash %s @enf_leave %%d", script);
+	go(command);
+	cr_assert_eq(last.status, 134, "status %d\n%s", last.status, last.err);
+	says("core dumped");
+}
