@@ -305,10 +305,10 @@ static void warn_of(struct pinw_draft *d, const struct pinw_rule *rule)
 		pinw_draft_warn(d, rule->line, "this allow has no predicates: it lets every pin through");
 	if (rule->calls & PINW_CALLS_GOLOCK || rule->kinds == PINW_KINDS_GO ||
 	    (rule->section == PINW_SECTION_LEAK && rule->leak == PINW_PLEAK_UNBALANCED))
-		pinw_draft_warn(d, rule->line, "only Go programs lock goroutines to threads");
+		pinw_draft_note(d, rule->line, "only Go programs lock goroutines to threads");
 	if (rule->section == PINW_SECTION_CAPS && rule->cap == PINW_CAP_MAX_THREADS &&
 	    rule->action == PINW_ACTION_DENY)
-		pinw_draft_warn(d, rule->line, "a Go program aborts about 0.2 s after a denied thread");
+		pinw_draft_note(d, rule->line, "a Go program aborts about 0.2 s after a denied thread");
 	if (!rule->expired)
 		return;
 	pinw_phrase_add(&t, "this suppression expired after %u-%s%u-%s%u", rule->expires / 10000,

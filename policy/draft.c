@@ -82,17 +82,27 @@ void pinw_draft_say(struct pinw_draft *d, const char *key, const char *text)
 	pinw_phrase_add(&t, "%s", text);
 }
 
-void pinw_draft_warn(struct pinw_draft *d, uint32_t line, const char *text)
+static void keep_warning(struct pinw_draft *d, uint32_t line, bool is_note, const char *text)
 {
 	struct pinw_draft_warning *w = pinw_draft_alloc(d, sizeof(*w), _Alignof(struct pinw_draft_warning));
 
 	if (!w)
 		return;
-	w->warning =
-	    (struct pinw_policy_warning){.line = line, .text = pinw_draft_copy(d, text, strlen(text))};
+	w->warning = (struct pinw_policy_warning){
+	    .line = line, .is_note = is_note, .text = pinw_draft_copy(d, text, strlen(text))};
 	*d->warnings_end = w;
 	d->warnings_end = &w->next;
 	d->warning_count++;
+}
+
+void pinw_draft_warn(struct pinw_draft *d, uint32_t line, const char *text)
+{
+	keep_warning(d, line, false, text);
+}
+
+void pinw_draft_note(struct pinw_draft *d, uint32_t line, const char *text)
+{
+	keep_warning(d, line, true, text);
 }
 
 uint32_t pinw_draft_line(const struct pinw_draft *d, const char *key)

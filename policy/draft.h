@@ -74,8 +74,9 @@ struct pinw_phrase pinw_draft_fail(struct pinw_draft *d, uint32_t line, const ch
 /* The same for a plain text, at the present line. */
 void pinw_draft_say(struct pinw_draft *d, const char *key, const char *text);
 
-/* Keeps a warning. */
+/* Keeps a warning, or a note. */
 void pinw_draft_warn(struct pinw_draft *d, uint32_t line, const char *text);
+void pinw_draft_note(struct pinw_draft *d, uint32_t line, const char *text);
 
 /* ---- sections, rules, keys */
 

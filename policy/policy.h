@@ -135,9 +135,11 @@ struct pinw_rule {
 	bool expired;
 };
 
-/* Something lint shows, and run as a line: true but not an error. */
+/* Something lint shows, and run as a line: true but not an error. A note is for some programs only, those of Go: which
+ * the policy is for is not written in it, so lint counts no finding, and run, which sees the program, says it by itself. */
 struct pinw_policy_warning {
 	uint32_t line;
+	bool is_note;
 	const char *text;
 };
 

@@ -61,17 +61,24 @@ static void print_summary(struct pinw_term *t, const struct pinw_policy *p)
 	pinw_term_end(t, 2, PINW_STYLE_PLAIN);
 }
 
-static void print_warnings(struct pinw_term *t, const struct pinw_policy *p)
+/* Returns how many of them are findings. */
+static unsigned print_warnings(struct pinw_term *t, const struct pinw_policy *p, bool quiet)
 {
+	unsigned findings = 0;
+
 	for (uint32_t i = 0; i < p->warning_count; i++) {
 		const struct pinw_policy_warning *w = &p->warnings[i];
+		findings += !w->is_note;
+		if (w->is_note && quiet)
+			continue;
 		pinw_term_put_foreign(t, p->path, strlen(p->path));
 		if (w->line)
 			pinw_term_put(t, ":%u", w->line);
-		pinw_term_put(t, ": warning: ");
+		pinw_term_put(t, w->is_note ? ": note: " : ": warning: ");
 		pinw_term_put_foreign(t, w->text, strlen(w->text));
 		pinw_term_end(t, 2, PINW_STYLE_PLAIN);
 	}
+	return findings;
 }
 
 static int lint(const char *path, const struct pinw_policy_here *here, bool quiet, struct pinw_term *t)
@@ -85,8 +92,8 @@ static int lint(const char *path, const struct pinw_policy_here *here, bool quie
 	if (error == 0)
 		error = pinw_policy_file_parse(&file, &here->host, &parsed, &wrong);
 	if (error == 0) {
-		status = parsed.policy->warning_count ? PINW_POLICY_FINDINGS : PINW_POLICY_CLEAN;
-		print_warnings(t, parsed.policy);
+		bool clean = print_warnings(t, parsed.policy, quiet) == 0;
+		status = clean ? PINW_POLICY_CLEAN : PINW_POLICY_FINDINGS;
 		if (!quiet)
 			print_summary(t, parsed.policy);
 	} else if (wrong.text[0]) {
@@ -120,7 +127,7 @@ int pinw_policy_lint(int argc, char **argv)
 		quiet = true;
 	}
 	if (optind == argc) {
-		pinw_say("policy lint: name a policy");
+		pinw_say("policy lint: no policy is named; type: pinwarden policy lint FILE");
 		return PINW_POLICY_BAD;
 	}
 	pinw_policy_here(&here);

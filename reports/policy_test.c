@@ -151,6 +151,8 @@ static const char *stack_title(const struct pinw_finding *f, const struct pinw_r
 	bool by_creation = rule->section == PINW_SECTION_REQUIRE || f->leak == 1 + PINW_PLEAK_UNJOINED ||
 	                   f->leak == 1 + PINW_PLEAK_GROWTH;
 
+	if (f->attempt == PINW_ATTEMPT_INHERIT && f->threads[0] == 1)
+		return "its creator was pinned at"; /* a fork child's main thread: no call of its own made it */
 	if (by_creation || f->attempt == PINW_ATTEMPT_CREATE || f->attempt == PINW_ATTEMPT_BORN ||
 	    f->attempt == PINW_ATTEMPT_INHERIT)
 		return "created at";
@@ -483,7 +485,8 @@ int pinw_policy_test(int argc, char **argv)
 			return PINW_POLICY_BAD;
 	}
 	if (!t.options.policy || optind == argc) {
-		pinw_say("policy test: name a trace, and a policy with -p");
+		pinw_say("policy test: no %s is named; type: pinwarden policy test TRACE -p POLICY",
+		         t.options.policy ? "trace" : "policy");
 		return PINW_POLICY_BAD;
 	}
 	int status = try_policy(&t, argc - optind, argv + optind);

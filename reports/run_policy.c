@@ -95,8 +95,9 @@ static void say_warnings(const struct pinw_run_policy *policy)
 	const struct pinw_policy *parsed = policy->parsed.policy;
 
 	for (uint32_t i = 0; i < parsed->warning_count; i++)
-		pinw_say("%s:%" PRIu32 ": %s", policy->name, parsed->warnings[i].line,
-		         parsed->warnings[i].text);
+		if (!parsed->warnings[i].is_note)
+			pinw_say("%s:%" PRIu32 ": warning: %s", policy->name, parsed->warnings[i].line,
+			         parsed->warnings[i].text);
 }
 
 int pinw_run_policy_read(struct pinw_run_plan *p)

@@ -105,10 +105,20 @@ static void put_times(struct pinw_text *t, const struct pinw_violation *v)
 		pinw_term_put(&t->term, "; from %s to %s", first, last);
 }
 
-static void print_group(struct pinw_text *t, const struct pinw_process *p, const struct pinw_violation *v)
+/* What the violation's stack is of. A mask that was passed on and not stopped is told with the pin that it comes from. */
+static const char *stack_title(const struct pinw_violation *v)
 {
 	bool pinned_earlier = v->attempt == PINW_ATTEMPT_EXIT || v->attempt == PINW_ATTEMPT_END ||
 	                      v->attempt == PINW_ATTEMPT_RUN;
+
+	if (v->attempt == PINW_ATTEMPT_INHERIT && (v->leak || v->action == PINW_ACTION_RESET))
+		return "its creator was pinned at";
+	return pinned_earlier ? "pinned at" : "called at";
+}
+
+static void print_group(struct pinw_text *t, const struct pinw_process *p, const struct pinw_violation *v)
+{
+	const char *title = stack_title(v);
 
 	pinw_term_put(&t->term, "  %s x ", pinw_text_count(v->count));
 	put_attempt(t, p, v);
@@ -120,8 +130,8 @@ static void print_group(struct pinw_text *t, const struct pinw_process *p, const
 	put_examples(t, p, v);
 	put_times(t, v);
 	pinw_term_end(&t->term, 6, PINW_STYLE_PLAIN);
-	if (v->site || !pinned_earlier)
-		pinw_text_stack(t, p, pinned_earlier ? "pinned at" : "called at", v->site);
+	if (v->site || strcmp(title, "called at") == 0)
+		pinw_text_stack(t, p, title, v->site);
 }
 
 /* ---- one rule --------------------------------------------------------------------------- */

@@ -183,6 +183,8 @@ Test(policy_check, what_may_be_a_mistake_is_a_warning)
 		cr_assert_eq(policy->warning_count, 1, "%u for\n%s", policy->warning_count, warned[i].text);
 		cr_assert_eq(policy->warnings[0].line, warned[i].line, "%s", warned[i].text);
 		cr_assert(strstr(policy->warnings[0].text, warned[i].part), "%s", policy->warnings[0].text);
+		cr_assert_eq(policy->warnings[0].is_note, strstr(warned[i].part, "Go program") != NULL, "%s",
+		             warned[i].text);
 	}
 }
 

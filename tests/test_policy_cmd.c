@@ -139,6 +139,18 @@ Test(policy_cmd, lint_warns_of_what_is_probably_not_meant)
 	expect_has(out, "bare.ini: valid");
 }
 
+Test(policy_cmd, lint_counts_no_finding_in_what_is_for_go_programs)
+{
+	put("go.ini", "[ban \"locks\"]\ncall = golock\naction = log\n"
+	              "[caps]\nmax_threads = 9\nmax_threads_action = deny\n");
+	cr_expect_eq(POLICY("lint", "go.ini"), 0, "%s%s", out, err);
+	expect_has(out, "go.ini:1: note: only Go programs ");
+	expect_has(out, "go.ini:5: note: a Go program aborts ");
+	expect_has(out, "go.ini: valid");
+	cr_expect_eq(POLICY("lint", "-q", "go.ini"), 0);
+	cr_expect_str_eq(out, "");
+}
+
 Test(policy_cmd, lint_names_file_line_and_key_of_what_is_wrong)
 {
 	put("good.ini", good);
@@ -160,6 +172,7 @@ Test(policy_cmd, lint_trusts_no_file_that_others_can_write)
 	cr_expect_eq(POLICY("lint", "missing.ini"), 2);
 	expect_has(err, "missing.ini: No such file");
 	cr_expect_eq(POLICY("lint"), 2);
+	expect_has(err, "type: pinwarden policy lint FILE");
 }
 
 /* ---- explain --------------------------------------------------------------------------------------- */

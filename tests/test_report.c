@@ -589,7 +589,8 @@ Test(report, lists_violations_by_rule_the_most_severe_first)
 	expect_has(ban, "    called at (site 2, above): libred.so+0x1111");
 	expect_has(list, "\nleak:inherited (staging.ini:16): 1 not reset\n"
 	                 "  1 x a mask inherited at creation, CPU 0: the kernel refused the reset; thread\n"
-	                 "      3 \\xff\\xfe\\xc3; at 310 ns\n");
+	                 "      3 \\xff\\xfe\\xc3; at 310 ns\n"
+	                 "    its creator was pinned at (site 3");
 	expect_has(list, "  1 x end of a thread, CPU 0: logged; thread 2");
 	expect_has(list, "\nrequire:workers (staging.ini:33): 2 found over time\n"
 	                 "  2 found over time by pinwarden run, last at 1.5 s: thread 3 ");

@@ -565,7 +565,7 @@ Test(run_policy, warns_line_by_line_unless_quiet)
 	const char *path = put_policy("p.ini", "[policy]\nversion = 1\n[suppress \"old\"]\nleak = unjoined\n"
 	                                       "expires = 2020-01-01\n");
 
-	expect_said(refuse(3, "-p", path, "no-such-program-anywhere"), 127, "p.ini:3: ");
+	expect_said(refuse(3, "-p", path, "no-such-program-anywhere"), 127, "p.ini:3: warning: ");
 	cr_expect_not_null(strstr(said, "expired"), "%s", said);
 	cr_expect_eq(refuse(4, "-q", "-p", path, "no-such-program-anywhere"), 127);
 	cr_expect_null(strstr(said, "p.ini"), "%s", said);
