@@ -151,10 +151,12 @@ TEST_SRC := \
   tests/policy_rig.c \
   tests/policy_text.c \
   tests/rig.c \
+  tests/rig_enforce.c \
   tests/test_arena.c \
   tests/test_detect.c \
   tests/test_alerts.c \
   tests/test_elfsym.c \
+  tests/test_enforce.c \
   tests/test_example_policies.c \
   tests/test_glob.c \
   tests/test_idle.c \
@@ -437,7 +439,7 @@ demo:
 
 lint:
 	tests/install-packages build check lint
-	tests/lint $(filter %.c,$(sort $(POLICY_SRC) $(PRELOAD_SRC) $(REPORTS_SRC) $(TEST_SRC) $(E2E_SRC)))
+	tests/lint $(filter %.c,$(sort $(POLICY_SRC) $(PRELOAD_SRC) $(REPORTS_SRC) $(TEST_SRC) $(E2E_SRC) $(EXAMPLES_SRC)))
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.cpp')

@@ -185,7 +185,8 @@ static int owner_submit(struct owner *o, unsigned long n, long long *ret_result)
 		return ESHUTDOWN;
 	}
 	*o->last = &job;
-	o->last = &job.next;
+	/* The owner takes it out of the queue before this function returns. */
+	o->last = &job.next; // cppcheck-suppress autoVariables
 	o->length++;
 	pthread_cond_signal(&o->has_work);
 	while (!job.done)

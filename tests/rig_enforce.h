@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A recorder that obeys a policy, inside a unit test: on top of tests/rig.h.
+ *
+ *     pinw_rig_bench_small or pinw_rig_image → pinw_rig_obey → pinw_enforce_* → pinw_rig_verdicts, pinw_rig_cell
+ *
+ * What ends the process is asked for in a child: pinw_rig_child.
+ */
+#ifndef PINW_TESTS_RIG_ENFORCE_H
+#define PINW_TESTS_RIG_ENFORCE_H
+
+#include "preload/enforce.h"
+#include "tests/rig.h"
+
+/* The recorder obeys this text from now on, in the mode that it says. The text must be valid; it is not kept. */
+void pinw_rig_obey(const char *text);
+
+/* Makes the calling thread one that the bench records. */
+struct pinw_thread *pinw_rig_self(void);
+
+/* Does to a thread what the wrapper of sched_setaffinity does: judges, books, settles. `error` is what the real call
+ * gives back, 0 if it works. Returns what the caller is told. */
+int pinw_rig_pin(struct pinw_thread *target, uint64_t mask, int error);
+
+/* The id of the rule with this label; the test fails when there is none. */
+uint16_t pinw_rig_rule(const char *label);
+
+/* The rule's cell, from the trace. */
+struct pinw_rule_cell pinw_rig_cell(const char *label);
+
+/* The verdicts against one rule (NULL: any) that the trace has. */
+struct pinw_rig_verdicts {
+	unsigned count;
+	struct pinw_rec_violation last;
+	uint64_t mask; /* of the last */
+};
+struct pinw_rig_verdicts pinw_rig_verdicts(const char *label);
+
+/* Runs fn(arg) in a fork child, whose stderr is kept. Returns its wait status; one whose fn returns exits with 77.
+ * *ret_stderr is valid until the next call. */
+int pinw_rig_child(void (*fn)(void *arg), void *arg, const char **ret_stderr);
+#define PINW_RIG_RETURNED 77
+
+#endif
