@@ -227,6 +227,7 @@ void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, con
 	    thread->slot->pin_since_ns != ruled->pin_since_ns) {
 		ruled->pin_since_ns = thread->slot->pin_since_ns;
 		ruled->pin_cpu_ns = pinw_proc_cpu_ns(thread->slot->tid);
+		__atomic_fetch_and(&thread->slot->told, ~PINW_TOLD_IDLE, __ATOMIC_RELAXED);
 	}
 	if (!policy->index.counts_pins)
 		return;
@@ -277,22 +278,50 @@ struct pinw_violation pinw_enforce_about(const struct pinw_thread *thread, enum 
 	};
 }
 
-/* Each [require] speaks once about a thread. */
+/* ---- rules that speak once about a thread ------------------------------------------------------ */
+
+/* Did `pinwarden run`, which watches from outside, say it already? */
+static bool has_watch_told(const struct pinw_slot *slot, uint64_t bit)
+{
+	return __atomic_load_n(&slot->watch_told, __ATOMIC_SEQ_CST) & bit &&
+	       __atomic_load_n(&slot->watch_thread, __ATOMIC_RELAXED) == slot->thread;
+}
+
+static bool is_told(const struct pinw_slot *slot, uint64_t bit)
+{
+	return __atomic_load_n(&slot->told, __ATOMIC_RELAXED) & bit || has_watch_told(slot, bit);
+}
+
+/* The watch writes its bit, then looks at ours; with the two steps the other way round here, one of both always sees the
+ * other. When it was this one, it stands back: the watch looks a second time. */
+bool pinw_enforce_claim(struct pinw_thread *thread, uint64_t bit)
+{
+	struct pinw_slot *slot = thread->slot;
+
+	if (is_told(slot, bit) || __atomic_fetch_or(&slot->told, bit, __ATOMIC_SEQ_CST) & bit)
+		return false;
+	if (!has_watch_told(slot, bit))
+		return true;
+	__atomic_fetch_and(&slot->told, ~bit, __ATOMIC_SEQ_CST);
+	return false;
+}
+
 void pinw_enforce_require(struct pinw_thread *thread, const struct pinw_thread_facts *facts,
                           enum pinw_attempted attempt)
 {
 	const struct pinw_policy *policy = pinw_enforce.policy;
+	unsigned nth = 0;
 
 	for (uint16_t id = 1; policy->needs_require && id <= policy->rule_count; id++) {
-		uint64_t bit = UINT64_C(1) << id % 64;
+		if (policy->rules[id - 1].section != PINW_SECTION_REQUIRE)
+			continue;
+		uint64_t bit = PINW_TOLD_REQUIRE(nth++);
 		struct pinw_violation v = pinw_enforce_about(thread, attempt, facts->now_ns);
 
-		if (policy->rules[id - 1].section != PINW_SECTION_REQUIRE ||
-		    __atomic_load_n(&thread->ruled.required, __ATOMIC_RELAXED) & bit)
+		if (is_told(thread->slot, bit))
 			continue;
 		pinw_policy_judge_require(policy, &pinw_enforce.state, id, facts, &v.verdict);
-		if (v.verdict.action != PINW_ACTION_NONE &&
-		    !(__atomic_fetch_or(&thread->ruled.required, bit, __ATOMIC_RELAXED) & bit))
+		if (v.verdict.action != PINW_ACTION_NONE && pinw_enforce_claim(thread, bit))
 			pinw_enforce_act(&v);
 	}
 }

@@ -278,6 +278,12 @@ static uint64_t elapsed(uint64_t now_ns, uint64_t since_ns)
 	return now_ns > since_ns ? now_ns - since_ns : 0;
 }
 
+/* The watch tells of each pin anew; it may have told of this one. */
+static bool has_watch_told_idle(const struct pinw_slot *slot)
+{
+	return slot->watch_thread == slot->thread && slot->watch_idle_pin == 1 + slot->pin_since_ns;
+}
+
 /* The whole pin passed without CPU time, as far as one look at the end can tell. */
 static void judge_idle(struct pinw_thread *thread, const struct pinw_thread_facts *facts, uint64_t now_ns)
 {
@@ -287,7 +293,11 @@ static void judge_idle(struct pinw_thread *thread, const struct pinw_thread_fact
 
 	if (!id || !facts->mask ||
 	    elapsed(now_ns, thread->slot->pin_since_ns) < policy->rules[id - 1].time_ns ||
-	    pinw_proc_cpu_ns(thread->slot->tid) - thread->ruled.pin_cpu_ns > IDLE_SLACK_NS)
+	    pinw_proc_cpu_ns(thread->slot->tid) - thread->ruled.pin_cpu_ns > IDLE_SLACK_NS ||
+	    has_watch_told_idle(thread->slot))
+		return;
+	__atomic_fetch_or(&thread->slot->told, PINW_TOLD_IDLE, __ATOMIC_SEQ_CST);
+	if (has_watch_told_idle(thread->slot))
 		return;
 	pinw_enforce_leak(PINW_PLEAK_PINNED_IDLE, facts, &v);
 }
@@ -299,18 +309,30 @@ static bool is_past_grace(const struct pinw_slot *slot, uint64_t now_ns)
 	return !id || elapsed(now_ns, slot->exit_ns) >= pinw_enforce.policy->rules[id - 1].time_ns;
 }
 
+/* An ended thread that nobody joined. True: kept out of the log. */
+static bool judge_unjoined(struct pinw_thread *thread, struct pinw_thread_facts *facts,
+                           struct pinw_violation *v, uint64_t now_ns)
+{
+	const struct pinw_slot *slot = thread->slot;
+
+	v->mask = facts->mask = NULL;
+	v->site = slot->create_site;
+	if (slot->flags & PINW_THREAD_MAIN || !is_past_grace(slot, now_ns))
+		return false;
+	if (pinw_enforce.policy->leaks[PINW_PLEAK_UNJOINED] &&
+	    !pinw_enforce_claim(thread, PINW_TOLD_UNJOINED))
+		return true;
+	return pinw_enforce_leak(PINW_PLEAK_UNJOINED, facts, v);
+}
+
 bool pinw_enforce_image_end(struct pinw_thread *thread, uint64_t now_ns)
 {
 	const struct pinw_slot *slot = thread->slot;
 	struct pinw_thread_facts facts = pinw_enforce_facts(thread, now_ns);
 	struct pinw_violation v = pinw_enforce_about(thread, PINW_ATTEMPT_END, now_ns);
 
-	if (slot->state == PINW_SLOT_EXITED) {
-		v.mask = facts.mask = NULL;
-		v.site = slot->create_site;
-		return !(slot->flags & PINW_THREAD_MAIN) && is_past_grace(slot, now_ns) &&
-		       pinw_enforce_leak(PINW_PLEAK_UNJOINED, &facts, &v);
-	}
+	if (slot->state == PINW_SLOT_EXITED)
+		return judge_unjoined(thread, &facts, &v, now_ns);
 	if (slot->state != PINW_SLOT_RUNNING)
 		return false;
 	pinw_enforce_require(thread, &facts, PINW_ATTEMPT_END);

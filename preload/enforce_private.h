@@ -26,6 +26,9 @@ struct pinw_thread_facts pinw_enforce_facts(const struct pinw_thread *thread, ui
 struct pinw_violation pinw_enforce_about(const struct pinw_thread *thread, enum pinw_attempted attempt,
                                          uint64_t now_ns);
 
+/* Before a rule speaks that does so once about a thread: true when it may, and then nobody else will. `bit`: PINW_TOLD_*. */
+bool pinw_enforce_claim(struct pinw_thread *thread, uint64_t bit);
+
 /* Judges every [require]; each speaks once about a thread. */
 void pinw_enforce_require(struct pinw_thread *thread, const struct pinw_thread_facts *facts,
                           enum pinw_attempted attempt);

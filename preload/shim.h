@@ -52,7 +52,6 @@ struct pinw_ruled {
 	bool reset; /* to start on the baseline mask */
 	uint8_t inherit_leak; /* as in struct pinw_create_trial */
 	uint16_t inherit_rule; /* verdict on an inherited mask, for the new thread to write down; 0 = none */
-	uint64_t required; /* atomic: [require] rules that spoke about it, by id % 64 */
 	uint64_t pin_since_ns; /* of the pin that pin_cpu_ns is about */
 	uint64_t pin_cpu_ns; /* CPU time it had used when its pin opened; with a pinned_idle rule */
 };

@@ -253,8 +253,20 @@ struct pinw_slot {
 	uint32_t affinity_calls; /* successful calls with this thread as target */
 	uint32_t busy; /* writer's own: nonzero while the slot is being changed */
 	uint64_t start_routine; /* runtime address, 0 unknown */
-	uint8_t pad[64];
+	/* What was said about this thread by rules that speak once (PINW_TOLD_*), inside the program, and by `pinwarden run`,
+	 * which writes the three fields after it. Each looks at the other's before it speaks. */
+	uint64_t told;
+	uint64_t watch_told;
+	uint64_t watch_idle_pin; /* 1 + pin_since_ns of the pin whose idleness it told last, 0 = none */
+	uint32_t watch_thread; /* the thread that its fields are about; another one: void */
+	uint32_t reserved;
+	uint8_t pad[32];
 };
+
+/* Bits of `told` and `watch_told`. The [require] rules have the others, in their order; past the 62nd they share. */
+#define PINW_TOLD_UNJOINED UINT64_C(1)
+#define PINW_TOLD_IDLE UINT64_C(2) /* only in `told`, and only while the pin is held */
+#define PINW_TOLD_REQUIRE(nth) (UINT64_C(4) << (nth) % 62u) /* nth: from 0 */
 
 /* ---- rules: what a policy did, always current ------------------------------------- */
 

@@ -47,15 +47,17 @@ static bool asks_for_names(const struct pinw_rule *rule)
 static void take_rules(struct pinw_watch *w)
 {
 	const struct pinw_policy *policy = w->opt.policy;
+	unsigned nth = 0;
 
 	for (uint32_t i = 0; i < policy->rule_count; i++) {
 		const struct pinw_rule *rule = &policy->rules[i];
+		const struct pinw_watch_require row = {.rule = rule, .nth = nth};
 
 		w->needs_stacks |= asks_for_names(rule);
+		nth += rule->section == PINW_SECTION_REQUIRE;
 		if (is_watched(rule))
-		w->requires[w->require_count++] = rule;
+		w->requires[w->require_count++] = row;
 	}
-	w->required_words = (w->require_count + 63) / 64;
 	w->needs_slots =
 	    w->require_count || policy->leaks[PINW_PLEAK_PINNED_IDLE] || policy->leaks[PINW_PLEAK_UNJOINED];
 }
@@ -89,7 +91,6 @@ static void free_watched(struct pinw_watched *p)
 	pinw_watch_names_done(&p->names);
 	pinw_table_done(&p->shown);
 	free(p->threads);
-	free(p->required);
 	free(p->state_memory);
 	free(p);
 }

@@ -30,7 +30,7 @@ static const struct pinw_rule *leak_rule(const struct pinw_watch *w, enum pinw_p
 
 /* ---- what is remembered ------------------------------------------------------------------------ */
 
-static int make_room(struct pinw_watch *w, struct pinw_watched *p, uint64_t index)
+static int make_room(struct pinw_watched *p, uint64_t index)
 {
 	uint64_t room = p->thread_room ? p->thread_room : 64;
 
@@ -42,10 +42,6 @@ static int make_room(struct pinw_watch *w, struct pinw_watched *p, uint64_t inde
 	if (!threads)
 		return -ENOMEM;
 	p->threads = threads;
-	uint64_t *required = reallocarray(p->required, room, (w->required_words + 1) * sizeof(*required));
-	if (!required)
-		return -ENOMEM;
-	p->required = required;
 	memset(threads + p->thread_room, 0, (room - p->thread_room) * sizeof(*threads));
 	p->thread_room = room;
 	return 0;
@@ -54,15 +50,20 @@ static int make_room(struct pinw_watch *w, struct pinw_watched *p, uint64_t inde
 /* What is known of the thread in this slot; of a thread that was there before nothing is. NULL: no memory. */
 static struct pinw_watch_thread *remembered(struct judgement *j, uint64_t index, uint32_t thread)
 {
-	if (make_room(j->w, j->p, index) < 0)
+	if (make_room(j->p, index) < 0)
 		return NULL;
 	struct pinw_watch_thread *t = &j->p->threads[index];
-	if (t->thread != thread) {
-		*t = (struct pinw_watch_thread){.thread = thread};
-		memset(j->p->required + index * j->w->required_words, 0,
-		       j->w->required_words * sizeof(*j->p->required));
-	}
+	if (t->mark.thread != thread)
+		*t = (struct pinw_watch_thread){.mark.thread = thread};
 	return t;
+}
+
+/* May a rule that speaks once about a thread speak now? Where the mark cannot be written both sides may: better than none. */
+static bool claim(struct judgement *j, uint64_t index, const struct pinw_watch_thread *t, uint64_t bit)
+{
+	int r = pinw_live_claim(&j->p->trace, index, &t->mark, bit);
+
+	return r != -EALREADY && r != -ESRCH;
 }
 
 /* ---- facts --------------------------------------------------------------------------------------- */
@@ -136,8 +137,8 @@ static bool holds_pin(const struct judgement *j, const struct pinw_slot *slot, c
 	       pinw_policy_counts(j->w->opt.policy, mask);
 }
 
-static void judge_idle(struct judgement *j, struct pinw_watch_thread *t, const struct pinw_slot *slot,
-                       const uint64_t *mask)
+static void judge_idle(struct judgement *j, struct pinw_watch_thread *t, uint64_t index,
+                       const struct pinw_slot *slot, const uint64_t *mask)
 {
 	const struct pinw_rule *rule = leak_rule(j->w, PINW_PLEAK_PINNED_IDLE);
 	uint64_t cpu;
@@ -147,28 +148,33 @@ static void judge_idle(struct judgement *j, struct pinw_watch_thread *t, const s
 	    pinw_task_cpu(j->p->task, slot->tid, &cpu) < 0 ||
 	    !pinw_idle_look(&t->idle, slot->pin_since_ns, cpu, j->p->now_ns, rule->time_ns))
 		return;
+	t->mark.idle_pin = 1 + slot->pin_since_ns;
+	if (!claim(j, index, t, PINW_TOLD_IDLE))
+		return;
 	struct pinw_finding f = {
 	    .slot = slot, .mask = mask, .for_ns = pinw_since(j->p->now_ns, t->idle.since_ns)};
 	judge_leak(j, PINW_PLEAK_PINNED_IDLE, &f);
 }
 
-static void judge_unjoined(struct judgement *j, struct pinw_watch_thread *t, const struct pinw_slot *slot,
-                           const uint64_t *mask)
+static void judge_unjoined(struct judgement *j, struct pinw_watch_thread *t, uint64_t index,
+                           const struct pinw_slot *slot, const uint64_t *mask)
 {
 	const struct pinw_rule *rule = leak_rule(j->w, PINW_PLEAK_UNJOINED);
 
-	if (!rule || t->unjoined_told || slot->state != PINW_SLOT_EXITED ||
+	if (!rule || (t->mark.told | slot->told) & PINW_TOLD_UNJOINED || slot->state != PINW_SLOT_EXITED ||
 	    slot->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN) ||
 	    pinw_since(j->p->now_ns, slot->exit_ns) < rule->time_ns)
 		return;
-	t->unjoined_told = true;
+	t->mark.told |= PINW_TOLD_UNJOINED;
+	if (!claim(j, index, t, PINW_TOLD_UNJOINED))
+		return;
 	struct pinw_finding f = {
 	    .slot = slot, .mask = mask, .for_ns = pinw_since(j->p->now_ns, slot->exit_ns)};
 	judge_leak(j, PINW_PLEAK_UNJOINED, &f);
 }
 
-static void judge_required(struct judgement *j, uint64_t index, const struct pinw_slot *slot,
-                           const uint64_t *mask)
+static void judge_required(struct judgement *j, struct pinw_watch_thread *t, uint64_t index,
+                           const struct pinw_slot *slot, const uint64_t *mask)
 {
 	struct pinw_watch *w = j->w;
 	uint64_t age = pinw_since(j->p->now_ns, slot->start_ns);
@@ -178,20 +184,22 @@ static void judge_required(struct judgement *j, uint64_t index, const struct pin
 	if (slot->state != PINW_SLOT_RUNNING || !slot->tid)
 		return;
 	for (size_t i = 0; i < w->require_count && !j->p->crashed; i++) {
-		uint64_t *told = &j->p->required[index * w->required_words + i / 64];
+		const struct pinw_rule *rule = w->requires[i].rule;
+		uint64_t bit = PINW_TOLD_REQUIRE(w->requires[i].nth);
 		struct pinw_verdict verdict = {0};
 		struct pinw_finding f = {.leak = -1, .slot = slot, .mask = mask, .for_ns = age};
 
-		if (age < w->requires[i] -> within_ns || *told >> i % 64 & 1)
+		if (age < rule->within_ns || (t->mark.told | slot->told) & bit)
 			continue;
 		if (!known)
 			gather_facts(j, slot, mask, &facts);
 		known = true;
-		pinw_policy_judge_require(w->opt.policy, &j->p->state, w->requires[i] -> id, &facts.f,
-		                          &verdict);
-		if (verdict.action != PINW_ACTION_NONE)
-			*told |= UINT64_C(1) << i % 64;
-		conclude(j, &verdict, &f);
+		pinw_policy_judge_require(w->opt.policy, &j->p->state, rule->id, &facts.f, &verdict);
+		if (verdict.action == PINW_ACTION_NONE)
+			continue;
+		t->mark.told |= bit;
+		if (claim(j, index, t, bit))
+			conclude(j, &verdict, &f);
 	}
 }
 
@@ -202,11 +210,11 @@ static bool judge_slot(void *arg, uint64_t index, const struct pinw_slot *slot, 
 
 	if (!t)
 		return true;
-	judge_idle(j, t, slot, mask);
+	judge_idle(j, t, index, slot, mask);
 	if (!j->p->crashed)
-		judge_unjoined(j, t, slot, mask);
+		judge_unjoined(j, t, index, slot, mask);
 	if (!j->p->crashed)
-		judge_required(j, index, slot, mask);
+		judge_required(j, t, index, slot, mask);
 	return !j->p->crashed;
 }
 

@@ -59,6 +59,20 @@ typedef bool (*pinw_live_slot_fn)(void *arg, uint64_t index, const struct pinw_s
 /* Reads all slots. Returns 0 or -errno. */
 int pinw_live_walk(struct pinw_live_trace *t, pinw_live_slot_fn fn, void *arg);
 
+/* What the watch writes into a thread's slot, laid out as there. */
+struct pinw_watch_mark {
+	uint64_t told; /* PINW_TOLD_* */
+	uint64_t idle_pin;
+	uint32_t thread; /* whom it is about */
+	uint32_t reserved;
+};
+
+/* Before a rule speaks that does so once about a thread: writes `mark`, which says so with `bit`, into the slot, and looks
+ * whether the program said it itself at the same time. Returns 0: speak; -EALREADY: it did; -ESRCH: another thread has the
+ * slot; or another -errno: nobody can tell. */
+int pinw_live_claim(struct pinw_live_trace *t, uint64_t index, const struct pinw_watch_mark *mark,
+                    uint64_t bit);
+
 /* Counts a violation of rule `id` in its cell, or, with `matched`, a leak that the [suppress] of that id suppressed.
  * Returns 0, -ENOENT (there is no such cell) or -errno. */
 int pinw_live_book(struct pinw_live_trace *t, uint16_t id, bool matched, uint32_t thread, uint64_t now_ns);
@@ -97,8 +111,7 @@ bool pinw_watch_frames(struct pinw_watch *w, struct pinw_watched *p, uint32_t si
 
 /* What is remembered of the thread in a slot. */
 struct pinw_watch_thread {
-	uint32_t thread; /* start sequence; another one: start anew */
-	bool unjoined_told;
+	struct pinw_watch_mark mark; /* mark.thread: its start sequence; another one: start anew */
 	struct pinw_idle_state idle;
 };
 
@@ -114,7 +127,6 @@ struct pinw_watched {
 	bool crashed; /* by us */
 	uint64_t now_ns; /* of this tick, since image start */
 	struct pinw_watch_thread *threads; /* by slot */
-	uint64_t *required; /* by slot: required_words words, a bit for each rule that was told */
 	uint64_t thread_room;
 	struct pinw_rise_state rise;
 	struct pinw_policy_state state; /* of the verdicts made here */
@@ -125,9 +137,11 @@ struct pinw_watched {
 
 struct pinw_watch {
 	struct pinw_watch_options opt;
-	const struct pinw_rule **requires; /* those with `within` */
+	struct pinw_watch_require {
+		const struct pinw_rule *rule;
+		unsigned nth; /* among all [require] rules */
+	} * requires; /* those with `within` */
 	size_t require_count;
-	size_t required_words;
 	bool needs_stacks; /* some rule that is judged here asks for names */
 	bool needs_slots;
 	struct pinw_watched *processes;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "reports/watch_private.h"
@@ -184,7 +185,7 @@ int pinw_live_walk(struct pinw_live_trace *t, pinw_live_slot_fn fn, void *arg)
 	return r < 0 ? r : 0;
 }
 
-/* ---- rule cells ------------------------------------------------------------------------------ */
+/* ---- what was told ---------------------------------------------------------------------------- */
 
 /* The same file for writing, whatever its name leads to by now. */
 static int reopen(int fd)
@@ -205,6 +206,61 @@ static int write_at(int fd, const void *buf, size_t len, uint64_t offset)
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : (size_t)n == len ? 0 : -EIO;
 }
+
+/* Where a slot is in the file, 0 = unknown. */
+static uint64_t slot_offset(const struct pinw_live_trace *t, uint64_t index)
+{
+	for (size_t i = 0; i < t->slots_count; i++) {
+		const struct pinw_live_slots *s = &t->slots[i];
+		if (index >= s->before && index - s->before < s->count)
+			return s->offset + (index - s->before) * t->header.slot_bytes;
+	}
+	return 0;
+}
+
+static int write_mark(const struct pinw_live_trace *t, const struct pinw_watch_mark *mark, uint64_t offset)
+{
+	int fd = reopen(t->fd);
+
+	if (fd < 0)
+		return fd;
+	int r = write_at(fd, mark, sizeof(*mark), offset + offsetof(struct pinw_slot, watch_told));
+	close(fd);
+	return r;
+}
+
+/* The program takes its word back when it sees the mark, within a few instructions: so it is asked twice. */
+int pinw_live_claim(struct pinw_live_trace *t, uint64_t index, const struct pinw_watch_mark *mark,
+                    uint64_t bit)
+{
+	uint64_t offset = slot_offset(t, index);
+	struct pinw_slot slot;
+	int r = offset ? read_at(t->fd, &slot, sizeof(slot), offset) : -ENOENT;
+
+	if (r < 0)
+		return r;
+	if (slot.thread != mark->thread)
+		return -ESRCH;
+	if (slot.told & bit)
+		return -EALREADY;
+	r = write_mark(t, mark, offset);
+	for (unsigned look = 0; r == 0 && look < 2; look++) {
+		if (look > 0)
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+		r = read_at(t->fd, &slot, sizeof(slot), offset);
+		if (r < 0 || slot.thread != mark->thread || !(slot.told & bit))
+			return r;
+	}
+	return r < 0 ? r : -EALREADY;
+}
+
+_Static_assert(offsetof(struct pinw_slot, watch_idle_pin) - offsetof(struct pinw_slot, watch_told) ==
+                       offsetof(struct pinw_watch_mark, idle_pin) &&
+                   offsetof(struct pinw_slot, watch_thread) - offsetof(struct pinw_slot, watch_told) ==
+                       offsetof(struct pinw_watch_mark, thread),
+               "a mark is laid out as in the slot");
+
+/* ---- rule cells ------------------------------------------------------------------------------ */
 
 /* Only the fields that are ours are written: the others change at any moment. */
 static int write_cell(int fd, const struct pinw_rule_cell *cell, bool matched, uint64_t offset)

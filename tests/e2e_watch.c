@@ -90,6 +90,44 @@ Test(watch, a_thread_that_should_be_pinned_is_told_by_its_function)
 	logged("is not pinned and should be");
 }
 
+#define ONCE "{\"leak:unjoined\": 1, \"require:workers\": 1}"
+
+static void once_policy(void)
+{
+	policy("[require \"workers\"]\nfunction = watch_leaves_late\npinned = yes\nwithin = 1s\n"
+	       "[leak]\nunjoined = log\ngrace = 1s\n");
+}
+
+static void told_once(void)
+{
+	e2e_true("[.processes[].violations] == [" ONCE "]");
+}
+
+/* The watch speaks while the thread runs and after it ended; at its end and the program's the shim would. */
+Test(watch, what_was_told_from_outside_is_not_told_again_inside)
+{
+	once_policy();
+	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads once %d/log "
+	              "require:workers leak:unjoined");
+	told_once();
+	logged("after its start; the rule gives it 1.000 s");
+	logged("nobody joined or detached it");
+}
+
+Test(watch, without_run_the_program_tells_itself)
+{
+	char command[4096];
+
+	once_policy();
+	snprintf(
+	    command, sizeof(command),
+	    "env LD_PRELOAD=%s/libpinwarden.so PINWARDEN_OUTPUT=%s/%%e.%%p.pwt PINWARDEN_POLICY=%%d/p.ini "
+	    "PINWARDEN_LOG=%%d/log @watch_threads once - - -",
+	    getenv("PINW_BUILD"), e2e_traces());
+	e2e_status(0, command);
+	told_once();
+}
+
 Test(watch, a_program_that_grows_is_told)
 {
 	policy("[leak]\ngrowth = log\n");

@@ -377,6 +377,58 @@ Test(watch, a_thread_that_should_be_pinned_by_now_is_told_once)
 	close_scene();
 }
 
+static struct pinw_slot seen_slot;
+
+static void take_slot(void *arg, const struct pinw_slot *slot, const uint64_t *mask)
+{
+	(void)mask;
+	if (slot->thread == *(const uint32_t *)arg)
+		seen_slot = *slot;
+}
+
+/* A thread's slot as it is in the file now. */
+static const struct pinw_slot *slot_of(uint32_t thread)
+{
+	struct pinw_reader *reader;
+
+	memset(&seen_slot, 0, sizeof(seen_slot));
+	cr_assert_eq(pinw_reader_open(scene.trace, &reader), 0);
+	cr_assert_eq(pinw_reader_walk(reader, NULL, take_slot, &thread), 0);
+	pinw_reader_free(reader);
+	cr_assert_eq(seen_slot.thread, thread);
+	return &seen_slot;
+}
+
+/* Two threads, each unjoined and never pinned; of the second one the program spoke already. The require has bit 1: it is the
+ * second one. */
+Test(watch, what_the_program_told_is_not_told_again)
+{
+	open_scene("[policy]\nversion = 1\n[require \"first\"]\nthread_name = nobody\npinned = no\n"
+	           "[require \"workers\"]\nthread_name = worker*\npinned = yes\nwithin = 5s\n"
+	           "[leak]\nunjoined = log\ngrace = 5s\n");
+	for (uint32_t i = 2; i <= 5; i++) {
+		struct pinw_slot *slot =
+		    pinw_builder_slot(&scene.b, i, i < 4 ? PINW_SLOT_EXITED : PINW_SLOT_RUNNING, 0xf);
+		strcpy(slot->name, "worker");
+		slot->tid = i;
+		slot->start_ns = 10 * S;
+		slot->exit_ns = 900 * S;
+		slot->told = i == 3 ? PINW_TOLD_UNJOINED : i == 5 ? PINW_TOLD_REQUIRE(1) : PINW_TOLD_IDLE;
+	}
+	write_scene();
+	ticks(3);
+	cr_expect_eq(cell_of(2).watch_violations, 1);
+	cr_expect_eq(cell_of(2).watch_thread, 4);
+	cr_expect_eq(cell_of(3).watch_violations, 1);
+	cr_expect_eq(cell_of(3).watch_thread, 2);
+	cr_expect_eq(slot_of(2)->watch_told, PINW_TOLD_UNJOINED);
+	cr_expect_eq(slot_of(2)->watch_thread, 2, "so that the next one in this slot is not meant");
+	cr_expect_eq(slot_of(4)->watch_told, PINW_TOLD_REQUIRE(1));
+	cr_expect_eq(slot_of(3)->watch_told, 0);
+	cr_expect_eq(slot_of(5)->watch_told, 0);
+	close_scene();
+}
+
 Test(watch, a_trace_of_another_session_is_left_alone)
 {
 	open_scene("[policy]\nversion = 1\n[leak]\nunjoined = log\ngrace = 5s\n");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Shows: with "unjoined" a thread that ended and waits to be joined; with "unpinned" a thread "worker" that never
 // pins itself; with "growth" one thread more every 150 ms. Ends when the file named by the second argument holds
-// the third, or after a minute.
+// the third, or after a minute. With "once" a thread "leaver" that lives for 1.5 s and, if there is such a file, until it
+// holds the third argument, then is joined by nobody for another 1.5 s, and until the file holds the fourth.
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,12 +39,45 @@ static int holds(const char *path, const char *text)
 	return strstr(buf, text) != NULL;
 }
 
+static void pause_ms(long ms)
+{
+	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+static int await(const char *path, const char *text)
+{
+	pause_ms(1500);
+	for (int i = 0; strcmp(path, "-") != 0 && i < 400 && !holds(path, text); i++)
+		pause_ms(150);
+	return strcmp(path, "-") == 0 || holds(path, text);
+}
+
+static void *__attribute__((noinline)) watch_leaves_late(void *arg)
+{
+	char **args = arg;
+
+	pthread_setname_np(pthread_self(), "leaver");
+	await(args[0], args[1]);
+	return NULL;
+}
+
+static int leave_once(char **args)
+{
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, watch_leaves_late, args);
+	pause_ms(1500);
+	return await(args[0], args[2]) ? 0 : 3;
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t thread;
 
 	if (argc < 4 || pipe(gate) < 0)
 		return 2;
+	if (argc > 4 && strcmp(argv[1], "once") == 0)
+		return leave_once(argv + 2);
 	int growth = strcmp(argv[1], "growth") == 0;
 	if (!growth)
 		pthread_create(&thread, NULL, strcmp(argv[1], "unjoined") == 0 ? watch_leaves : watch_waits,
@@ -51,7 +85,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < 400 && !holds(argv[2], argv[3]); i++) {
 		if (growth)
 			pthread_create(&thread, NULL, watch_waits, NULL);
-		nanosleep(&(struct timespec){.tv_nsec = 150000000}, NULL);
+		pause_ms(150);
 	}
 	return holds(argv[2], argv[3]) ? 0 : 3;
 }
