@@ -37,9 +37,11 @@ static ssize_t read_text(int task, uint32_t tid, const char *name, char *buf, si
 	return n;
 }
 
+#define SWITCH_NS 20000u /* what a short run may cost */
+
 /* A kernel without schedstat counts at least how often a thread was switched away from, and no thread that ran comes to
  * sleep again without that; one that runs on without sleeping is seen by its clock ticks. */
-static int read_switches(int task, uint32_t tid, uint64_t *ret_cpu)
+static int read_switches(int task, uint32_t tid, uint64_t *ret_cpu_ns)
 {
 	char text[4096];
 	uint64_t sum = 0;
@@ -49,7 +51,7 @@ static int read_switches(int task, uint32_t tid, uint64_t *ret_cpu)
 		return (int)n;
 	for (const char *p = text; (p = strstr(p, "voluntary_ctxt_switches:")) != NULL;) {
 		p += sizeof("voluntary_ctxt_switches:") - 1;
-		sum += strtoull(p, NULL, 10);
+		sum += strtoull(p, NULL, 10) * SWITCH_NS;
 	}
 	n = read_text(task, tid, "stat", text, sizeof(text));
 	if (n < 0)
@@ -60,24 +62,25 @@ static int read_switches(int task, uint32_t tid, uint64_t *ret_cpu)
 		p = p ? p + 1 : NULL;
 	}
 	if (p) {
+		uint64_t tick_ns = UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK);
 		char *end;
-		sum += strtoull(p, &end, 10);
-		sum += strtoull(end, NULL, 10);
+		sum += strtoull(p, &end, 10) * tick_ns;
+		sum += strtoull(end, NULL, 10) * tick_ns;
 	}
-	*ret_cpu = sum;
+	*ret_cpu_ns = sum;
 	return 0;
 }
 
-int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu)
+int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu_ns)
 {
 	char text[128];
 	ssize_t n = read_text(task, tid, "schedstat", text, sizeof(text));
 
 	if (n > 0 && isdigit((unsigned char)text[0])) {
-		*ret_cpu = strtoull(text, NULL, 10);
+		*ret_cpu_ns = strtoull(text, NULL, 10);
 		return 0;
 	}
-	return read_switches(task, tid, ret_cpu);
+	return read_switches(task, tid, ret_cpu_ns);
 }
 
 /* ---- where it sleeps ----------------------------------------------------------------------------- */

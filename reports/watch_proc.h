@@ -12,9 +12,9 @@
 /* A descriptor of the process's task folder, or -errno. */
 int pinw_task_open(pid_t pid);
 
-/* A number that changes whenever the thread runs: its CPU time in nanoseconds where the kernel keeps it, else how
- * often it was switched away from. Returns 0 or -errno (-ENOENT: the thread is gone). */
-int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu);
+/* Its CPU time in nanoseconds; where the kernel does not keep that, an estimate that grows whenever the thread runs.
+ * Returns 0 or -errno (-ENOENT: the thread is gone). */
+int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu_ns);
 
 struct pinw_sleep {
 	char state; /* the kernel's letter, '?' unknown */

@@ -23,14 +23,28 @@ static uint64_t next_look(const struct pinw_idle_state *s, bool ran, uint64_t no
 	return decides > now_ns && decides < due ? decides : due;
 }
 
-bool pinw_idle_look(struct pinw_idle_state *s, uint64_t pin_ns, uint64_t cpu, uint64_t now_ns,
+/* A thread that stirs a little in every idle_after never sums up to one that works. */
+static bool works_again(struct pinw_idle_state *s, uint64_t used_ns, uint64_t now_ns, uint64_t idle_after_ns)
+{
+	double forgotten = (double)PINW_STIR_NS * (double)(now_ns - s->looked_ns) /
+	                   (double)(idle_after_ns ? idle_after_ns : 1);
+
+	s->stirred_ns -= forgotten < (double)s->stirred_ns ? (uint64_t)forgotten : s->stirred_ns;
+	s->stirred_ns += used_ns;
+	return s->stirred_ns > PINW_STIR_NS;
+}
+
+bool pinw_idle_look(struct pinw_idle_state *s, uint64_t pin_ns, uint64_t cpu_ns, uint64_t now_ns,
                     uint64_t idle_after_ns)
 {
-	bool ran = !s->known || s->pin_ns != pin_ns || s->cpu != cpu;
+	bool fresh = !s->known || s->pin_ns != pin_ns || cpu_ns < s->cpu_ns;
+	uint64_t used_ns = fresh ? 0 : cpu_ns - s->cpu_ns;
+	bool ran = fresh || (s->told ? works_again(s, used_ns, now_ns, idle_after_ns) : used_ns > 0);
 
 	if (ran)
-		*s =
-		    (struct pinw_idle_state){.pin_ns = pin_ns, .cpu = cpu, .since_ns = now_ns, .known = true};
+		*s = (struct pinw_idle_state){.pin_ns = pin_ns, .since_ns = now_ns, .known = true};
+	s->cpu_ns = cpu_ns;
+	s->looked_ns = now_ns;
 	s->due_ns = next_look(s, ran, now_ns, idle_after_ns);
 	if (s->told || now_ns - s->since_ns < idle_after_ns)
 		return false;

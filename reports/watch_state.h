@@ -14,19 +14,26 @@
 /* All zero: nothing known yet. */
 struct pinw_idle_state {
 	uint64_t pin_ns; /* since when it holds the pin this is about; another pin starts anew */
-	uint64_t cpu; /* its CPU time at the last look */
+	uint64_t cpu_ns; /* its CPU time at the last look */
 	uint64_t since_ns; /* last time it was seen running, or first looked at */
 	uint64_t due_ns; /* no need to look before */
+	uint64_t looked_ns; /* time of the last look */
+	uint64_t
+	    stirred_ns; /* CPU time used since it was told, forgotten at PINW_STIR_NS in every idle_after_ns */
 	bool known;
-	bool told; /* idleness is news once, until the thread has run again */
+	bool told; /* idleness is news once, until the thread has worked again */
 };
+
+/* So much CPU time is no work, once a thread was told to be idle: to be stopped for its stack costs some, and so does a
+ * wake-up for nothing. Before it is told, any is: nobody is called idle that ran. */
+#define PINW_STIR_NS UINT64_C(1000000)
 
 /* Is it time to look at the thread's CPU time? A look costs system calls; a longer idle_after needs fewer. */
 bool pinw_idle_is_due(const struct pinw_idle_state *s, uint64_t pin_ns, uint64_t now_ns);
 
-/* Takes a look: `cpu` is anything that changes whenever the thread runs. Returns true when the thread has now been
+/* Takes a look: `cpu_ns` is the thread's CPU time so far. Returns true when the thread has now been
  * idle for idle_after_ns, which was not told before. */
-bool pinw_idle_look(struct pinw_idle_state *s, uint64_t pin_ns, uint64_t cpu, uint64_t now_ns,
+bool pinw_idle_look(struct pinw_idle_state *s, uint64_t pin_ns, uint64_t cpu_ns, uint64_t now_ns,
                     uint64_t idle_after_ns);
 
 /* ---- growth of a process ----------------------------------------------------------------------- */

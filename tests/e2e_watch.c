@@ -71,6 +71,16 @@ Test(watch, an_idle_stack_shows_what_the_thread_waits_for)
 	logged("watch_sleep_here");
 }
 
+/* To be stopped for its stack is no work, and the program's end is no second look at the same pin. */
+Test(watch, an_idle_thread_is_told_once_for_each_pin)
+{
+	policy("[leak]\npinned_idle = log\nidle_after = 1s\n");
+	e2e_status(0, "@@ run -q --idle-stacks -p %d/p.ini --log %d/log -o %d/t/ -- @watch_idle %d/log "
+	              "created 3500");
+	logged("watch_sleep_here");
+	e2e_true("[.processes[].violations] == [{\"leak:pinned_idle\": 1}]");
+}
+
 Test(watch, an_ended_thread_nobody_joins_is_told)
 {
 	policy("[leak]\nunjoined = log\ngrace = 1s\n");

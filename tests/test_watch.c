@@ -45,8 +45,36 @@ Test(watch, idle_is_told_once_until_it_runs_again)
 	pinw_idle_look(&s, 1, 100, 0, S);
 	cr_assert(pinw_idle_look(&s, 1, 100, 2 * S, S));
 	cr_assert_not(pinw_idle_look(&s, 1, 100, 4 * S, S));
-	cr_assert_not(pinw_idle_look(&s, 1, 200, 5 * S, S));
-	cr_assert(pinw_idle_look(&s, 1, 200, 6 * S, S));
+	cr_assert_not(pinw_idle_look(&s, 1, 100 + 2 * PINW_STIR_NS, 5 * S, S));
+	cr_assert(pinw_idle_look(&s, 1, 100 + 2 * PINW_STIR_NS, 6 * S, S));
+}
+
+/* What its stack cost, or a timer that wakes it in vain, is no work; however often. */
+Test(watch, idle_is_not_told_again_when_the_thread_only_stirred)
+{
+	struct pinw_idle_state s = {0};
+	uint64_t cpu = 100, now = 2 * S;
+
+	pinw_idle_look(&s, 1, cpu, 0, S);
+	cr_assert(pinw_idle_look(&s, 1, cpu, now, S));
+	for (unsigned i = 0; i < 1000; i++) {
+		cpu += PINW_STIR_NS / 4 - 1;
+		now += S / 4;
+		cr_assert_not(pinw_idle_look(&s, 1, cpu, now, S), "after %u s", i / 4);
+	}
+	cpu += PINW_STIR_NS + 1;
+	cr_assert_not(pinw_idle_look(&s, 1, cpu, now += S / 4, S), "now it worked");
+	cr_assert_not(pinw_idle_look(&s, 1, cpu, now += S / 2, S));
+	cr_assert(pinw_idle_look(&s, 1, cpu, now += S / 2, S));
+}
+
+/* Nobody is called idle who ran, however little. */
+Test(watch, idle_is_not_told_of_a_thread_that_runs_a_little)
+{
+	struct pinw_idle_state s = {0};
+
+	for (uint64_t i = 0; i < 1000; i++)
+		cr_assert_not(pinw_idle_look(&s, 1, i, i * S / 2, S));
 }
 
 Test(watch, idle_starts_anew_with_another_pin)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Shows: a thread that pins itself in watch_pin_self and then waits in watch_sleep_here, while a pinned one works on.
-// Ends when the file named by the first argument holds the second argument, or after a minute.
+// Ends when the file named by the first argument holds the second argument, or after a minute; with a third argument so
+// many milliseconds later, and with the idle thread still asleep.
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,6 +77,11 @@ int main(int argc, char **argv)
 	pthread_create(&worker, NULL, watch_worker, NULL);
 	for (int i = 0; i < 1200 && !holds(argv[1], argv[2]); i++)
 		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	if (argc > 3) {
+		long ms = strtol(argv[3], NULL, 10);
+		nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+		return 0;
+	}
 	over = true;
 	if (write(gate[1], "x", 1) != 1)
 		return 2;
