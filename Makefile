@@ -73,6 +73,11 @@ PRELOAD_SRC := \
   preload/wrap_process.c \
   preload/wrap_thread.c
 
+# Go's own tables, which the shim and the program read.
+GO_SRC := \
+  preload/go/goelf.c \
+  preload/go/pclntab.c
+
 PRELOAD_ASM := \
   preload/arch_x86_64.S
 
@@ -145,7 +150,7 @@ REPORTS_SRC := \
   reports/witness.c
 
 # Code that unit tests link: of the shim the recorder behind the wrappers, of the program all but main().
-UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC))
+UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(GO_SRC) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
   tests/policy_rig.c \
@@ -263,8 +268,8 @@ TEST_CFLAGS := $(SANFLAGS)
 TEST_LIBS := -lcriterion
 TARGET_CFLAGS := -O2 -g -pthread -fno-optimize-sibling-calls $(WARN) $(STRICT) -D_GNU_SOURCE -I. -MMD -MP
 
-PRELOAD_OBJ := $(call obj,preload,$(PRELOAD_SRC) $(POLICY_SRC) $(PRELOAD_ASM))
-CLI_OBJ := $(call obj,cli,$(REPORTS_SRC) $(POLICY_SRC))
+PRELOAD_OBJ := $(call obj,preload,$(PRELOAD_SRC) $(GO_SRC) $(POLICY_SRC) $(PRELOAD_ASM))
+CLI_OBJ := $(call obj,cli,$(REPORTS_SRC) $(GO_SRC) $(POLICY_SRC))
 UNIT_OBJ := $(call obj,test,$(TEST_SRC) $(UNIT_SRC))
 E2E_OBJ := $(call obj,test,$(E2E_SRC))
 
@@ -439,7 +444,7 @@ demo:
 
 lint:
 	tests/install-packages build check lint
-	tests/lint $(filter %.c,$(sort $(POLICY_SRC) $(PRELOAD_SRC) $(REPORTS_SRC) $(TEST_SRC) $(E2E_SRC) $(EXAMPLES_SRC)))
+	tests/lint $(filter %.c,$(sort $(POLICY_SRC) $(PRELOAD_SRC) $(GO_SRC) $(REPORTS_SRC) $(TEST_SRC) $(E2E_SRC) $(EXAMPLES_SRC)))
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.cpp')

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "preload/arch.h"
+#include "preload/go/goelf.h"
 #include "preload/proc.h"
 
 #define DEBUG_PATH_BYTES 160u
@@ -279,6 +280,30 @@ static void give_names(const struct table *table, const struct pinw_elfsym_ask *
 	}
 }
 
+/* The name that Go's own table has for each function, stripped or not: without what symbol tables add to it
+ * ("main.F[...]" for "main.F[go.shape.int]"). Where a symbol was found, the table has to mean the same function. */
+static void give_go_names(const struct view *view, struct pinw_elfsym_ask *asks, unsigned count,
+                          pinw_elfsym_fn *fn, void *arg)
+{
+	struct pinw_goelf go;
+	uint64_t function, start;
+	size_t len;
+
+	if (!pinw_goelf_open(view->bytes, view->size, &go))
+		return;
+	for (unsigned i = 0; i < count; i++) {
+		if (!pinw_goelf_find(&go, asks[i].address, &function, &start) ||
+		    (asks[i].found && asks[i].start != start))
+			continue;
+		const char *name = pinw_pclntab_name(&go.table, function, &len);
+		if (!name)
+			continue;
+		asks[i].found = true;
+		asks[i].start = start;
+		fn(arg, &asks[i], name, len, false);
+	}
+}
+
 int pinw_elfsym_each(const struct pinw_elfsym_object *object, struct pinw_elfsym_ask *asks, unsigned count,
                      pinw_elfsym_fn *fn, void *arg)
 {
@@ -305,6 +330,8 @@ int pinw_elfsym_each(const struct pinw_elfsym_object *object, struct pinw_elfsym
 		find_starts(&tables[t], asks, count);
 	for (unsigned t = 0; t < 2 && count; t++)
 		give_names(&tables[t], asks, count, fn, arg);
+	if (count)
+		give_go_names(&view, asks, count, fn, arg);
 	close_view(&debug);
 	close_view(&view);
 	return 0;

@@ -2,8 +2,9 @@
  *
  * Function names inside the host, for log lines and for what a policy says of
  * functions: reads an object's symbol tables from its file (.symtab and .dynsym; when it has no
- * .symtab, that of its separate debug file), without allocation. Every offset in a file
- * is checked. Names are raw (mangled), without the version that linkers append ("@@GLIBC_2.34").
+ * .symtab, that of its separate debug file) and Go's own table of functions, without allocation.
+ * Every offset in a file is checked. Names are raw (mangled), without the version that linkers
+ * append ("@@GLIBC_2.34").
  */
 #ifndef PINW_ELFSYM_H
 #define PINW_ELFSYM_H
