@@ -516,7 +516,7 @@ static int take_snapshot(struct snapshot *s, bool *ret_stopped)
 	return r;
 }
 
-int pinw_idle_stack_take(pid_t pid, pid_t tid, struct pinw_idle_stack *ret_stack)
+static int take(pid_t pid, pid_t tid, struct pinw_idle_stack *ret_stack)
 {
 	struct snapshot s = {.pid = pid, .tid = tid};
 	struct walk *walk =
@@ -538,6 +538,17 @@ int pinw_idle_stack_take(pid_t pid, pid_t tid, struct pinw_idle_stack *ret_stack
 	}
 	snapshot_done(&s);
 	munmap(walk, sizeof(*walk));
+	return r;
+}
+
+/* Never left half way: the tracer works on this thread's stack. */
+int pinw_idle_stack_take(pid_t pid, pid_t tid, struct pinw_idle_stack *ret_stack)
+{
+	int before;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	int r = take(pid, tid, ret_stack);
+	pthread_setcancelstate(before, NULL);
 	return r;
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #define SHELL "/bin/sh"
 #define PID_TEXT_BYTES 10
+#define LAST_TICK_S 5 /* a tick under way when the program ends may take so long */
 
 /* What is to be put back in the child: the rest of its signal state nobody touched. */
 struct signal_state {
@@ -29,7 +31,12 @@ struct run {
 	pid_t child;
 	bool stop_asked; /* a stop signal came to us or to the group */
 	bool child_stopped;
-	uint64_t tick_due_ns; /* CLOCK_MONOTONIC */
+	struct ticking {
+		pthread_t thread;
+		pthread_mutex_t lock;
+		pthread_cond_t changed;
+		bool begun, over; /* the program runs; it has ended */
+	} ticking;
 };
 
 /* ---- signals ------------------------------------------------------------------------------ */
@@ -191,6 +198,76 @@ static int await_exec(int fd)
 	return n == sizeof(error) ? error : 0;
 }
 
+/* ---- ticks -------------------------------------------------------------------------------------- */
+
+/* Waits until it is time, which is counted from the end of the tick before. False: there is no next one. */
+static bool await_tick(struct ticking *t, uint64_t wait_ns)
+{
+	struct timespec due;
+
+	clock_gettime(CLOCK_MONOTONIC, &due);
+	due.tv_sec += (time_t)(wait_ns / 1000000000u);
+	due.tv_nsec += (long)(wait_ns % 1000000000u);
+	if (due.tv_nsec >= 1000000000) {
+		due.tv_nsec -= 1000000000;
+		due.tv_sec++;
+	}
+	pthread_mutex_lock(&t->lock);
+	while (!t->begun && !t->over)
+		pthread_cond_wait(&t->changed, &t->lock);
+	while (!t->over && pthread_cond_clockwait(&t->changed, &t->lock, CLOCK_MONOTONIC, &due) != ETIMEDOUT)
+		;
+	bool over = t->over;
+	pthread_mutex_unlock(&t->lock);
+	return !over;
+}
+
+/* Ticks have a thread of their own: some of them read the symbols of a huge program, and signals are passed on meanwhile.
+ * It has every signal blocked, as it is started after that. */
+static void *tick_on(void *arg)
+{
+	struct run *run = arg;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	while (await_tick(&run->ticking, run->launch->tick_ns)) {
+		pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+		run->launch->tick(run->launch->tick_arg);
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	}
+	return NULL;
+}
+
+static int start_ticks_thread(struct run *run)
+{
+	if (!run->launch->tick)
+		return 0;
+	return -pthread_create(&run->ticking.thread, NULL, tick_on, run);
+}
+
+static void tell_ticks(struct run *run, bool *flag)
+{
+	pthread_mutex_lock(&run->ticking.lock);
+	*flag = true;
+	pthread_cond_signal(&run->ticking.changed);
+	pthread_mutex_unlock(&run->ticking.lock);
+}
+
+/* What takes too long is given up: what there was to say is counted already. */
+static void stop_ticks(struct run *run)
+{
+	struct timespec until;
+
+	if (!run->launch->tick)
+		return;
+	tell_ticks(run, &run->ticking.over);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += LAST_TICK_S;
+	if (pthread_timedjoin_np(run->ticking.thread, NULL, &until) == 0)
+		return;
+	pthread_cancel(run->ticking.thread);
+	pthread_join(run->ticking.thread, NULL);
+}
+
 /* ---- the wait -------------------------------------------------------------------------------- */
 
 static uint64_t start_ticks(pid_t pid)
@@ -218,13 +295,13 @@ static uint64_t start_ticks(pid_t pid)
 }
 
 /* Takes what happened to the child. Also reaps children that an earlier program of this process left us,
- * or that came to us as process 1 of a container. Returns whether the child ended. */
+ * or that came to us as process 1 of a container; those of the ticks are the ticks' own. Returns whether the child ended. */
 static bool reap(struct run *run, int *ret_status)
 {
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WNOTHREAD)) > 0) {
 		bool ended = !WIFSTOPPED(status) && !WIFCONTINUED(status);
 
 		if (pid == run->witness.pid && ended)
@@ -248,54 +325,26 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* The next signal, or 0 when it is time for a tick first. */
-static int next_signal(struct run *run, siginfo_t *ret_info)
-{
-	const struct pinw_launch *l = run->launch;
-
-	if (!l->tick) {
-		int sig = sigwaitinfo(&run->watched, ret_info);
-		return sig > 0 ? sig : 0;
-	}
-	uint64_t now = now_ns();
-	uint64_t left = run->tick_due_ns > now ? run->tick_due_ns - now : 0;
-	struct timespec wait = {.tv_sec = (time_t)(left / 1000000000u),
-	                        .tv_nsec = (long)(left % 1000000000u)};
-	int sig = sigtimedwait(&run->watched, ret_info, &wait);
-	return sig > 0 ? sig : 0;
-}
-
-/* Counted from the end of the one before, so that a slow tick never takes the whole time. */
-static void tick(struct run *run)
-{
-	const struct pinw_launch *l = run->launch;
-
-	if (!l->tick || now_ns() < run->tick_due_ns)
-		return;
-	l->tick(l->tick_arg);
-	run->tick_due_ns = now_ns() + l->tick_ns;
-}
-
 static int await_end(struct run *run)
 {
 	siginfo_t info;
 	int status;
 
-	run->tick_due_ns = now_ns() + run->launch->tick_ns;
 	while (!reap(run, &status)) {
 		stop_with_child(run);
-		int sig = next_signal(run, &info);
-		if (sig && sig != SIGCHLD)
+		int sig = sigwaitinfo(&run->watched, &info);
+		if (sig > 0 && sig != SIGCHLD)
 			pass_on(run, &info);
-		else
-			tick(run);
 	}
 	return status;
 }
 
 int pinw_launch_run(const struct pinw_launch *launch, struct pinw_outcome *ret_outcome)
 {
-	struct run run = {.launch = launch, .witness = {.fd = -1}};
+	struct run run = {
+	    .launch = launch,
+	    .witness = {.fd = -1},
+	    .ticking = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER}};
 	struct pinw_outcome out = {0};
 	struct signal_state before;
 	int error_pipe[2] = {-1, -1};
@@ -304,6 +353,13 @@ int pinw_launch_run(const struct pinw_launch *launch, struct pinw_outcome *ret_o
 	if (r < 0)
 		return r;
 	hold_signals(&run, &before);
+	r = start_ticks_thread(&run);
+	if (r < 0) {
+		restore_signals(&before);
+		close(error_pipe[0]);
+		close(error_pipe[1]);
+		return r;
+	}
 	pinw_witness_start(&run.witness);
 	run.child = fork();
 	if (run.child == 0) {
@@ -317,10 +373,12 @@ int pinw_launch_run(const struct pinw_launch *launch, struct pinw_outcome *ret_o
 		out.pid = run.child;
 		out.exec_error = await_exec(error_pipe[0]);
 		out.start_ticks = start_ticks(run.child);
+		tell_ticks(&run, &run.ticking.begun);
 		out.status = await_end(&run);
 		out.ended_ns = now_ns();
 		*ret_outcome = out;
 	}
+	stop_ticks(&run);
 	pinw_witness_stop(&run.witness);
 	drop_pending(&run.watched);
 	restore_signals(&before);

@@ -20,8 +20,9 @@ struct pinw_launch {
 	char *pid_text; /* inside one of envp: its 10 bytes become the child's pid; NULL = not wanted */
 	void (*tick)(
 	    void *
-	        arg); /* called about every tick_ns while the program runs; NULL = not wanted. It may fork, and
-	                            may wait for its own children by pid; another's end it must leave to be reaped */
+	        arg); /* called about every tick_ns while the program runs, in a thread of its own; NULL = not
+	                 wanted. It may fork, and waits for its own children by pid. One under way when the
+	                 program ends has 5 s; then it is cancelled, see pthreads(7) */
 	void *tick_arg;
 	uint64_t tick_ns;
 };

@@ -74,6 +74,7 @@ struct shared {
 	int r;
 	struct pinw_outcome outcome;
 	bool childless;
+	_Atomic int ticks;
 };
 
 static struct shared *shared;
@@ -168,6 +169,74 @@ Test(launch, writes_the_pid_of_the_child)
 	finish(start((struct pinw_launch){.path = "/bin/true", .argv = argv, .pid_text = text}, NULL));
 	cr_assert_eq(shared->outcome.status, 0);
 	cr_assert_str_eq(text, "0000000000");
+}
+
+/* The signal comes while this goes on, and it does not come back before the program has got it. */
+static void await_signal(void *arg)
+{
+	(void)arg;
+	put("ticking", "", 0, 0600);
+	for (int i = 0; i < 4000 && !exists("signalled"); i++)
+		usleep(1000);
+	shared->ticks += exists("signalled") ? 1 : -1000;
+}
+
+Test(launch, passes_signals_on_while_a_tick_takes_its_time)
+{
+	char script[3 * PATH_MAX];
+	char *argv[] = {"sh", "-c", script, NULL};
+
+	snprintf(script, sizeof(script),
+	         "trap 'touch %s; exit 9' TERM; while [ ! -e %s ]; do sleep 0.01; done; kill -TERM $PPID; "
+	         "while :; do sleep 0.05; done",
+	         in_dir("signalled"), in_dir("ticking"));
+	finish(start(
+	    (struct pinw_launch){.path = "/bin/sh", .argv = argv, .tick = await_signal, .tick_ns = 1}, NULL));
+	cr_expect_eq(pinw_launch_exit_status(shared->outcome.status), 9);
+	cr_expect_gt(shared->ticks, 0);
+}
+
+static void fork_and_wait(void *arg)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)arg;
+	if (pid == 0)
+		_exit(3);
+	if (waitpid(pid, &status, 0) != pid || status != 0x300)
+		shared->ticks = -1000000;
+	shared->ticks++;
+}
+
+/* Its children are its own to wait for, also while this process waits for any. */
+Test(launch, leaves_the_children_of_a_tick_to_it)
+{
+	char *argv[] = {"sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.02; (exit 0); done", NULL};
+
+	finish(
+	    start((struct pinw_launch){.path = "/bin/sh", .argv = argv, .tick = fork_and_wait, .tick_ns = 1},
+	          NULL));
+	cr_expect_eq(shared->outcome.status, 0);
+	cr_expect_gt(shared->ticks, 0);
+}
+
+static void hang(void *arg)
+{
+	(void)arg;
+	shared->ticks++;
+	for (;;)
+		pause();
+}
+
+Test(launch, ends_although_a_tick_never_does)
+{
+	char *argv[] = {"sh", "-c", "sleep 0.3; exit 5", NULL};
+
+	finish(
+	    start((struct pinw_launch){.path = "/bin/sh", .argv = argv, .tick = hang, .tick_ns = 1}, NULL));
+	cr_expect_eq(pinw_launch_exit_status(shared->outcome.status), 5);
+	cr_expect_eq(shared->ticks, 1);
 }
 
 static void ignore_child_signal(void)
