@@ -133,7 +133,10 @@ int pinw_run_policy_read(struct pinw_run_plan *p)
 /* Speaks of Go locks by name; any rule without a word on kinds or calls would cover them, too. */
 static bool is_about_golocks(const struct pinw_rule *rule)
 {
-	return (rule->calls & PINW_CALLS_GOLOCK) || (rule->kinds & PINW_KINDS_GO);
+	if (rule->section == PINW_SECTION_LEAK)
+		return rule->leak == PINW_PLEAK_UNBALANCED;
+	return rule->section == PINW_SECTION_BAN &&
+	       ((rule->calls & PINW_CALLS_GOLOCK) || (rule->kinds & PINW_KINDS_GO));
 }
 
 /* A policy that promises what cannot be kept here is refused, rather than kept in part. */
@@ -143,7 +146,7 @@ static int check_golocks(const struct pinw_run_policy *policy, const struct pinw
 
 	for (uint32_t i = 0; i < parsed->rule_count; i++) {
 		const struct pinw_rule *rule = &parsed->rules[i];
-		if (rule->section != PINW_SECTION_BAN || !is_about_golocks(rule))
+		if (!is_about_golocks(rule))
 			continue;
 		if (rule->action >= PINW_ACTION_DENY) {
 			pinw_say("%s:%" PRIu32
@@ -216,6 +219,7 @@ int pinw_run_policy_set_variables(struct pinw_run_plan *p)
 int pinw_run_policy_watch(struct pinw_run_plan *p, struct pinw_launch *launch)
 {
 	const struct pinw_watch_options options = {.policy = p->policy.parsed.policy,
+	                                           .policy_path = p->policy.path,
 	                                           .enforcing = p->policy.mode == PINW_MODE_ENFORCE,
 	                                           .session = &p->session,
 	                                           .directory = p->pattern.directory,

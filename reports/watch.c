@@ -234,7 +234,11 @@ static void look_at_process(struct pinw_watch *w, struct pinw_watched *p)
 {
 	uint64_t now = now_ns(CLOCK_MONOTONIC);
 
-	if (p->crashed || pinw_live_page(&p->trace, &p->live) < 0 || p->live.end_how != PINW_END_NONE)
+	if (p->crashed) {
+		pinw_watch_see_crash_through(w, p, now);
+		return;
+	}
+	if (pinw_live_page(&p->trace, &p->live) < 0 || p->live.end_how != PINW_END_NONE)
 		return;
 	p->now_ns = pinw_since(now, p->trace.header.start_mono_ns);
 	pinw_watch_judge(w, p);

@@ -7,7 +7,8 @@
  *
  *     pinw_watch_new → pinw_watch_tick, about PINW_WATCH_TICK_NS apart → pinw_watch_free
  *
- * A violation goes to the log as a block with stacks, and is counted in the rule's cell of the trace.
+ * A violation goes to the log as a block with stacks, and is counted in the rule's cell of the trace. A crash is
+ * SIGABRT, and SIGKILL for a process that still runs PINW_WATCH_GRACE_NS later.
  */
 #ifndef PINW_REPORTS_WATCH_H
 #define PINW_REPORTS_WATCH_H
@@ -18,10 +19,12 @@
 #include "reports/session.h"
 
 #define PINW_WATCH_TICK_NS 250000000u
+#define PINW_WATCH_GRACE_NS UINT64_C(5000000000)
 
 /* Everything pointed to must outlive the watch. */
 struct pinw_watch_options {
 	const struct pinw_policy *policy; /* the one the programs have: its rules' ids are the cells' */
+	const char *policy_path; /* absolute, as the shim names it; NULL: as the policy itself is named */
 	bool enforcing; /* a crash is carried out */
 	const struct pinw_session *session;
 	const char *directory; /* where its traces come into being */

@@ -89,14 +89,31 @@ static void gather_facts(struct judgement *j, const struct pinw_slot *slot, cons
 /* ---- what follows ----------------------------------------------------------------------------------- */
 
 /* By descriptor where there is one: the process may have ended, and its number be another's. */
+static void send(struct pinw_watched *p, int sig)
+{
+	if (p->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, p->pidfd, sig, NULL, 0);
+	else
+		kill(p->pid, sig);
+}
+
 static void abort_process(struct pinw_watch *w, struct pinw_watched *p)
 {
 	pinw_watch_log_threads(w, p);
 	p->crashed = true;
-	if (p->pidfd >= 0)
-		syscall(SYS_pidfd_send_signal, p->pidfd, SIGABRT, NULL, 0);
-	else
-		kill(p->pid, SIGABRT);
+	p->crash_ns = p->trace.header.start_mono_ns + p->now_ns;
+	send(p, SIGABRT);
+}
+
+/* The kernel writes the core of a big process for longer than any grace. */
+void pinw_watch_see_crash_through(struct pinw_watch *w, struct pinw_watched *p, uint64_t mono_ns)
+{
+	if (p->killed || pinw_since(mono_ns, p->crash_ns) < PINW_WATCH_GRACE_NS || pinw_is_dumping(p->pid))
+		return;
+	p->killed = true;
+	pinw_watch_say(w, "process %u still runs %u s after SIGABRT: it is killed", p->trace.header.self.pid,
+	               (unsigned)(PINW_WATCH_GRACE_NS / 1000000000u));
+	send(p, SIGKILL);
 }
 
 static void conclude(struct judgement *j, const struct pinw_verdict *verdict, struct pinw_finding *f)
@@ -137,13 +154,31 @@ static bool holds_pin(const struct judgement *j, const struct pinw_slot *slot, c
 	       pinw_policy_counts(j->w->opt.policy, mask);
 }
 
+/* Threads of another pid namespace have numbers that mean others here. */
+static bool can_judge_idle(struct judgement *j)
+{
+	struct pinw_watch *w = j->w;
+
+	if (j->p->task >= 0 && !j->p->other_tids)
+		return true;
+	if (!w->said_idle_unknown)
+		pinw_watch_say(w,
+		               "process %u: whether pinned threads are idle cannot be judged: %s "
+		               "(said once for all such processes)",
+		               j->p->trace.header.self.pid,
+		               j->p->other_tids ? "it is in another pid namespace"
+		                                : "its folder in /proc cannot be read");
+	w->said_idle_unknown = true;
+	return false;
+}
+
 static void judge_idle(struct judgement *j, struct pinw_watch_thread *t, uint64_t index,
                        const struct pinw_slot *slot, const uint64_t *mask)
 {
 	const struct pinw_rule *rule = leak_rule(j->w, PINW_PLEAK_PINNED_IDLE);
 	uint64_t cpu;
 
-	if (!rule || j->p->task < 0 || j->p->other_tids || !holds_pin(j, slot, mask) ||
+	if (!rule || !holds_pin(j, slot, mask) || !can_judge_idle(j) ||
 	    !pinw_idle_is_due(&t->idle, slot->pin_since_ns, j->p->now_ns) ||
 	    pinw_task_cpu(j->p->task, slot->tid, &cpu) < 0 ||
 	    !pinw_idle_look(&t->idle, slot->pin_since_ns, cpu, j->p->now_ns, rule->time_ns))

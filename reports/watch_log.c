@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -211,7 +212,7 @@ static void put_rule(struct pinw_watch *w, FILE *out, const struct pinw_finding 
 {
 	put_escaped(out, f->rule->label, PINW_PATH_MAX);
 	fputs(" (", out);
-	put_escaped(out, w->opt.policy->path, PINW_PATH_MAX);
+	put_escaped(out, w->opt.policy_path ? w->opt.policy_path : w->opt.policy->path, PINW_PATH_MAX);
 	fprintf(out, ":%u): ", f->rule->line);
 	if (f->crash)
 		fputs("the process is aborted\n", out);
@@ -343,6 +344,25 @@ void pinw_watch_log(struct pinw_watch *w, struct pinw_watched *p, const struct p
 	if (!out)
 		return;
 	put_block(w, p, out, f, *count);
+	if (fclose(out) == 0)
+		write_block(w, text, bytes);
+	free(text);
+}
+
+void pinw_watch_say(struct pinw_watch *w, const char *format, ...)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *out = open_memstream(&text, &bytes);
+	va_list args;
+
+	if (!out)
+		return;
+	va_start(args, format);
+	fputs("pinwarden: ", out);
+	vfprintf(out, format, args);
+	fputc('\n', out);
+	va_end(args);
 	if (fclose(out) == 0)
 		write_block(w, text, bytes);
 	free(text);

@@ -125,6 +125,8 @@ struct pinw_watched {
 	int task; /* its task folder, -1 none */
 	bool other_tids; /* it numbers its threads differently (another pid namespace) */
 	bool crashed; /* by us */
+	bool killed; /* as that was not enough */
+	uint64_t crash_ns; /* CLOCK_MONOTONIC */
 	uint64_t now_ns; /* of this tick, since image start */
 	struct pinw_watch_thread *threads; /* by slot */
 	uint64_t thread_room;
@@ -151,10 +153,14 @@ struct pinw_watch {
 	int64_t directory_ns; /* when the directory changed last, as of the last look */
 	bool unsettled; /* some file there may still become a trace */
 	bool log_failed;
+	bool said_idle_unknown;
 };
 
 /* One process, one tick. */
 void pinw_watch_judge(struct pinw_watch *w, struct pinw_watched *p);
+
+/* A process that was crashed by us, at the time `mono_ns`: it may have caught the signal. */
+void pinw_watch_see_crash_through(struct pinw_watch *w, struct pinw_watched *p, uint64_t mono_ns);
 
 /* ---- watch_log.c ------------------------------------------------------------------------------------ */
 
@@ -171,6 +177,9 @@ struct pinw_finding {
 
 /* Writes the block, within the limit for its rule and site. */
 void pinw_watch_log(struct pinw_watch *w, struct pinw_watched *p, const struct pinw_finding *f);
+
+/* Writes one line; nothing in it may come from outside. */
+void pinw_watch_say(struct pinw_watch *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Writes every thread's creation and pin stacks: what comes before a crash. */
 void pinw_watch_log_threads(struct pinw_watch *w, struct pinw_watched *p);

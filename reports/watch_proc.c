@@ -83,6 +83,19 @@ int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu_ns)
 	return read_switches(task, tid, ret_cpu_ns);
 }
 
+bool pinw_is_dumping(pid_t pid)
+{
+	char text[4096];
+	int task = pinw_task_open(pid);
+
+	if (task < 0)
+		return false;
+	ssize_t n = read_text(task, (uint32_t)pid, "status", text, sizeof(text));
+	close(task);
+	const char *p = n > 0 ? strstr(text, "\nCoreDumping:") : NULL;
+	return p && strtoul(p + sizeof("\nCoreDumping:") - 1, NULL, 10) == 1;
+}
+
 /* ---- where it sleeps ----------------------------------------------------------------------------- */
 
 void pinw_task_sleep(int task, uint32_t tid, struct pinw_sleep *ret_sleep)

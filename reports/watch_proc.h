@@ -6,6 +6,7 @@
 #ifndef PINW_REPORTS_WATCH_PROC_H
 #define PINW_REPORTS_WATCH_PROC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,6 +16,9 @@ int pinw_task_open(pid_t pid);
 /* Its CPU time in nanoseconds; where the kernel does not keep that, an estimate that grows whenever the thread runs.
  * Returns 0 or -errno (-ENOENT: the thread is gone). */
 int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu_ns);
+
+/* Is the kernel writing the process's core? (Linux 4.15; before: never told.) */
+bool pinw_is_dumping(pid_t pid);
 
 struct pinw_sleep {
 	char state; /* the kernel's letter, '?' unknown */
