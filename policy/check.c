@@ -35,6 +35,16 @@ static void fail_key(struct pinw_draft *d, const char *key, const char *text)
 	pinw_phrase_add(&t, "%s", text);
 }
 
+/* An error of a named rule as a whole: at its heading. */
+static struct pinw_phrase fail_rule(struct pinw_draft *d, const struct pinw_rule *rule)
+{
+	char heading[PINW_RULE_NAME_MAX + 32];
+	struct pinw_phrase t = pinw_phrase_start(heading, sizeof(heading));
+
+	pinw_phrase_add(&t, "[%s \"%s\"]", pinw_section_name(rule->section), rule->name);
+	return pinw_draft_fail(d, rule->line, heading);
+}
+
 static bool given(const struct pinw_draft *d, const char *key)
 {
 	return pinw_draft_line(d, key) != 0;
@@ -76,7 +86,7 @@ static void check_require(struct pinw_draft *d)
 	const struct pinw_rule *rule = d->rule;
 
 	if (!rule->thread_names.count && !rule->functions.count && !rule->created_by.count) {
-		struct pinw_phrase t = pinw_draft_fail(d, rule->line, rule->name);
+		struct pinw_phrase t = fail_rule(d, rule);
 		pinw_phrase_add(&t, "which threads? expected thread_name, function or created_by");
 	}
 	if (!rule->pinned && rule->cpus)
@@ -92,7 +102,7 @@ static void check_suppress(struct pinw_draft *d)
 	if (rule->leaks || rule->functions.count || rule->modules.count || rule->thread_names.count ||
 	    rule->created_by.count)
 		return;
-	struct pinw_phrase t = pinw_draft_fail(d, rule->line, rule->name);
+	struct pinw_phrase t = fail_rule(d, rule);
 	pinw_phrase_add(
 	    &t, "would suppress every leak; expected leak, function, module, thread_name or created_by");
 }
@@ -279,7 +289,7 @@ static void check_shadowed(struct pinw_draft *d, const struct pinw_rule *rule)
 		const struct pinw_rule *other = &d->rules[i];
 		if (!precedes(other, rule) || !(shadows(d, other, rule) || repeats(d, other, rule)))
 			continue;
-		struct pinw_phrase t = pinw_draft_fail(d, rule->line, rule->name);
+		struct pinw_phrase t = fail_rule(d, rule);
 		pinw_phrase_add(&t, "can never match: line %u comes first ([%s \"%s\"])", other->line,
 		                pinw_section_name(other->section), other->name);
 	}

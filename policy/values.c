@@ -60,7 +60,7 @@ static void suggest(const struct word *words, unsigned count, const char *text, 
 	const char *nearest = pinw_word_nearest(names, count, text);
 	pinw_phrase_add(why, "unknown word");
 	if (nearest)
-		pinw_phrase_add(why, "; did you mean '%s'?", nearest);
+		pinw_phrase_add(why, " (did you mean '%s'?)", nearest);
 }
 
 static int find_word(const struct word *words, unsigned count, const char *text, uint32_t *ret,

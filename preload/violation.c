@@ -114,11 +114,11 @@ static const char *limit_words(const struct pinw_rule *rule)
 		return rule->section == PINW_SECTION_BAN ? "events in the window" : "of";
 	switch ((enum pinw_cap)rule->cap) {
 	case PINW_CAP_MAX_THREADS:
-		return "threads alive";
+		return "threads alive with it";
 	case PINW_CAP_MAX_PINNED:
-		return "pinned threads";
+		return "pinned threads with it";
 	case PINW_CAP_MAX_PINNED_PER_CPU:
-		return "threads pinned there";
+		return "threads pinned there with it";
 	case PINW_CAP_THREAD_RATE:
 		return "threads created in the window";
 	default:

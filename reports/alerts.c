@@ -401,14 +401,14 @@ static void put_head(FILE *out, const struct pinw_policy *p, unsigned cpus)
 		fputs("# Without a policy: the limits are defaults that each rule explains.\n", out);
 	}
 	fputs("#\n"
-	      "# Metrics are those of `pinwarden metrics`. What other texts call process_threads_total is\n"
-	      "# pinwarden_threads here: a number that falls again is a gauge, and only counters end in "
-	      "_total. Go's\n"
-	      "# own count of threads is /sched/threads/total:threads of runtime/metrics (Go 1.26).\n"
+	      "# The metrics come with `pinwarden metrics`, which is not in this version: nothing\n"
+	      "# fires yet. What other texts call process_threads_total is pinwarden_threads here:\n"
+	      "# a number that falls again is a gauge, and only counters end in _total. Go's own\n"
+	      "# count of threads is /sched/threads/total:threads of runtime/metrics (Go 1.26).\n"
 	      "#\n"
-	      "# An alert comes late. The same limits stop a change before it is merged: let a test under "
-	      "load\n"
-	      "# assert the thread count (pinwarden run --fail-on error), and ban pins in handlers.\n"
+	      "# An alert comes late. The same limits stop a change before it is merged: let a test\n"
+	      "# under load assert the thread count (pinwarden run --fail-on error), and ban pins in\n"
+	      "# handlers.\n"
 	      "groups:\n",
 	      out);
 }

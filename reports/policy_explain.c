@@ -119,11 +119,13 @@ static void complain_unknown(const struct pinw_policy *p, const char *word)
 	if (len)
 		pinw_say("policy explain: %s has no rule '%s'; the nearest: %s", p->path, word, near);
 	else
-		pinw_say("policy explain: %s has no rule '%s'; without a RULE all %u are explained", p->path,
-		         word, p->rule_count);
+		pinw_say("policy explain: %s has no rule '%s'; to read them all, type: pinwarden policy "
+		         "explain %s",
+		         p->path, word, p->path);
 }
 
-static int explain_in(struct pinw_term *t, const struct pinw_policy *p, const char *word)
+/* `lines`: of the file. */
+static int explain_in(struct pinw_term *t, const struct pinw_policy *p, const char *word, unsigned long lines)
 {
 	unsigned long line;
 
@@ -133,7 +135,7 @@ static int explain_in(struct pinw_term *t, const struct pinw_policy *p, const ch
 		pinw_term_line(t, 0, PINW_STYLE_PLAIN, "The policy has no rules.");
 	if (!word || explain_named(t, p, word))
 		return PINW_POLICY_CLEAN;
-	const struct pinw_rule *rule = is_line(word, &line) ? rule_at_line(p, line) : NULL;
+	const struct pinw_rule *rule = is_line(word, &line) && line <= lines ? rule_at_line(p, line) : NULL;
 	if (rule) {
 		explain_rule(t, p, rule);
 		return PINW_POLICY_CLEAN;
@@ -191,6 +193,15 @@ static int explain_word(struct pinw_term *t, const char *word)
 	return PINW_POLICY_BAD;
 }
 
+static unsigned long lines_of(const struct pinw_policy_file *file)
+{
+	unsigned long lines = 0;
+
+	for (size_t i = 0; i < file->len; i++)
+		lines += file->text[i] == '\n' || i + 1 == file->len;
+	return lines;
+}
+
 /* ---- the command ------------------------------------------------------------------------- */
 
 static int explain_file(struct pinw_term *t, const char *path, const char *word)
@@ -206,7 +217,7 @@ static int explain_file(struct pinw_term *t, const char *path, const char *word)
 	if (error == 0)
 		error = pinw_policy_file_parse(&file, &here.host, &parsed, &wrong);
 	if (error == 0)
-		status = explain_in(t, parsed.policy, word);
+		status = explain_in(t, parsed.policy, word, lines_of(&file));
 	else if (wrong.text[0])
 		pinw_policy_file_complain(path, &wrong);
 	else

@@ -191,7 +191,6 @@ Test(examples, lint_has_nothing_against_any_policy)
 		         policies[i]);
 		e2e_status(0, command);
 		snprintf(command, sizeof(command), E2E_PINWARDEN " policy lint %%d/%s.ini", policies[i]);
-		/* Of the policy for Go lint finds that it is for Go; of the others nothing. */
-		e2e_status(strcmp(policies[i], "go-service") == 0, command);
+		e2e_status(0, command);
 	}
 }

@@ -68,8 +68,8 @@ static void check_warnings(const char *name, const struct pinw_policy *policy)
 	bool go = strcmp(name, "go-service.ini") == 0;
 
 	for (uint32_t i = 0; i < policy->warning_count; i++)
-		cr_assert(go && policy->warnings[i].is_note, "%s:%u: %s", name,
-		          policy->warnings[i].line, policy->warnings[i].text);
+		cr_assert(go && policy->warnings[i].is_note, "%s:%u: %s", name, policy->warnings[i].line,
+		          policy->warnings[i].text);
 }
 
 Test(example_policies, parse_without_an_error_or_an_unexpected_warning)

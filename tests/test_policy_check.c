@@ -25,10 +25,10 @@ static const struct wrong {
     {"[ban \"x\"]\nerrno = EPERM\naction = crash\n", 2, "errno", "without action = deny"},
     {"[ban \"x\"]\naction = reset\n", 2, "action", "needs call = inherit alone; expected log, deny or crash"},
     {"[ban \"x\"]\ncall = inherit, attr\naction = reset\n", 3, "action", "needs call = inherit alone"},
-    {"[require \"r\"]\npinned = yes\n", 1, "r", "which threads?"},
+    {"[require \"r\"]\npinned = yes\n", 1, "[require \"r\"]", "which threads?"},
     {"[require \"r\"]\nthread_name = w\npinned = no\ncpus = 0\n", 4, "cpus", "contradicts pinned = no"},
     {"[require \"r\"]\nthread_name = w\nwithin = 1s\npinned = no\n", 3, "within", "contradicts pinned = no"},
-    {"[suppress \"s\"]\nreason = tired\n", 1, "s", "would suppress every leak"},
+    {"[suppress \"s\"]\nreason = tired\n", 1, "[suppress \"s\"]", "would suppress every leak"},
     {"[caps]\nmax_threads_action = log\n", 2, "max_threads_action", "means nothing without max_threads"},
     {"[caps]\nreserve_cpus_action = log\n", 2, "reserve_cpus_action", "means nothing without reserve_cpus"},
     {"[caps]\nmax_pinned_warn_at = 3\n", 2, "max_pinned_warn_at", "means nothing without max_pinned"},
@@ -137,11 +137,13 @@ static uint32_t lines_of(const char *text)
 Test(policy_check, a_rule_that_another_always_answers_for_is_refused)
 {
 	for (unsigned i = 0; i < COUNT(pairs); i++) {
-		char text[512];
+		char text[512], heading[64];
+		int len = (int)strcspn(pairs[i].second, "\n");
+		snprintf(heading, sizeof(heading), "%.*s", len, pairs[i].second);
 		snprintf(text, sizeof(text), "; here\n%s[leak]\ngrowth = log\n%s", pairs[i].first,
 		         pairs[i].second);
 		if (pairs[i].never)
-			text_refused(text, 4 + lines_of(pairs[i].first), "b",
+			text_refused(text, 4 + lines_of(pairs[i].first), heading,
 			             "can never match: line 2 comes first (");
 		else
 			text_policy(text);
@@ -150,7 +152,7 @@ Test(policy_check, a_rule_that_another_always_answers_for_is_refused)
 
 Test(policy_check, an_allow_further_down_beats_a_ban_too)
 {
-	text_refused("[ban \"b\"]\nfunction = f\n[allow \"a\"]\n", 1, "b",
+	text_refused("[ban \"b\"]\nfunction = f\n[allow \"a\"]\n", 1, "[ban \"b\"]",
 	             "can never match: line 3 comes first ([allow \"a\"])");
 }
 

@@ -203,7 +203,8 @@ Test(policy_cmd, explain_names_the_nearest_rules)
 	cr_expect_eq(POLICY("explain", "per-requst", "good.ini"), 2);
 	expect_has(err, "the nearest: ban:per-request");
 	cr_expect_eq(POLICY("explain", "something else entirely", "good.ini"), 2);
-	expect_has(err, "without a RULE all 3 are explained");
+	expect_has(err, "type: pinwarden policy explain good.ini");
+	cr_expect_eq(POLICY("explain", "10", "good.ini"), 2, "the file has 9 lines: %s", out);
 }
 
 Test(policy_cmd, explains_keys_of_the_format)

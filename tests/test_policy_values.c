@@ -232,7 +232,7 @@ Test(policy_values, every_action_is_taken_where_it_is_possible_and_nowhere_else)
 	uint8_t action;
 	struct pinw_phrase t = why();
 	cr_assert_eq(pinw_value_action("dney", 0x1e, &action, &t), -EINVAL);
-	cr_assert_str_eq(said, "unknown word; did you mean 'deny'?");
+	cr_assert_str_eq(said, "unknown word (did you mean 'deny'?)");
 }
 
 Test(policy_values, every_call_is_a_bit_and_has_its_name_back)
@@ -328,7 +328,7 @@ Test(policy_values, errors_have_their_numbers)
 	int error = 99;
 	struct pinw_phrase t = why();
 	cr_assert_eq(pinw_value_errno("EAGIAN", &error, &t), -EINVAL);
-	cr_assert_str_eq(said, "unknown word; did you mean 'EAGAIN'?");
+	cr_assert_str_eq(said, "unknown word (did you mean 'EAGAIN'?)");
 	cr_assert_eq(pinw_value_errno("1", &error, &t), -EINVAL);
 	cr_assert_eq(error, 99);
 	cr_assert_eq(pinw_errno_name(0), NULL);

@@ -601,6 +601,8 @@ Test(run_policy, refuses_rules_on_go_locks_that_cannot_be_enforced_on_a_go_progr
 	            "[ban:k]");
 	expect_said(check_go("[policy]\nversion = 1\n[ban \"g\"]\ncall = golock\naction = log\n", true), 0,
 	            "[ban:g]: matches nothing in /bin/service");
+	expect_said(check_go("[leak]\nunbalanced = crash\n", true), 2, "[leak:unbalanced]");
+	expect_said(check_go("[leak]\nunbalanced = log\n", true), 0, "[leak:unbalanced]: matches nothing");
 	cr_expect_eq(check_go("[policy]\nversion = 1\n[ban \"c\"]\nfunction = *Handler\n", true), 0);
 	cr_expect_str_eq(said, "", "pins are seen in Go programs, too");
 }
