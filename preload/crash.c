@@ -128,6 +128,19 @@ static void report(const struct pinw_violation *v)
 	pinw_logtext_put(block.text, "pinwarden: aborted\n");
 	pinw_log_report_flush(&block);
 }
+
+static void __attribute__((noreturn)) wait_for_the_end(void)
+{
+	struct {
+		int64_t sec, nsec;
+	} nap = {0, 1000000};
+
+	for (;;)
+		if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) ||
+		    pinw_sys2(SYS_nanosleep, &nap, 0) < 0)
+			pinw_sys0(SYS_sched_yield);
+}
+
 /* Past the program's own handler, if it has one: the state it would clean up is what the core is for. */
 static void __attribute__((noreturn)) abort_now(void)
 {
@@ -146,13 +159,32 @@ static void __attribute__((noreturn)) abort_now(void)
 		pinw_sys1(SYS_exit_group, 128 + SIGABRT);
 }
 
+/* Two threads may pass their limits at once: one report, for which the other waits, and with it the process. A fork child of
+ * that moment has its own, by its image. */
+static void take_turn(void)
+{
+	static uint64_t crashing; /* atomic: image << 32 | tid */
+	uint64_t seen = __atomic_load_n(&crashing, __ATOMIC_RELAXED);
+
+	do {
+		if (seen >> 32 != pinw_shim.image_gen)
+			continue;
+		if ((uint32_t)seen == pinw_tls.tid)
+			abort_now(); /* a handler's limit, in the middle of the report */
+		wait_for_the_end();
+	} while (!__atomic_compare_exchange_n(&crashing, &seen,
+	                                      (uint64_t)pinw_shim.image_gen << 32 | pinw_tls.tid, false,
+	                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+}
+
 void pinw_violation_crash(const struct pinw_violation *v)
 {
-	static uint32_t crashing; /* two threads may pass their limits at once: one report */
+	uint64_t all = ~UINT64_C(0);
 
-	if (__atomic_exchange_n(&crashing, 1, __ATOMIC_RELAXED))
-		for (;;)
-			pinw_sys0(SYS_sched_yield);
+	/* A handler that passes a limit as well would wait for this very thread. */
+	if (!__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+		pinw_sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, 0, sizeof(all));
+	take_turn();
 	pinw_violation_book(v);
 	report(v);
 	pinw_image_end(PINW_END_SIGNAL, SIGABRT);

@@ -108,21 +108,31 @@ uint64_t pinw_enforce_inside(const uint64_t *mask, const struct pinw_thread *exc
 	return inside.count;
 }
 
+/* Between this frame and the stack's end there are no holes, if this frame is on that stack: a coroutine's or a handler's may
+ * lie anywhere. */
 static bool is_on_own_stack(const struct pinw_thread *self, const void *at, size_t len)
 {
-	uintptr_t from = (uintptr_t)at;
+	uintptr_t from = (uintptr_t)at, here = (uintptr_t)__builtin_frame_address(0);
 
-	return from > (uintptr_t)__builtin_frame_address(0) && from < self->stack_hi &&
-	       self->stack_hi - from >= len;
+	return here > self->stack_lo && from > here && from < self->stack_hi && self->stack_hi - from >= len;
+}
+
+/* No program has memory there: not in the first page, and not beyond the lower half (vm.mmap_min_addr; x86-64 canonical
+ * addresses). */
+static bool is_no_address(const void *at, size_t len)
+{
+	return (uintptr_t)at < 4096 || (uintptr_t)at >= UINT64_C(0x800000000000) - len;
 }
 
 /* The caller's mask, as the kernel will read it. False: it cannot. Once the target sealed itself nobody may be asked
- * whether memory is there, and the caller is believed. */
+ * whether memory is there, and a caller whose pointer could be one is believed. */
 static bool read_mask(const struct pinw_pin_request *r, uint64_t *mask)
 {
 	unsigned words = pinw_shim.mask_words;
 	size_t len = r->cpusetsize < words * 8u ? r->cpusetsize : words * 8u;
 
+	if (is_no_address(r->user_mask, len))
+		return false;
 	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED) ||
 	    is_on_own_stack(r->self, r->user_mask, len)) {
 		pinw_mask_load(mask, words, r->user_mask, len);
@@ -187,6 +197,7 @@ static __attribute__((noinline)) void judge(struct pinw_trial *t, const struct p
 	pinw_policy_judge_pin(pinw_enforce.policy, &pinw_enforce.state, &attempt, &t->violation.verdict,
 	                      &t->hold);
 	t->judged = t->holds = true;
+	t->image_gen = pinw_shim.image_gen;
 	if (t->violation.verdict.action != PINW_ACTION_NONE)
 		pinw_enforce_decide(&t->violation);
 }
@@ -231,7 +242,8 @@ void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, con
 	}
 	if (!policy->index.counts_pins)
 		return;
-	if (trial && trial->holds && mask && trial->hold.cpu == single_cpu(mask) &&
+	if (trial && trial->holds && trial->image_gen == pinw_shim.image_gen && mask &&
+	    trial->hold.cpu == single_cpu(mask) &&
 	    memcmp(&trial->held, &ruled->hold, sizeof(trial->held)) == 0) {
 		pinw_policy_keep(&pinw_enforce.state, &trial->held, &trial->hold);
 		ruled->hold = trial->hold;
@@ -330,7 +342,8 @@ void pinw_enforce_settle(struct pinw_trial *t, struct pinw_thread *target, bool 
 {
 	if (!t->judged)
 		return;
-	if (t->holds)
+	/* A handler may have forked meanwhile: the child's counters never had what the parent reserved. */
+	if (t->holds && t->image_gen == pinw_shim.image_gen)
 		pinw_policy_cancel(&pinw_enforce.state, &t->held, &t->hold);
 	t->holds = false;
 	if (!happened)

@@ -51,6 +51,8 @@ struct pinw_trial {
 	bool denied; /* the call is not to be made */
 	bool holds; /* the hold is still the trial's: neither taken over nor given back */
 	int error; /* when denied: what the caller gets */
+	uint32_t image_gen; /* whose counters the hold is of */
+	uint32_t reserved;
 	struct pinw_hold held, hold; /* what the target's pin had, and has with this attempt */
 	struct pinw_violation violation; /* verdict.action NONE: nothing to write down */
 	struct pinw_site_ref site;
@@ -98,6 +100,7 @@ struct pinw_create_trial {
 	bool denied;
 	int error;
 	uint64_t live; /* threads alive with it, when not denied: it is counted in */
+	uint32_t image_gen; /* whose counters it is counted in */
 	bool birth_judged, reset;
 	struct pinw_hold birth_hold;
 	uint16_t inherit_rule; /* verdict to be written down by the new thread, 0 = none */
@@ -110,7 +113,8 @@ void pinw_enforce_create(struct pinw_create_trial *trial, const struct pinw_crea
 /* The creation failed after all: gives back what its birth pin reserved. */
 void pinw_enforce_uncreate(const struct pinw_create_trial *trial);
 
-/* In the new thread, before its start routine and before its mask is looked at: carries out a reset. */
+/* In the new thread, before its start routine and before its mask is looked at: carries out a reset, unless somebody gave the
+ * thread a mask of its own before it ran. */
 void pinw_enforce_birth(struct pinw_thread *thread, uint64_t now_ns);
 
 /* The main thread of a fork child whose parent's thread was pinned at `pin_site`; `thread` has its mask and name. True: it

@@ -3,12 +3,14 @@
  * The verdict at the ends of a thread's life: its creation, its birth on a mask it was given, its end, and
  * the image's.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "policy/mask.h"
 #include "preload/arch.h"
 #include "preload/clock.h"
 #include "preload/enforce_private.h"
+#include "preload/ledger.h"
 #include "preload/proc.h"
 
 /* CPU time that a pin may have seen and still count as idle: what it takes to go to sleep. */
@@ -145,6 +147,7 @@ void pinw_enforce_create(struct pinw_create_trial *t, const struct pinw_create_r
 {
 	const struct pinw_hold none = {0};
 
+	t->image_gen = pinw_shim.image_gen;
 	if (!count_in(t, r))
 		return;
 	bool ok = pass_rate(t, r);
@@ -165,23 +168,28 @@ void pinw_enforce_uncreate(const struct pinw_create_trial *t)
 {
 	const struct pinw_hold none = {0};
 
-	if (t->birth_judged)
+	if (t->birth_judged && t->image_gen == pinw_shim.image_gen)
 		pinw_policy_cancel(&pinw_enforce.state, &none, &t->birth_hold);
 }
 
 /* ---- birth, end --------------------------------------------------------------------------------- */
 
-/* The baseline mask for the calling thread, from the kernel. Returns 0 or -errno. */
+/* The baseline mask for the calling thread, from the kernel. Returns 0 or -errno; -EALREADY when somebody gave it a mask
+ * before it ran, which is not undone. */
 static int reset_mask(struct pinw_thread *thread)
 {
 	unsigned words = pinw_shim.mask_words;
-	long r = __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED)
-	             ? -1
-	             : pinw_sys3(SYS_sched_setaffinity, 0, words * 8u, pinw_shim.baseline);
 
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+		return -EPERM;
+	if (!pinw_ledger_hold_unborn(thread))
+		return -EALREADY;
+	long r = pinw_sys3(SYS_sched_setaffinity, 0, words * 8u, pinw_shim.baseline);
+	if (r >= 0)
+		pinw_mask_copy(thread->mask, pinw_shim.baseline, words);
+	pinw_ledger_let_go(thread);
 	if (r < 0)
 		return (int)r;
-	pinw_mask_copy(thread->mask, pinw_shim.baseline, words);
 	pinw_count(pins_reset, 1);
 	return 0;
 }
@@ -200,7 +208,7 @@ static void record_inheritance(struct pinw_thread *thread, uint16_t rule_id, uin
 	v.mask = mask;
 	pinw_enforce_decide(&v);
 	if (v.done == PINW_DONE_RESET && reset_error)
-		v.done = PINW_DONE_FAILED;
+		v.done = reset_error == -EALREADY ? PINW_DONE_LOGGED : PINW_DONE_FAILED;
 	pinw_violation_record(&v);
 }
 

@@ -6,6 +6,7 @@
 #include "preload/enforce.h"
 
 #define SLOT_SPINS 2000u
+#define SLOT_YIELDS 200u
 
 enum pinw_effect pinw_pin_change(uint32_t depth, const uint64_t *before, const uint64_t *after,
                                  const uint64_t *baseline, unsigned words)
@@ -23,16 +24,26 @@ enum pinw_effect pinw_pin_change(uint32_t depth, const uint64_t *before, const u
 
 /* ---- one slot, one writer at a time ------------------------------------------------ */
 
-/* Bounded: the holder may be the very code that a signal handler interrupted. */
+static bool try_hold(struct pinw_slot *slot)
+{
+	uint32_t free = 0;
+
+	return __atomic_compare_exchange_n(&slot->busy, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+/* Bounded: the holder may be the very code that a signal handler interrupted. Or a thread that was preempted: it is let run,
+ * for what is not booked here is lost to the limits of a policy. */
 static bool slot_hold(struct pinw_slot *slot)
 {
 	for (unsigned i = 0; i < SLOT_SPINS; i++) {
-		uint32_t free = 0;
-
-		if (__atomic_compare_exchange_n(&slot->busy, &free, 1, false, __ATOMIC_ACQUIRE,
-		                                __ATOMIC_RELAXED))
+		if (try_hold(slot))
 			return true;
 		pinw_pause();
+	}
+	for (unsigned i = 0; i < SLOT_YIELDS && !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED); i++) {
+		pinw_sys0(SYS_sched_yield);
+		if (try_hold(slot))
+			return true;
 	}
 	return false;
 }
@@ -135,7 +146,8 @@ struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, co
 static __attribute__((noinline)) void settle_birth(struct pinw_thread *thread)
 {
 	struct pinw_ruled *ruled = &thread->ruled;
-	struct pinw_trial trial = {.holds = ruled->birth_judged, .hold = ruled->birth_hold};
+	struct pinw_trial trial = {
+	    .holds = ruled->birth_judged, .image_gen = pinw_shim.image_gen, .hold = ruled->birth_hold};
 
 	if (thread->slot->pin_depth || ruled->hold.pinned)
 		pinw_enforce_hold(thread, &trial, thread->slot->pin_depth ? thread->mask : NULL);
@@ -163,6 +175,21 @@ void pinw_ledger_birth(struct pinw_thread *thread, uint32_t seq, uint64_t now_ns
 		__atomic_store_n(&thread->birth, 1, __ATOMIC_RELEASE);
 	}
 	slot_let_go(slot);
+}
+
+bool pinw_ledger_hold_unborn(struct pinw_thread *thread)
+{
+	if (__atomic_load_n(&thread->birth, __ATOMIC_ACQUIRE) || !slot_hold(thread->slot))
+		return false;
+	if (!thread->birth)
+		return true;
+	slot_let_go(thread->slot);
+	return false;
+}
+
+void pinw_ledger_let_go(struct pinw_thread *thread)
+{
+	slot_let_go(thread->slot);
 }
 
 /* ---- threads -------------------------------------------------------------------------- */

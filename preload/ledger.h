@@ -46,6 +46,10 @@ struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, co
  * its mask. Does nothing when the struct serves another thread by now. */
 void pinw_ledger_birth(struct pinw_thread *thread, uint32_t seq, uint64_t now_ns);
 
+/* Has the birth of a thread not been booked? Then nobody books it until pinw_ledger_let_go. */
+bool pinw_ledger_hold_unborn(struct pinw_thread *thread);
+void pinw_ledger_let_go(struct pinw_thread *thread);
+
 /* Books the end of a thread's life: no pin is booked on it from now on. The slot keeps its last pin for the record. */
 void pinw_ledger_end(struct pinw_thread *thread, enum pinw_exit how, uint64_t now_ns);
 

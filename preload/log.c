@@ -17,6 +17,9 @@
 #define SHOWN_FIRST 3u /* of each key; then each time the count doubles */
 
 static char block_bytes[16384];
+static char report_bytes
+    [16384]; /* of its own: the report goes ahead without the log's lock when that is not to be had */
+static struct pinw_logtext report_text = {.bytes = report_bytes, .size = sizeof(report_bytes)};
 
 static struct {
 	struct pinw_lock lock;
@@ -100,21 +103,19 @@ void pinw_log_end(struct pinw_log_block *block)
 		pinw_logtext_put(text, " not shown\n");
 	}
 	text->bytes[text->len - 1] = '\n'; /* also of a block that was cut */
-	long r = 0;
-	if (is_stderr())
-		pinw_proc_stderr(text->bytes, text->len);
-	else
-		r = write_file(text);
+	long r = is_stderr() ? pinw_proc_stderr(text->bytes, text->len) : write_file(text);
 	pinw_lock_give(&leak_log.lock, &block->lock);
 	if (r >= 0)
 		pinw_count(logged, 1);
+	else if (r == -EAGAIN)
+		pinw_count(log_suppressed, 1);
 	note_failure(r);
 }
 
 void pinw_log_report_begin(struct pinw_log_block *block)
 {
 	pinw_lock_take(&leak_log.lock, REPORT_WAIT_NS, &block->lock);
-	block->text = &leak_log.text;
+	block->text = &report_text;
 	block->text->len = 0;
 }
 

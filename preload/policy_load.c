@@ -110,11 +110,17 @@ static bool read_file(int fd, struct text *ret_text)
 		refuse_file(why, 0);
 		return false;
 	}
-	size_t size = (size_t)st.st_size + 1; /* it may be empty, and mmap takes no 0 */
+	size_t size = (size_t)st.st_size + 1; /* one more: to see whether it goes on */
 	char *bytes = map_private(size);
-	r = bytes ? read_all(fd, bytes, (size_t)st.st_size) : -ENOMEM;
+	r = bytes ? read_all(fd, bytes, size) : -ENOMEM;
 	if (r < 0) {
 		refuse_file("cannot be read", -r);
+		return false;
+	}
+	if (r != st.st_size) {
+		refuse_file("has another size than it says; is it being written? Put a new one in place by "
+		            "rename",
+		            0);
 		return false;
 	}
 	*ret_text = (struct text){bytes, (size_t)r};

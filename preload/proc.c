@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,8 @@
 #include "preload/arch.h"
 #include "preload/shim.h"
 
+#define PAGE 4096u /* what a pipe takes as a whole, PIPE_BUF in pipe(7) */
+#define STALL_MS 1000
 #define PF_EXITING_ 0x4u /* include/linux/sched.h; field 9 of /proc/PID/stat, proc(5) */
 
 /* ---- text ------------------------------------------------------------------------ */
@@ -301,13 +304,43 @@ long pinw_proc_write(int fd, const char *text, size_t len)
 	return r;
 }
 
-void pinw_proc_stderr(const char *text, size_t len)
+/* Waits until a page can be written to stderr, but only for the first that cannot: then nobody seems to read it, and the
+ * program is not to stand still for what we have to say. */
+static bool is_stderr_writable(void)
+{
+	static bool stalled; /* atomic */
+	struct pollfd fd = {.fd = 2, .events = POLLOUT};
+	int wait_ms = __atomic_load_n(&stalled, __ATOMIC_RELAXED) ? 0 : STALL_MS;
+
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+		return true;
+	bool writable = pinw_sys3(SYS_poll, &fd, 1, wait_ms) != 0;
+	__atomic_store_n(&stalled, !writable, __ATOMIC_RELAXED);
+	return writable;
+}
+
+/* To a pipe, a socket or a terminal by pages, each of which has room once one byte has. */
+static long write_by_pages(const char *text, size_t len)
+{
+	for (size_t at = 0, n; at < len; at += n) {
+		n = len - at < PAGE ? len - at : PAGE;
+		if (!is_stderr_writable())
+			return -EAGAIN;
+		long r = pinw_proc_write(2, text + at, n);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+long pinw_proc_stderr(const char *text, size_t len)
 {
 	struct stat st = {0};
 
-	if (stderr_file.known && pinw_sys2(SYS_fstat, 2, &st) == 0 && st.st_dev == stderr_file.dev &&
-	    st.st_ino == stderr_file.ino)
-		pinw_proc_write(2, text, len);
+	if (!stderr_file.known || pinw_sys2(SYS_fstat, 2, &st) < 0 || st.st_dev != stderr_file.dev ||
+	    st.st_ino != stderr_file.ino)
+		return 0;
+	return S_ISREG(st.st_mode) ? pinw_proc_write(2, text, len) : write_by_pages(text, len);
 }
 
 /* ---- memory ----------------------------------------------------------------------- */

@@ -47,8 +47,9 @@ uint32_t pinw_proc_pid(void);
 /* One write that never raises SIGPIPE in the host. Returns what was written or -errno. */
 long pinw_proc_write(int fd, const char *text, size_t len);
 
-/* Writes one message to stderr, if it is still the file it was when the image started. */
-void pinw_proc_stderr(const char *text, size_t len);
+/* Writes one message to stderr, if it is still the file it was when the image started: 0 too when it is not. -EAGAIN: nobody
+ * reads what is there, and after a second's wait the message, or the rest of it, is lost. */
+long pinw_proc_stderr(const char *text, size_t len);
 
 /* Copies memory that may not be there. Returns how many bytes could be read; 0 once the target sealed itself. */
 size_t pinw_proc_peek(void *to, const void *from, size_t len);

@@ -18,6 +18,7 @@
 #include "preload/registry.h"
 #include "preload/trace.h"
 
+#define SEALED_ROOM 4096u /* threads, as many again for those that ended and were not joined yet */
 #define PINW_ENTRY_PEEK 512u /* of an LD_PRELOAD entry */
 
 /* ---- the end of an image --------------------------------------------------------------- */
@@ -88,9 +89,23 @@ void pinw_clone_watch(int flags)
 		__atomic_store_n(&pinw_shim.shared_vm, true, __ATOMIC_RELAXED);
 }
 
+/* Afterwards nothing grows any more, and what has no slot is not counted. */
+static void make_room(void)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+	uint16_t id = policy ? policy->caps[PINW_CAP_MAX_THREADS] : 0;
+	uint64_t most = id ? policy->rules[id - 1].limit : 0;
+
+	if (id && !__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+		pinw_registry_reserve(most < SEALED_ROOM / 2 ? 2 * (uint32_t)most + 64 : SEALED_ROOM);
+}
+
 bool pinw_may_seal(void)
 {
-	return pinw_enter() && pinw_is_own_process();
+	if (!pinw_enter() || !pinw_is_own_process())
+		return false;
+	make_room();
+	return true;
 }
 
 void pinw_seal(void)

@@ -157,6 +157,15 @@ static struct pinw_thread *pop_free(void)
 	return NULL;
 }
 
+void pinw_registry_reserve(uint32_t count)
+{
+	uint32_t capacity;
+
+	while ((capacity = __atomic_load_n(&registry.capacity, __ATOMIC_ACQUIRE)) < count)
+		if (!grow(capacity))
+			return;
+}
+
 static struct pinw_thread *pop_fresh(void)
 {
 	uint32_t used = __atomic_load_n(&registry.used, __ATOMIC_RELAXED);

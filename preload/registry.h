@@ -16,6 +16,9 @@
 /* Starts empty, on the slots of the trace just opened. Also in a fork child. Returns 0 or -ENOMEM. */
 int pinw_registry_init(void);
 
+/* Makes room for `count` threads at once, as far as there is memory. */
+void pinw_registry_reserve(uint32_t count);
+
 /* A fresh thread in state CREATED with a new start sequence, or NULL when there is no memory. */
 struct pinw_thread *pinw_registry_take(void);
 

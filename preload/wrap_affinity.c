@@ -213,6 +213,12 @@ static size_t room_words(void)
 
 _Static_assert(sizeof(struct pinw_trial) % 8 == 0, "the mask follows the trial");
 
+static void ensure_birth(const struct change *change)
+{
+	if (!__atomic_load_n(&change->target->birth, __ATOMIC_ACQUIRE))
+		pinw_ledger_birth(change->target, change->target_seq, pinw_now());
+}
+
 /* Asks the policy. `room` is used until the end of the call. False: denied. */
 static __attribute__((noinline)) bool is_allowed(struct change *change, uint64_t *room)
 {
@@ -229,8 +235,16 @@ static __attribute__((noinline)) bool is_allowed(struct change *change, uint64_t
 
 	change->trial = (struct pinw_trial *)room;
 	*change->trial = (struct pinw_trial){.judged = false};
-	return !change->target || change->relation == PINW_REL_OTHER_PROCESS ||
-	       pinw_enforce_pin(change->trial, &request, mask);
+	if (!change->target || change->relation == PINW_REL_OTHER_PROCESS)
+		return true;
+	/* A thread that has not run yet: what it was born with is its pin now, as it will be when it runs. Not if it will be
+	 * reset, unless this call comes about: then its mask is what the caller said. */
+	if (!change->target->ruled.reset)
+		ensure_birth(change);
+	if (!pinw_enforce_pin(change->trial, &request, mask))
+		return false;
+	ensure_birth(change);
+	return true;
 }
 
 /* The way to the real call. False: it is denied, with change->trial.error. From here to finish(), a difference between

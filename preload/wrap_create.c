@@ -127,6 +127,16 @@ static bool prepare(struct creation *c, const pthread_attr_t *attr, pthread_t *o
 	return true;
 }
 
+/* Must a thread that cannot be counted not be? There is no memory for one more, or the target sealed itself and nothing
+ * grows: the kernel's answer to that is EAGAIN too. */
+static bool needs_count(void)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+	uint16_t id = policy && pinw_enforce.enforcing ? policy->caps[PINW_CAP_MAX_THREADS] : 0;
+
+	return id && policy->rules[id - 1].action >= PINW_ACTION_DENY;
+}
+
 /* Counted before the call, taken back if it fails: a thread may end the process before its creator returns. */
 static void count_creation(const struct creation *c, uint64_t one)
 {
@@ -201,7 +211,7 @@ static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(v
 		return c.trial.error;
 	if (!prepare(&c, attr, out, (void *)routine)) {
 		uncount(&c);
-		return pinw_real.pthread_create(out, attr, routine, arg);
+		return needs_count() ? EAGAIN : pinw_real.pthread_create(out, attr, routine, arg);
 	}
 	c.thread->start = routine;
 	c.thread->arg = arg;
@@ -234,10 +244,10 @@ int thrd_create_234(thrd_t *out, thrd_start_t routine, void *arg)
 	if (!c.self)
 		return pinw_real.thrd_create(out, routine, arg);
 	if (!begin_creation(&c, NULL, PINW_WHERE()))
-		return thrd_error;
+		return c.trial.error == ENOMEM ? thrd_nomem : thrd_error;
 	if (!prepare(&c, NULL, out, (void *)routine)) {
 		uncount(&c);
-		return pinw_real.thrd_create(out, routine, arg);
+		return needs_count() ? thrd_error : pinw_real.thrd_create(out, routine, arg);
 	}
 	c.thread->start_thrd = routine;
 	c.thread->arg = arg;
