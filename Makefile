@@ -212,6 +212,7 @@ E2E_SRC := \
   tests/e2e_enforce.c \
   tests/e2e_enforce_leaks.c \
   tests/e2e_enforce_limits.c \
+  tests/e2e_enforce_hostile.c \
   tests/e2e_enforce_modes.c \
   tests/e2e_examples.c \
   tests/enforce_scene.c \
