@@ -64,7 +64,7 @@ static unsigned add_name(const char **names, unsigned count, const char *name)
 	return count;
 }
 
-/* Every spelling of every symbol of the frame's function, and the name the reports show. Texts are in `buf`. */
+/* Every spelling of every symbol of the frame's function. Texts are in `buf`. */
 static unsigned spell_frame(const struct pinw_frame *frame, char *buf, size_t size, const char **names)
 {
 	unsigned count = 0;
@@ -86,16 +86,20 @@ static unsigned spell_frame(const struct pinw_frame *frame, char *buf, size_t si
 		}
 		line += len + (line[len] == '\n');
 	}
-	return frame->function ? add_name(names, count, frame->function) : count;
+	return count;
 }
 
+/* An inlined call has no symbol: the shim does not see it, and a verdict that it would not reach is none. */
 static void ask_frame(void *arg, const struct pinw_frame *frame)
 {
 	struct asking *a = arg;
 	char buf[SPELL_BYTES];
 	const char *names[NAMES_MAX];
-	unsigned count = spell_frame(frame, buf, sizeof(buf), names), rules = 0, creators = 0;
+	unsigned rules = 0, creators = 0;
 
+	if (frame->inlined)
+		return;
+	unsigned count = spell_frame(frame, buf, sizeof(buf), names);
 	pinw_policy_frame(a->s->policy, frame->module, names, count, a->frame_rules, &rules,
 	                  a->frame_creators, &creators);
 	a->rule_count = pinw_policy_merge(a->rules, a->rule_count, a->frame_rules, rules);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which rules of a policy the stacks of one process satisfy, as the shim would find out
- * from symbol tables; here debug information also tells of inlined calls.
+ * Which rules of a policy the stacks of one process satisfy, as the shim finds out: from symbol
+ * tables. What debug information tells of inlined calls is left aside.
  */
 #ifndef PINW_REPORTS_RULESTACKS_H
 #define PINW_REPORTS_RULESTACKS_H

@@ -71,6 +71,19 @@ Test(watch, an_idle_stack_shows_what_the_thread_waits_for)
 	logged("watch_sleep_here");
 }
 
+/* The shim, the watch and a policy tried on the trace know functions by their symbols, which an inlined one has not. */
+Test(watch, an_inlined_function_is_unknown_to_every_judge)
+{
+	policy("[ban \"inlined\"]\nfunction = watch_pin_inlined\naction = log\n"
+	       "[suppress \"inlined\"]\nfunction = watch_pin_inlined\nreason = none\n"
+	       "[leak]\npinned_idle = log\nidle_after = 1s\n");
+	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_idle %d/log created 0");
+	e2e_true("[.processes[].violations] == [{\"leak:pinned_idle\": 1}]");
+	e2e_status(0, "@@ policy test -p %d/p.ini %d/t");
+	policy("[ban \"outer\"]\nfunction = watch_pin_self\naction = log\n");
+	e2e_status(1, "@@ policy test -p %d/p.ini %d/t");
+}
+
 /* To be stopped for its stack is no work, and the program's end is no second look at the same pin. */
 Test(watch, an_idle_thread_is_told_once_for_each_pin)
 {

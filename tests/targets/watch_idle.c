@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Shows: a thread that pins itself in watch_pin_self and then waits in watch_sleep_here, while a pinned one works on.
+// Shows: a thread that pins itself in watch_pin_self (by watch_pin_inlined, which has no symbol) and then waits in watch_sleep_here, while a pinned one works on.
 // Ends when the file named by the first argument holds the second argument, or after a minute; with a third argument so
 // many milliseconds later, and with the idle thread still asleep.
 #include <pthread.h>
@@ -15,7 +15,7 @@
 static atomic_bool over;
 static int gate[2];
 
-static void __attribute__((noinline)) watch_pin_self(void)
+static inline void __attribute__((always_inline)) watch_pin_inlined(void)
 {
 	cpu_set_t one, all;
 	int cpu = 0;
@@ -26,6 +26,11 @@ static void __attribute__((noinline)) watch_pin_self(void)
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
 	pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+}
+
+static void __attribute__((noinline)) watch_pin_self(void)
+{
+	watch_pin_inlined();
 	__asm__ volatile("" ::: "memory");
 }
 
