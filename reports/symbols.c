@@ -11,9 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "preload/go/goelf.h"
 #include "reports/demangle.h"
 #include "reports/ranges.h"
 
@@ -53,6 +55,9 @@ struct module {
 	struct unit *units;
 	size_t unit_count, unit_room;
 	struct pinw_ranges unit_ranges;
+	void *go_file; /* a Go program's bytes, else NULL */
+	size_t go_bytes;
+	struct pinw_goelf go;
 };
 
 struct pinw_engine {
@@ -292,8 +297,10 @@ static void name_die(struct pinw_engine *e, Dwarf_Die *die, struct pinw_symbol_f
 	f->function = f->symbols ? readable(e, f->symbols) : dwarf_diename(die);
 }
 
-/* Every name of the code that starts where `r` does, one a line and without versions. NULL when out of memory. */
-static const char *names_of_start(struct pinw_engine *e, const struct module *m, const struct pinw_range *r)
+/* Every name of the code that starts where `r` does, one a line and without versions; `go` is Go's own, or NULL. NULL when
+ * out of memory. */
+static const char *names_of_start(struct pinw_engine *e, const struct module *m, const struct pinw_range *r,
+                                  const char *go)
 {
 	char *text = NULL;
 	size_t len = 0;
@@ -306,7 +313,11 @@ static const char *names_of_start(struct pinw_engine *e, const struct module *m,
 		if (same < r && strcmp(name, m->symbols[same[1].owner].name) == 0)
 			continue; /* in the file and in its debug file, or in both symbol tables */
 		fprintf(out, "%.*s\n", (int)strcspn(name, "@"), name);
+		if (go && strcmp(name, go) == 0)
+			go = NULL;
 	}
+	if (go)
+		fprintf(out, "%s\n", go);
 	if (fclose(out) != 0 || e->name_count == sizeof(e->names) / sizeof(e->names[0])) {
 		free(text);
 		return NULL;
@@ -367,12 +378,50 @@ static size_t dwarf_frames(struct pinw_engine *e, struct unit *u, Dwarf_Addr pc,
 	return count;
 }
 
+/* ---- Go's own table -------------------------------------------------------------------------- */
+
+/* What it says of `address`, and where the function starts. Its strings are in the file. False: nothing. */
+static bool go_frame(const struct module *m, uint64_t address, struct pinw_symbol_frame *ret,
+                     uint64_t *ret_start)
+{
+	uint64_t function, start;
+	size_t len;
+
+	if (!m->go_file || !pinw_goelf_find(&m->go, address, &function, &start))
+		return false;
+	const char *name = pinw_pclntab_name(&m->go.table, function, &len);
+	if (!name)
+		return false;
+	struct pinw_pclntab_place place = pinw_pclntab_place(&m->go.table, function, address - start);
+	*ret = (struct pinw_symbol_frame){.function = name,
+	                                  .function_offset = address - start,
+	                                  .file = place.file,
+	                                  .line = place.file ? place.line : 0,
+	                                  .symbols = name};
+	*ret_start = start;
+	return true;
+}
+
+/* Keeps the file at hand if it is Go's. */
+static void open_go(struct module *m, int fd, size_t bytes)
+{
+	m->go_file = bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	m->go_bytes = bytes;
+	if (m->go_file != MAP_FAILED && pinw_goelf_open(m->go_file, bytes, &m->go))
+		return;
+	if (m->go_file != MAP_FAILED)
+		munmap(m->go_file, bytes);
+	m->go_file = NULL;
+}
+
+/* ---- one address ----------------------------------------------------------------------------- */
+
 static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t address,
                           struct pinw_symbol_frame *frames, size_t max, size_t *ret_count)
 {
-	struct pinw_symbol_frame place = {0};
+	struct pinw_symbol_frame place = {0}, go = {0};
 	const struct symbol *symbol;
-	uint64_t start = 0;
+	uint64_t start = 0, go_start = 0;
 	size_t count = 0;
 	int r = m->symbols_read ? 0 : read_symbols(m);
 
@@ -389,10 +438,11 @@ static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t addr
 		line_place(u, address - m->bias, &place);
 		count = dwarf_frames(e, u, address - m->bias, &place, frames, max);
 	}
-	if (count == 0 && !symbol && !place.file)
+	bool is_go = go_frame(m, address, &go, &go_start);
+	if (count == 0 && !symbol && !place.file && !is_go)
 		return -ENODATA;
 	if (count == 0)
-		frames[count++] = place;
+		frames[count++] = is_go && !place.file ? go : place;
 	for (size_t i = 0; i < count && symbol; i++)
 		frames[i].function_offset = address - start;
 	/* "pthread_create" rather than "__pthread_create_2_1", but "work" rather than "work.part.0". */
@@ -400,7 +450,8 @@ static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t addr
 	if (symbol && !last->inlined && (!last->function || symbol->visible))
 		last->function = readable(e, symbol->name);
 	if (symbol && !last->inlined)
-		last->symbols = names_of_start(e, m, pinw_ranges_find(&m->symbol_ranges, address));
+		last->symbols = names_of_start(e, m, pinw_ranges_find(&m->symbol_ranges, address),
+		                               is_go && go_start == start ? go.function : NULL);
 	*ret_count = count;
 	return 0;
 }
@@ -421,6 +472,8 @@ static void module_free(struct module *m)
 	free(m->symbol_ranges.items);
 	if (m->dwfl)
 		dwfl_end(m->dwfl);
+	if (m->go_file)
+		munmap(m->go_file, m->go_bytes);
 	free(m->path);
 	free(m);
 }
@@ -486,8 +539,10 @@ static int module_open(struct module *m)
 	if (fd < 0)
 		return errno == ENOENT || errno == ENOTDIR ? -ENOENT : -ENODATA;
 	r = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read_identity(m, fd) : -ENODATA;
-	if (r == 0)
+	if (r == 0) {
+		open_go(m, fd, (size_t)st.st_size);
 		return module_load(m, fd);
+	}
 	close(fd);
 	return r;
 }
