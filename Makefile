@@ -47,6 +47,10 @@ PRELOAD_SRC := \
   preload/elfsym.c \
   preload/enforce.c \
   preload/enforce_life.c \
+  preload/go/area.c \
+  preload/go/find.c \
+  preload/go/locks.c \
+  preload/go/patch_x86_64.c \
   preload/image.c \
   preload/init.c \
   preload/ledger.c \
@@ -79,7 +83,8 @@ GO_SRC := \
   preload/go/pclntab.c
 
 PRELOAD_ASM := \
-  preload/arch_x86_64.S
+  preload/arch_x86_64.S \
+  preload/go/hook_x86_64.S
 
 REPORTS_SRC := \
   reports/alerts.c \

@@ -19,6 +19,7 @@
 #include "preload/arch.h"
 #include "preload/clock.h"
 #include "preload/enforce.h"
+#include "preload/go/go.h"
 #include "preload/image.h"
 #include "preload/life.h"
 #include "preload/log.h"
@@ -101,6 +102,7 @@ static int start_image(const struct pinw_identity *parent, const struct pinw_thr
 	if (r < 0)
 		return r;
 	pinw_enforce_start_image();
+	live->counters.golocks_covered = pinw_go.patch_count;
 	pinw_life_main(inherit);
 	return 0;
 }
@@ -311,4 +313,5 @@ void pinw_construct(char **argv)
 	}
 	pthread_atfork(NULL, NULL, pinw_child_init);
 	on_exit(at_exit, NULL);
+	pinw_go_start();
 }

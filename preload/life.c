@@ -10,6 +10,7 @@
 #include "preload/arch.h"
 #include "preload/clock.h"
 #include "preload/enforce.h"
+#include "preload/go/go.h"
 #include "preload/ledger.h"
 #include "preload/log.h"
 #include "preload/proc.h"
@@ -169,6 +170,7 @@ struct pinw_start pinw_thread_begin(struct pinw_thread *thread, uintptr_t cfa)
 	slot->start_ns = now;
 	__atomic_store_n(&slot->state, PINW_SLOT_RUNNING, __ATOMIC_RELEASE);
 	record_start(thread, mask, now);
+	pinw_go_thread_begin();
 	return start;
 }
 
@@ -218,6 +220,7 @@ void pinw_life_end(enum pinw_exit how)
 		return;
 	uint64_t now = pinw_now();
 	verify_mask(thread, 0, PINW_SEEN_EXIT, now, mask);
+	pinw_go_thread_end(now);
 	pinw_tls.ended = 1;
 	pinw_tls.thread = &ended_thread;
 	end_thread(thread, how, mask, now);

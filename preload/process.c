@@ -11,6 +11,7 @@
 #include "preload/arch.h"
 #include "preload/clock.h"
 #include "preload/enforce.h"
+#include "preload/go/go.h"
 #include "preload/ledger.h"
 #include "preload/life.h"
 #include "preload/log.h"
@@ -47,6 +48,7 @@ void pinw_image_end(enum pinw_end how, uint32_t status)
 	pinw_ledger_peak(
 	    live->counters.threads_live); /* a thread may end the process before its creator is told of it */
 	pinw_life_census();
+	pinw_go_image_end(now);
 	if (how == PINW_END_EXIT &&
 	    __atomic_exchange_n(&gen_logged, pinw_shim.image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen)
 		pinw_registry_each(judge_thread, &now);

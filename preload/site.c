@@ -53,8 +53,24 @@ struct memo {
 #define RELATIVE 1u
 #define WORDS_MAX (2 * PINW_FRAMES_MAX)
 
+/* A stack given by its addresses. Immutable but for gen once published. */
+struct given {
+	struct given *next; /* of the same bucket, atomic */
+	struct site *site;
+	uint64_t hash;
+	uint32_t module_gen; /* atomic */
+	uint16_t count;
+	uint16_t flags;
+	uintptr_t pcs[];
+};
+
+#define GIVEN_BUCKETS 1024u
+#define GIVEN_MAX 65536u /* further ones are looked up under the lock each time */
+
 static struct {
 	struct pinw_lock lock;
+	struct given *given[GIVEN_BUCKETS]; /* atomic */
+	uint32_t given_count;
 	struct memo *memos[MEMO_BUCKETS]; /* atomic */
 	struct site *sites[SITE_BUCKETS]; /* atomic */
 	struct site **chunks[CHUNKS]; /* by id: atomic, and so is what they hold */
@@ -343,18 +359,13 @@ static uint64_t resolve_apart(struct pinw_rec_frame *frames)
 	return resolution.hash;
 }
 
-static struct site *site_locked(const struct pinw_thread *self, struct pinw_where where)
+/* The site of table.walk, recorded in this image's trace; NULL without memory. */
+static struct site *intern_walk(void)
 {
 	static struct pinw_rec_frame frames[PINW_FRAMES_MAX]; /* off the stack: it may be small */
-	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
-
-	table.walk.cfa = where.cfa;
-	table.walk.ra = where.ra;
-	table.walk.stack_hi = on_known_stack(self, where.cfa) ? self->stack_hi : 0;
-	pinw_unwind(&table.walk, __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED));
-	pinw_count(unwinds, 1);
 	uint64_t hash = resolve_apart(frames);
 	struct site *site = find_site(hash, &table.walk, frames);
+
 	if (!site)
 		site = add_site(hash, &table.walk, frames);
 	if (!site)
@@ -362,7 +373,21 @@ static struct site *site_locked(const struct pinw_thread *self, struct pinw_wher
 	if (site->image_gen != pinw_shim.image_gen)
 		emit(site);
 	match_site(site);
-	add_memo(self, where, site, gen);
+	return site;
+}
+
+static struct site *site_locked(const struct pinw_thread *self, struct pinw_where where)
+{
+	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
+
+	table.walk.cfa = where.cfa;
+	table.walk.ra = where.ra;
+	table.walk.stack_hi = on_known_stack(self, where.cfa) ? self->stack_hi : 0;
+	pinw_unwind(&table.walk, __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED));
+	pinw_count(unwinds, 1);
+	struct site *site = intern_walk();
+	if (site)
+		add_memo(self, where, site, gen);
 	return site;
 }
 
@@ -408,6 +433,86 @@ const struct pinw_stack_match *pinw_site_match(uint32_t id)
 		pinw_site_unlock(&state);
 	}
 	return match_so_far(site);
+}
+
+/* ---- stacks given by their addresses ------------------------------------------------------ */
+
+static uint64_t hash_pcs(const uintptr_t *pcs, unsigned count, uint16_t flags)
+{
+	uint64_t hash = flags;
+
+	for (unsigned i = 0; i < count; i++) {
+		hash = (hash ^ pcs[i]) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 29;
+	}
+	return hash;
+}
+
+static struct given *find_given(uint64_t hash, const uintptr_t *pcs, unsigned count, uint16_t flags)
+{
+	struct given *given = __atomic_load_n(&table.given[hash % GIVEN_BUCKETS], __ATOMIC_ACQUIRE);
+
+	for (; given; given = given->next)
+		if (given->hash == hash && given->count == count && given->flags == flags &&
+		    memcmp(given->pcs, pcs, count * sizeof(pcs[0])) == 0)
+			return given;
+	return NULL;
+}
+
+/* Interns the stack, and remembers it by its addresses. Lock held. */
+static struct site *learn_given(uint64_t hash, const uintptr_t *pcs, unsigned count, uint16_t flags)
+{
+	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
+	struct given *given = find_given(hash, pcs, count, flags);
+
+	table.walk.count = count;
+	table.walk.flags = flags;
+	for (unsigned i = 0; i < count; i++)
+		table.walk.frames[i] = (struct pinw_frame){.pc = pcs[i]};
+	struct site *site = intern_walk();
+	if (!site)
+		return NULL;
+	if (given && given->site == site) {
+		__atomic_store_n(&given->module_gen, gen, __ATOMIC_RELEASE);
+		return site;
+	}
+	given =
+	    table.given_count < GIVEN_MAX ? pinw_arena_take(sizeof(*given) + count * sizeof(pcs[0])) : NULL;
+	if (!given)
+		return site;
+	table.given_count++;
+	*given = (struct given){
+	    .site = site, .hash = hash, .module_gen = gen, .count = (uint16_t)count, .flags = flags};
+	memcpy(given->pcs, pcs, count * sizeof(pcs[0]));
+	given->next = table.given[hash % GIVEN_BUCKETS];
+	__atomic_store_n(&table.given[hash % GIVEN_BUCKETS], given, __ATOMIC_RELEASE);
+	return site;
+}
+
+struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t flags)
+{
+	struct pinw_site_ref ref = {0, NULL};
+	uint64_t hash = hash_pcs(pcs, count, flags);
+	const struct given *given = find_given(hash, pcs, count, flags);
+	struct pinw_lock_state state;
+
+	if (pinw_likely(given != NULL) &&
+	    pinw_likely(__atomic_load_n(&given->module_gen, __ATOMIC_RELAXED) ==
+	                __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) &&
+	    pinw_likely(__atomic_load_n(&given->site->image_gen, __ATOMIC_RELAXED) == pinw_shim.image_gen)) {
+		pinw_count(memo_hits, 1);
+		ref = (struct pinw_site_ref){given->site->id, match_so_far(given->site)};
+	} else if (pinw_lock_take(&table.lock, 0, &state) == 0) {
+		const struct site *site = learn_given(hash, pcs, count, flags);
+
+		pinw_count(unwinds, 1);
+		if (site)
+			ref = (struct pinw_site_ref){site->id, match_so_far(site)};
+		pinw_lock_give(&table.lock, &state);
+	}
+	if (!ref.id)
+		pinw_count(sites_dropped, 1);
+	return ref;
 }
 
 /* ---- fork, log -------------------------------------------------------------------------- */

@@ -138,9 +138,9 @@ struct pinw_counters {
 	uint64_t leaks_exit_while_pinned;
 	uint64_t leaks_inherited;
 	/* go locks */
-	uint64_t golocks;
-	uint64_t gounlocks;
-	uint64_t golock_max_depth;
+	uint64_t golocks; /* runtime.LockOSThread on a thread that was not locked by it */
+	uint64_t gounlocks; /* the count came back to 0 */
+	uint64_t golock_max_depth; /* most LockOSThread calls not undone on one thread */
 	/* recording itself */
 	uint64_t events_written; /* records committed in event segments */
 	uint64_t events_dropped; /* records that found no room */
@@ -163,6 +163,12 @@ struct pinw_counters {
 	uint64_t leaks_suppressed;
 	uint64_t
 	    stack_rules_unknown; /* stacks with an unreadable object, or no site: rules on functions may miss them */
+	/* Go locks, once more; golocks = gounlocks + golocks_lost + golocks_open */
+	uint64_t golocks_nested; /* LockOSThread calls on a thread already locked by one */
+	uint64_t golocks_open; /* now */
+	uint64_t golocks_lost; /* their M was destroyed, or parked for ever, with the lock held */
+	uint64_t golocks_runtime; /* the Go runtime's own: os/signal's, not part of golocks */
+	uint64_t golocks_covered; /* places of the program that are watched for locks and unlocks; 0: none is */
 };
 
 struct pinw_trace_live {
@@ -259,8 +265,12 @@ struct pinw_slot {
 	uint64_t watch_told;
 	uint64_t watch_idle_pin; /* 1 + pin_since_ns of the pin whose idleness it told last, 0 = none */
 	uint32_t watch_thread; /* the thread that its fields are about; another one: void */
-	uint32_t reserved;
-	uint8_t pad[32];
+	uint32_t golock_depth; /* LockOSThread calls when it was locked last; 0 = no Go lock is open */
+	uint64_t golock_since_ns;
+	uint64_t golock_goid; /* goroutine that holds it */
+	uint32_t golock_site;
+	uint32_t golocks; /* over this thread's life */
+	uint8_t pad[8];
 };
 
 /* Bits of `told` and `watch_told`. The [require] rules have the others, in their order; past the 62nd they share. */
@@ -320,6 +330,7 @@ enum pinw_record {
 	PINW_REC_EXEC = 10,
 	PINW_REC_NOTE = 11,
 	PINW_REC_VIOLATION = 12,
+	PINW_REC_GOLOCK = 13,
 	/* metadata */
 	PINW_REC_MODULE = 64,
 	PINW_REC_SITE = 65,
@@ -472,12 +483,39 @@ enum pinw_note {
 	PINW_NOTE_SYMBOL_MISSING = 5, /* an interposed function does not exist here; arg: its index */
 	PINW_NOTE_LOG_FAILED = 6, /* the log could not be opened; arg: errno */
 	PINW_NOTE_CHROOT = 7, /* the target changed its root directory */
+	/* a Go program, whose locks of threads are not counted */
+	PINW_NOTE_GO_NO_CGO = 8, /* it does without the C library's threads */
+	PINW_NOTE_GO_NO_TABLE = 9, /* the runtime's table of functions was not found */
+	PINW_NOTE_GO_INLINED = 10, /* LockOSThread is inlined everywhere (PGO) */
+	PINW_NOTE_GO_UNKNOWN = 11, /* LockOSThread is not the code of a version that is known */
+	PINW_NOTE_GO_UNLOCKS = 12, /* no unlock was found, or too many; arg: how many too many */
+	PINW_NOTE_GO_MEMORY = 13, /* no page near the code, or the code may not be changed; arg: errno or 0 */
+	/* they are counted, but */
+	PINW_NOTE_GO_MEXIT = 14, /* a locked main thread's end is not seen */
+	PINW_NOTE_GO_EXIT = 15, /* the end of the process is not seen: Go leaves by a raw exit_group */
 };
 
 struct pinw_rec_note {
 	struct pinw_event e;
 	uint32_t code; /* enum pinw_note */
 	uint32_t arg;
+};
+
+enum pinw_golock_kind {
+	PINW_GOLOCK_LOCK = 1, /* from 0 to 1 */
+	PINW_GOLOCK_UNLOCK = 2, /* back to 0 */
+	PINW_GOLOCK_UNLOCK_UNSEEN = 3, /* it had come back to 0, as the next lock shows; when and where is not known */
+	PINW_GOLOCK_DESTROYED = 4, /* its goroutine ended, and the M with it; the main thread parks for ever */
+};
+
+struct pinw_rec_golock {
+	struct pinw_event e; /* thread: the locked one; site: where it was locked or unlocked, 0 with _UNSEEN and _DESTROYED */
+	uint32_t kind; /* enum pinw_golock_kind */
+	uint32_t depth; /* most LockOSThread calls not undone while it was held */
+	uint64_t goid; /* goroutine */
+	uint64_t held_ns; /* 0 with _LOCK */
+	uint32_t lock_site; /* where it was locked */
+	uint32_t reserved;
 };
 
 /* What was attempted. */
@@ -589,6 +627,7 @@ _Static_assert(sizeof(struct pinw_segment) == PINW_CELL_BYTES, "segment header i
 _Static_assert(sizeof(struct pinw_slot) == 184, "slot layout");
 _Static_assert(sizeof(struct pinw_cell) == PINW_CELL_BYTES, "cell layout");
 _Static_assert(sizeof(struct pinw_rec_affinity) == 40, "one-word masks keep an affinity record in one cell");
+_Static_assert(sizeof(struct pinw_rec_golock) == 48, "a Go lock is one cell");
 _Static_assert(sizeof(struct pinw_rec_exit) == 40, "exit record layout");
 _Static_assert(sizeof(struct pinw_rec_frame) == 12, "frame layout");
 _Static_assert(sizeof(struct pinw_rule_cell) == 64, "rule cell layout");

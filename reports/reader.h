@@ -91,6 +91,7 @@ struct pinw_read_record {
 		const struct pinw_rec_exec *exec;
 		const struct pinw_rec_note *note;
 		const struct pinw_rec_violation *violation;
+		const struct pinw_rec_golock *golock;
 		const struct pinw_rec_module *module;
 		const struct pinw_rec_site *site;
 		const struct pinw_rec_policy *policy;

@@ -22,6 +22,7 @@ static const struct {
     [PINW_REC_EXEC] = {sizeof(struct pinw_rec_exec), 0},
     [PINW_REC_NOTE] = {sizeof(struct pinw_rec_note), 0},
     [PINW_REC_VIOLATION] = {sizeof(struct pinw_rec_violation), 1},
+    [PINW_REC_GOLOCK] = {sizeof(struct pinw_rec_golock), 0},
     [PINW_REC_MODULE] = {sizeof(struct pinw_rec_module), 0},
     [PINW_REC_SITE] = {sizeof(struct pinw_rec_site), 0},
     [PINW_REC_POLICY] = {sizeof(struct pinw_rec_policy), 0},

@@ -339,6 +339,11 @@ static void put_golocks(struct pinw_json *j, const struct pinw_counters *n)
 	pinw_json_number(j, "locks", n->golocks);
 	pinw_json_number(j, "unlocks", n->gounlocks);
 	pinw_json_number(j, "max_depth", n->golock_max_depth);
+	pinw_json_number(j, "nested", n->golocks_nested);
+	pinw_json_number(j, "open", n->golocks_open);
+	pinw_json_number(j, "destroyed", n->golocks_lost);
+	pinw_json_number(j, "runtime", n->golocks_runtime);
+	pinw_json_bool(j, "covered", n->golocks_covered != 0);
 	pinw_json_end_object(j);
 }
 

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Finds the Go runtime in the main program as it is mapped. Programs that are not Go's pay for a look at their notes and at
+ * no more than 1 MiB of their data.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <string.h>
+
+#include "preload/go/go.h"
+#include "preload/go/pclntab.h"
+
+#define TABLE_ALIGN 32u /* of .gopclntab, by every linker */
+#define BUILDINFO_ALIGN 16u
+#define BUILDINFO_BYTES (1u << 20) /* how far into writable data its mark is looked for */
+#define SEGMENTS_MAX 16u
+#define MODULEDATA_TEXT 22u /* words of struct moduledata: .text, .etext from Go 1.18 on */
+
+struct segment {
+	const uint8_t *start;
+	uint64_t bytes; /* mapped from the file */
+	uint32_t flags; /* PF_* */
+};
+
+struct program {
+	bool seen;
+	bool go; /* it has a note by Go's linker */
+	bool cgo; /* it imports pthread_create */
+	uintptr_t base;
+	const ElfW(Dyn) * dynamic;
+	unsigned count;
+	struct segment segments[SEGMENTS_MAX];
+};
+
+/* ---- what kind of program -------------------------------------------------------------- */
+
+/* Type 4 of owner "Go": the build id, unless it was linked without. */
+static bool has_go_note(const uint8_t *at, uint64_t bytes)
+{
+	while (bytes >= 16) {
+		const ElfW(Nhdr) *note = (const void *)at;
+		uint64_t name = (note->n_namesz + UINT64_C(3)) & ~UINT64_C(3);
+		uint64_t size = sizeof(*note) + name + ((note->n_descsz + UINT64_C(3)) & ~UINT64_C(3));
+
+		if (note->n_type == 4 && note->n_namesz == 4 && memcmp(note + 1, "Go", 3) == 0)
+			return true;
+		if (size > bytes)
+			break;
+		at += size;
+		bytes -= size;
+	}
+	return false;
+}
+
+static bool has_go_buildinfo(const struct program *p)
+{
+	for (unsigned i = 0; i < p->count; i++) {
+		const struct segment *s = &p->segments[i];
+		uint64_t bytes = s->bytes < BUILDINFO_BYTES ? s->bytes : BUILDINFO_BYTES;
+		uint64_t at = -(uintptr_t)s->start & (BUILDINFO_ALIGN - 1);
+
+		for (; (s->flags & PF_W) && at + BUILDINFO_ALIGN <= bytes; at += BUILDINFO_ALIGN)
+			if (memcmp(s->start + at, "\xff Go buildinf:", 14) == 0)
+				return true;
+	}
+	return false;
+}
+
+static bool imports(const struct program *p, const char *name)
+{
+	const ElfW(Rela) * tables[2] = {NULL, NULL};
+	uint64_t bytes[2] = {0, 0};
+	const ElfW(Sym) *symbols = NULL;
+	const char *strings = NULL;
+
+	for (const ElfW(Dyn) *d = p->dynamic; d && d->d_tag != DT_NULL; d++)
+		switch (d->d_tag) { /* glibc has made the addresses absolute */
+		case DT_JMPREL:
+			tables[0] = (const void *)d->d_un.d_ptr;
+			break;
+		case DT_PLTRELSZ:
+			bytes[0] = d->d_un.d_val;
+			break;
+		case DT_RELA:
+			tables[1] = (const void *)d->d_un.d_ptr;
+			break;
+		case DT_RELASZ:
+			bytes[1] = d->d_un.d_val;
+			break;
+		case DT_SYMTAB:
+			symbols = (const void *)d->d_un.d_ptr;
+			break;
+		case DT_STRTAB:
+			strings = (const void *)d->d_un.d_ptr;
+			break;
+		default:
+			break;
+		}
+	for (unsigned t = 0; t < 2 && symbols && strings; t++)
+		for (uint64_t i = 0; tables[t] && i < bytes[t] / sizeof(ElfW(Rela)); i++) {
+			uint64_t symbol = ELF64_R_SYM(tables[t][i].r_info);
+
+			if (symbol && strcmp(strings + symbols[symbol].st_name, name) == 0)
+				return true;
+		}
+	return false;
+}
+
+/* Called for the main program first, and told to stop. */
+static int see_program(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct program *p = arg;
+
+	(void)size;
+	p->seen = true;
+	p->base = info->dlpi_addr;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
+		const void *at = (const void *)(info->dlpi_addr + phdr->p_vaddr);
+
+		if (phdr->p_type == PT_NOTE && has_go_note(at, phdr->p_filesz))
+			p->go = true;
+		else if (phdr->p_type == PT_DYNAMIC)
+			p->dynamic = at;
+		else if (phdr->p_type == PT_LOAD && (phdr->p_flags & PF_R) && p->count < SEGMENTS_MAX)
+			p->segments[p->count++] = (struct segment){at, phdr->p_filesz, phdr->p_flags};
+	}
+	return 1;
+}
+
+/* ---- tables ------------------------------------------------------------------------------ */
+
+/* Where code of the program is: [start, end) of the executable segment that holds `address`. */
+static const struct segment *code_at(const struct program *p, uint64_t address)
+{
+	for (unsigned i = 0; i < p->count; i++) {
+		uint64_t start = (uintptr_t)p->segments[i].start;
+
+		if ((p->segments[i].flags & PF_X) && address >= start &&
+		    address < start + p->segments[i].bytes)
+			return &p->segments[i];
+	}
+	return NULL;
+}
+
+/* From Go 1.26 on the table does not say where the text is; the module's data does, which begins with the table's
+ * address and that of its names. */
+static uint64_t text_of_moduledata(const struct program *p, const struct pinw_pclntab *t)
+{
+	uint64_t table = (uintptr_t)t->bytes;
+
+	for (unsigned i = 0; i < p->count; i++) {
+		const struct segment *s = &p->segments[i];
+		const uint64_t *words = (const void *)s->start;
+
+		if (!(s->flags & PF_W))
+			continue;
+		for (uint64_t w = 0; w + MODULEDATA_TEXT < s->bytes / 8; w++)
+			if (words[w] == table && words[w + 1] == table + t->names)
+				return code_at(p, words[w + MODULEDATA_TEXT]) ? words[w + MODULEDATA_TEXT]
+				                                              : 0;
+	}
+	return 0;
+}
+
+/* Opens a table whose functions lie in the program's code. */
+static bool open_table(const struct program *p, const struct segment *s, uint64_t at,
+                       struct pinw_pclntab *ret)
+{
+	if (!pinw_pclntab_is_head(s->start + at) || !pinw_pclntab_open(s->start + at, s->bytes - at, ret))
+		return false;
+	if (ret->layout == PINW_PCLNTAB_1_18 && !ret->text)
+		ret->text = text_of_moduledata(p, ret);
+	uint64_t first = ret->count ? pinw_pclntab_entry(ret, 0) : 0;
+	const struct segment *code = code_at(p, first);
+	uint64_t end = code ? pinw_pclntab_entry(ret, ret->count) : 0;
+
+	return code && end > first && end <= (uintptr_t)code->start + code->bytes;
+}
+
+/* In data first: what is not code holds it nearly always. */
+static bool find_table(const struct program *p, struct pinw_pclntab *ret)
+{
+	for (unsigned pass = 0; pass < 2; pass++)
+		for (unsigned i = 0; i < p->count; i++) {
+			const struct segment *s = &p->segments[i];
+			uint64_t at = -(uintptr_t)s->start & (TABLE_ALIGN - 1);
+
+			if (!!(s->flags & PF_X) != pass)
+				continue;
+			for (; at + PINW_PCLNTAB_HEAD <= s->bytes; at += TABLE_ALIGN)
+				if (s->start[at + 1] == 0xff && open_table(p, s, at, ret))
+					return true;
+		}
+	return false;
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static bool is(const char *name, size_t len, const char *wanted)
+{
+	return strlen(wanted) == len && memcmp(name, wanted, len) == 0;
+}
+
+static void take_function(const struct pinw_pclntab *t, uint64_t i, struct pinw_go_runtime *ret)
+{
+	size_t len;
+	const char *name = pinw_pclntab_name(t, i, &len);
+
+	if (!name || len < 12 || memcmp(name, "runtime.", 8) != 0)
+		return;
+	const unsigned char *entry = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(t, i);
+	if (is(name, len, "runtime.LockOSThread"))
+		ret->lock = entry;
+	else if (is(name, len, "runtime.mexit"))
+		ret->mexit = entry;
+	else if (is(name, len, "runtime.exit"))
+		ret->exit = entry;
+	else if (is(name, len, "runtime.ensureSigM.func1")) {
+		ret->signal_lock = entry;
+		ret->signal_lock_end = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(t, i + 1);
+	}
+}
+
+/* A function that is inlined everywhere still has a name, for the lines of its callers. */
+static bool has_name(const struct pinw_pclntab *t, const char *name)
+{
+	return t->units > t->names && t->units <= t->size &&
+	       memmem(t->bytes + t->names, t->units - t->names, name, strlen(name) + 1);
+}
+
+int pinw_go_find(struct pinw_go_runtime *ret_runtime)
+{
+	static struct program p; /* once, by the constructor */
+	struct pinw_pclntab table;
+
+	dl_iterate_phdr(see_program, &p);
+	if (!p.go && !has_go_buildinfo(&p))
+		return -ENOENT;
+	if (!imports(&p, "pthread_create"))
+		return PINW_NOTE_GO_NO_CGO;
+	if (!find_table(&p, &table))
+		return PINW_NOTE_GO_NO_TABLE;
+	*ret_runtime = (struct pinw_go_runtime){
+	    .text = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&table, 0),
+	    .etext = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&table, table.count),
+	};
+	for (uint64_t i = 0; i < table.count; i++)
+		take_function(&table, i, ret_runtime);
+	return !ret_runtime->lock && has_name(&table, "runtime.LockOSThread") ? PINW_NOTE_GO_INLINED : 0;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * runtime.LockOSThread and its end, counted in Go programs as they were built: cgo executables on x86-64, stripped or not.
+ *
+ *     find.c    where is the Go runtime in the main program?     names → addresses
+ *     patch_x86_64.c   does it look as it must, to the byte?      jumps to stubs on a page of ours nearby
+ *     hook_x86_64.S    from a goroutine's stack to ours and back  → pinw_go_hook
+ *     locks.c   what does it do to this thread's lock?            counters, slot, one record
+ *
+ * Everything is found and written by the constructor, before the runtime's first instruction, in one thread. What does not
+ * verify is left as it is, the program runs on, and a note in the trace says what is not covered.
+ *
+ * What is patched: the entry of runtime.LockOSThread; the second of the two stores that end an unlock (UnlockOSThread is
+ * inlined everywhere, and only the last of nested unlocks comes by here); the entry of runtime.mexit, where a locked M
+ * is destroyed; the entry of runtime.exit, by which Go leaves without the C library.
+ *
+ * The runtime's own m.lockedExt says how deep a lock is. It is read, never written. An unlock that the runtime finishes later
+ * (the thread was locked by the runtime itself as well, in init functions and in callbacks from C) is counted when it is finished,
+ * or when the next lock shows that it came.
+ *
+ * On the path of a hook nothing waits for another thread but the growth of the file, which is bounded (trace.h): a
+ * stop-the-world waits for the goroutine that is in it. It runs on a stack of the thread's own, since a goroutine's is small.
+ */
+#ifndef PINW_GO_H
+#define PINW_GO_H
+
+/* For hook_x86_64.S: places in struct pinw_go_area. */
+#define PINW_GO_AREA_BUSY 0
+#define PINW_GO_AREA_RSP 8
+
+#ifndef __ASSEMBLER__
+
+#	include <stdbool.h>
+#	include <stddef.h>
+#	include <stdint.h>
+
+#	include "preload/shim.h"
+
+/* Finds and patches the Go runtime of the main program. Constructor only; nothing happens in any other program. */
+void pinw_go_start(void);
+
+/* The end of the image: unlocks that nobody saw are booked. */
+void pinw_go_image_end(uint64_t now_ns);
+
+/* A thread starts, in itself: it gets what hooks need. Ends: a lock that is still open is booked as destroyed with it. */
+void pinw_go_thread_begin(void);
+void pinw_go_thread_end(uint64_t now_ns);
+
+/* ---- within preload/go --------------------------------------------------------------------- */
+
+/* Where the runtime is. Addresses are those of this process. */
+struct pinw_go_runtime {
+	const unsigned char *text; /* Go's own code, [text, etext) */
+	const unsigned char *etext;
+	const unsigned char *lock; /* runtime.LockOSThread, NULL: not linked */
+	const unsigned char *mexit; /* runtime.mexit */
+	const unsigned char *exit; /* runtime.exit */
+	const unsigned char
+	    *signal_lock; /* runtime.ensureSigM.func1, [signal_lock, signal_lock_end): the runtime's own */
+	const unsigned char *signal_lock_end;
+};
+
+/* Returns 0; -ENOENT: no Go program; else the note that says why (enum pinw_note). */
+int pinw_go_find(struct pinw_go_runtime *ret_runtime);
+
+/* What was verified. */
+struct pinw_go_layout {
+	uint32_t m_locked_ext; /* of m: LockOSThread calls not undone */
+	uint32_t m_locked_g; /* of m */
+	uint32_t g_locked_m; /* of g */
+	uint32_t g_goid;
+};
+
+enum pinw_go_patch_kind {
+	PINW_GO_LOCK = 1,
+	PINW_GO_UNLOCK = 2,
+	PINW_GO_MEXIT = 3,
+	PINW_GO_EXIT = 4,
+};
+
+struct pinw_go_patch {
+	uint32_t kind; /* enum pinw_go_patch_kind */
+	uint32_t reserved;
+	uintptr_t address; /* of the first displaced instruction */
+	uintptr_t next; /* after the displaced ones */
+};
+
+#	define PINW_GO_PATCHES_MAX 1024u
+
+struct pinw_go_state {
+	struct pinw_go_runtime runtime;
+	struct pinw_go_layout layout;
+	bool on; /* hooks are in place */
+	uint32_t patch_count;
+	struct pinw_go_patch patches[PINW_GO_PATCHES_MAX];
+};
+
+extern struct pinw_go_state pinw_go;
+
+/* Verifies and patches; fills pinw_go. Makes the notes about what it leaves alone. */
+void pinw_go_patch(void);
+
+/* What a thread has for its hooks, at the top of the stack they run on. */
+struct pinw_go_area {
+	uint32_t busy; /* a hook is on the stack */
+	uint32_t depth; /* atomic: of the open lock, as far as seen; 0: none is open */
+	uint64_t host_rsp; /* of the goroutine, meanwhile */
+	uint64_t since_ns;
+	uint64_t goid;
+	uint32_t site; /* of the outermost lock */
+	uint32_t next_free; /* number + 1 of the next free area */
+	uint32_t number;
+	uint32_t image_gen; /* image that the open lock was booked in */
+	uintptr_t m; /* that the open lock is of */
+	struct pinw_thread *thread; /* likewise */
+	uint32_t seq; /* its start sequence */
+	bool lent; /* a callback from a thread of C's: the M is lent to it, and the runtime keeps it locked */
+};
+
+#	define PINW_GO_AREA_HEAD 128u /* bytes of the area's memory above the stack */
+
+/* The calling thread's; NULL: hooks pass by. */
+extern __thread struct pinw_go_area *pinw_go_area __attribute__((tls_model("initial-exec")));
+
+/* An area for the calling thread, or NULL without memory. Lock-free. */
+struct pinw_go_area *pinw_go_area_take(void);
+void pinw_go_area_give(struct pinw_go_area *area);
+
+/* Calls fn for each area that was ever taken. */
+void pinw_go_area_each(void (*fn)(struct pinw_go_area *, void *), void *arg);
+
+/* What a stub leaves on the goroutine's stack, from pinw_go_enter on. */
+struct pinw_go_frame {
+	uint64_t rax;
+	uint64_t flags;
+	uint64_t stub;
+	uint64_t patch; /* index in pinw_go.patches */
+	uint64_t top[]; /* the stack as the patched code has it; at an entry: the return address first */
+};
+
+/* Called by the entries below on the area's stack. `rbp` and `g` are the registers of the patched code. */
+void pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g);
+
+/* In hook_x86_64.S: where stubs call. At the entry of a Go function without arguments, and anywhere. */
+extern const char pinw_go_enter_function[];
+extern const char pinw_go_enter_anywhere[];
+
+#endif /* __ASSEMBLER__ */
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a patched place of Go code into pinw_go_hook and back.
+ *
+ * A stub has pushed the number of its patch and called us. Five words of the goroutine's stack are used: at an entry these
+ * are below what its caller's stack check left for functions without a check of their own (StackSmall, 128 bytes, at least),
+ * and inside a function likewise. No red zone: Go has none. Signals come on the signal stack of the M.
+ *
+ * The unwinder is told that nothing is above: C's tables cannot cross into Go.
+ */
+#include "preload/go/go.h"
+
+	.text
+
+	.macro	ENTER xmm
+	.cfi_startproc
+	.cfi_undefined rip
+	pushfq
+	pushq	%rax
+	movq	pinw_go_area@GOTTPOFF(%rip), %rax
+	movq	%fs:(%rax), %rax
+	testq	%rax, %rax
+	je	9f
+	cmpl	$0, PINW_GO_AREA_BUSY(%rax)
+	jne	9f
+	movl	$1, PINW_GO_AREA_BUSY(%rax)
+	movq	%rsp, PINW_GO_AREA_RSP(%rax)
+	movq	%rax, %rsp		/* 64-byte aligned; the stack ends where the area begins */
+	pushq	%rcx
+	pushq	%rdx
+	pushq	%rsi
+	pushq	%rdi
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	%r11
+	movq	PINW_GO_AREA_RSP(%rax), %rdi
+	movq	%rbp, %rsi
+	movq	%r14, %rdx
+	.if \xmm
+	subq	$256, %rsp
+	movups	%xmm0, 0(%rsp)
+	movups	%xmm1, 16(%rsp)
+	movups	%xmm2, 32(%rsp)
+	movups	%xmm3, 48(%rsp)
+	movups	%xmm4, 64(%rsp)
+	movups	%xmm5, 80(%rsp)
+	movups	%xmm6, 96(%rsp)
+	movups	%xmm7, 112(%rsp)
+	movups	%xmm8, 128(%rsp)
+	movups	%xmm9, 144(%rsp)
+	movups	%xmm10, 160(%rsp)
+	movups	%xmm11, 176(%rsp)
+	movups	%xmm12, 192(%rsp)
+	movups	%xmm13, 208(%rsp)
+	movups	%xmm14, 224(%rsp)
+	movups	%xmm15, 240(%rsp)
+	.endif
+	call	pinw_go_hook
+	.if \xmm
+	movups	0(%rsp), %xmm0
+	movups	16(%rsp), %xmm1
+	movups	32(%rsp), %xmm2
+	movups	48(%rsp), %xmm3
+	movups	64(%rsp), %xmm4
+	movups	80(%rsp), %xmm5
+	movups	96(%rsp), %xmm6
+	movups	112(%rsp), %xmm7
+	movups	128(%rsp), %xmm8
+	movups	144(%rsp), %xmm9
+	movups	160(%rsp), %xmm10
+	movups	176(%rsp), %xmm11
+	movups	192(%rsp), %xmm12
+	movups	208(%rsp), %xmm13
+	movups	224(%rsp), %xmm14
+	movups	240(%rsp), %xmm15
+	addq	$256, %rsp
+	.else
+	xorps	%xmm15, %xmm15		/* Go's zero; no other is kept across a call (ABIInternal) */
+	.endif
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rdi
+	popq	%rsi
+	popq	%rdx
+	popq	%rcx
+	movq	pinw_go_area@GOTTPOFF(%rip), %rax
+	movq	%fs:(%rax), %rax
+	movq	PINW_GO_AREA_RSP(%rax), %rsp
+	movl	$0, PINW_GO_AREA_BUSY(%rax)
+9:	popq	%rax
+	popfq
+	ret
+	.cfi_endproc
+	.endm
+
+/* At the entry of a Go function: its caller keeps no SSE register across the call but the zero in xmm15. */
+	.globl	pinw_go_enter_function
+	.hidden	pinw_go_enter_function
+	.type	pinw_go_enter_function, @function
+	.p2align 4
+pinw_go_enter_function:
+	ENTER	0
+	.size	pinw_go_enter_function, . - pinw_go_enter_function
+
+/* In the middle of one, or where arguments may be in any register. */
+	.globl	pinw_go_enter_anywhere
+	.hidden	pinw_go_enter_anywhere
+	.type	pinw_go_enter_anywhere, @function
+	.p2align 4
+pinw_go_enter_anywhere:
+	ENTER	1
+	.size	pinw_go_enter_anywhere, . - pinw_go_enter_anywhere
+
+	.section .note.GNU-stack, "", @progbits

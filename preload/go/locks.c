@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a hook books: locks of threads by Go, on the thread that runs the hook. Only that thread writes here, so the
+ * slot needs no mark; counters are atomic.
+ */
+#include <errno.h>
+
+#include "preload/clock.h"
+#include "preload/go/go.h"
+#include "preload/life.h"
+#include "preload/process.h"
+#include "preload/site.h"
+#include "preload/trace.h"
+
+#define G_STACK_LO 0x00 /* struct g begins with its stack's bounds, struct m with its g0, in every version */
+#define G_STACK_HI 0x08
+#define G_M 0x30 /* as LockOSThread's own code says (patch_x86_64.c) */
+#define OWNERS 1024u
+
+/* Who locked an M last that is lent to threads of C's: a mark of the M in the high half, the thread's sequence in the low. Atomic.
+ * Two Ms of one place only cost what is known of the one. */
+static uint64_t owners[OWNERS];
+
+static uint64_t word_at(uintptr_t at, uint32_t offset)
+{
+	return *(const uint64_t *)(at + offset);
+}
+
+/* m.lockedExt of a goroutine's thread: LockOSThread calls not undone. */
+static uint32_t locked_ext(uintptr_t g)
+{
+	return *(const uint32_t *)(word_at(g, G_M) + pinw_go.layout.m_locked_ext);
+}
+
+/* m.lockedInt, which follows it: the runtime's own. */
+static uint32_t locked_int(uintptr_t g)
+{
+	return *(const uint32_t *)(word_at(g, G_M) + pinw_go.layout.m_locked_ext + 4);
+}
+
+static uint64_t *owner_place(uintptr_t m)
+{
+	return &owners[(m >> 6) % OWNERS];
+}
+
+static uint64_t owner_of(const struct pinw_go_area *area)
+{
+	return (uint64_t)(uint32_t)(area->m >> 6) << 32 | area->seq;
+}
+
+/* Was the open lock undone where nobody saw it? An M lent to a thread of C's is never let go of, and may have served
+ * another one since. */
+static bool is_undone(const struct pinw_go_area *area)
+{
+	if (*(const uint32_t *)(area->m + pinw_go.layout.m_locked_ext) == 0)
+		return true;
+	uint64_t owner = area->lent ? __atomic_load_n(owner_place(area->m), __ATOMIC_RELAXED) : 0;
+	return owner >> 32 == owner_of(area) >> 32 && owner != owner_of(area);
+}
+
+/* ---- where ----------------------------------------------------------------------------------- */
+
+static bool is_text(uintptr_t pc)
+{
+	return pc > (uintptr_t)pinw_go.runtime.text && pc <= (uintptr_t)pinw_go.runtime.etext;
+}
+
+/* The stack from `pc` outwards by the chain of frame pointers, which Go keeps in all of its functions but those without a
+ * frame: within the goroutine's stack and Go's code. What lies beyond a callback from C is not followed. */
+static uint32_t site_of(uintptr_t pc, uintptr_t rbp, uintptr_t g)
+{
+	uintptr_t pcs[PINW_FRAMES_MAX], low = word_at(g, G_STACK_LO), high = word_at(g, G_STACK_HI);
+	unsigned count = 0;
+
+	for (pcs[count++] = pc; rbp >= low && rbp + 16 <= high && !(rbp & 7) && count < PINW_FRAMES_MAX;
+	     count++) {
+		pcs[count] = word_at(rbp, 8);
+		if (!is_text(pcs[count]))
+			break;
+		low = rbp + 16;
+		rbp = word_at(rbp, 0);
+	}
+	return pinw_site_of(pcs, count, (uint16_t)(PINW_SITE_FP | (rbp ? PINW_SITE_TRUNCATED : 0))).id;
+}
+
+/* ---- open and closed --------------------------------------------------------------------------- */
+
+static void raise_max(uint64_t depth)
+{
+	uint64_t *max = &pinw_shim.live->counters.golock_max_depth;
+	uint64_t seen = __atomic_load_n(max, __ATOMIC_RELAXED);
+
+	while (seen < depth &&
+	       !__atomic_compare_exchange_n(max, &seen, depth, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+static void record(const struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t depth, uint32_t site,
+                   uint64_t now_ns)
+{
+	struct pinw_rec_golock record = {
+	    .e = {.time_ns = now_ns, .thread = area->seq, .site = site},
+	    .kind = kind,
+	    .depth = depth,
+	    .goid = area->goid,
+	    .held_ns = now_ns - area->since_ns,
+	    .lock_site = area->site,
+	};
+
+	pinw_trace_event(PINW_REC_GOLOCK, &record, sizeof(record), NULL, 0);
+}
+
+static void open_lock(struct pinw_thread *self, struct pinw_go_area *area, uint32_t site, uintptr_t g)
+{
+	struct pinw_slot *slot = self->slot;
+
+	area->since_ns = slot->golock_since_ns = pinw_now();
+	area->goid = slot->golock_goid = word_at(g, pinw_go.layout.g_goid);
+	area->site = slot->golock_site = site;
+	area->image_gen = pinw_shim.image_gen;
+	area->m = word_at(g, G_M);
+	area->thread = self;
+	area->seq = slot->thread;
+	area->lent = locked_int(g) > 1;
+	if (area->lent)
+		__atomic_store_n(owner_place(area->m), owner_of(area), __ATOMIC_RELAXED);
+	__atomic_store_n(&area->depth, 1, __ATOMIC_RELEASE);
+	slot->golocks++;
+	__atomic_store_n(&slot->golock_depth, 1, __ATOMIC_RELEASE);
+	pinw_count(golocks, 1);
+	pinw_count(golocks_open, 1);
+	raise_max(1);
+	record(area, PINW_GOLOCK_LOCK, 1, site, area->since_ns);
+}
+
+static void close_lock(struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t site, uint64_t now_ns)
+{
+	uint32_t depth = __atomic_exchange_n(&area->depth, 0, __ATOMIC_ACQ_REL);
+
+	if (!depth)
+		return; /* somebody was first: the end of the image */
+	record(area, kind, depth, site, now_ns);
+	if (kind == PINW_GOLOCK_DESTROYED)
+		pinw_count(golocks_lost, 1);
+	else
+		pinw_count(gounlocks, 1);
+	pinw_uncount(golocks_open, 1);
+	__atomic_store_n(&area->thread->slot->golock_depth, 0, __ATOMIC_RELEASE);
+}
+
+/* Locks of the parent's stay the parent's. */
+static bool is_open(struct pinw_go_area *area)
+{
+	if (area->image_gen != pinw_shim.image_gen)
+		area->depth = 0;
+	return area->depth > 0;
+}
+
+/* ---- the four patches ---------------------------------------------------------------------------- */
+
+/* LockOSThread is about to count one more. */
+static void on_lock(struct pinw_thread *self, uintptr_t caller, uintptr_t rbp, uintptr_t g)
+{
+	struct pinw_go_area *area = pinw_go_area;
+	uint32_t before = locked_ext(g);
+
+	if (caller > (uintptr_t)pinw_go.runtime.signal_lock &&
+	    caller <= (uintptr_t)pinw_go.runtime.signal_lock_end) {
+		pinw_count(golocks_runtime, 1);
+		return;
+	}
+	if (before) {
+		pinw_count(golocks_nested, 1);
+		raise_max(before + UINT64_C(1));
+		if (is_open(area) && area->depth <= before)
+			__atomic_store_n(&self->slot->golock_depth, area->depth = before + 1,
+			                 __ATOMIC_RELEASE);
+		return;
+	}
+	if (is_open(area))
+		close_lock(area, PINW_GOLOCK_UNLOCK_UNSEEN, 0, pinw_now());
+	open_lock(self, area, site_of(caller, rbp, g), g);
+}
+
+/* The goroutine and the thread are let go of: by UnlockOSThread, or by the runtime, which locks threads for itself. */
+static void on_unlock(uintptr_t next, uintptr_t rbp, uintptr_t g)
+{
+	if (is_open(pinw_go_area) && !locked_ext(g))
+		close_lock(pinw_go_area, PINW_GOLOCK_UNLOCK, site_of(next, rbp, g), pinw_now());
+}
+
+/* The M ends: an unlock that the runtime had still to finish was one. */
+static void on_mexit(uintptr_t g)
+{
+	if (is_open(pinw_go_area))
+		close_lock(pinw_go_area, locked_ext(g) ? PINW_GOLOCK_DESTROYED : PINW_GOLOCK_UNLOCK_UNSEEN, 0,
+		           pinw_now());
+}
+
+void pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
+{
+	const struct pinw_go_patch *patch = &pinw_go.patches[frame->patch];
+	struct pinw_thread *self = pinw_enter();
+
+	if (!self)
+		return;
+	switch (patch->kind) {
+	case PINW_GO_LOCK:
+		on_lock(self, frame->top[0], rbp, g);
+		break;
+	case PINW_GO_UNLOCK:
+		on_unlock(patch->next, rbp, g);
+		break;
+	case PINW_GO_MEXIT:
+		on_mexit(g);
+		break;
+	case PINW_GO_EXIT:
+		pinw_image_end(PINW_END_EXIT, (uint32_t)frame->top[1] & 0xff);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- threads ---------------------------------------------------------------------------------------- */
+
+void pinw_go_thread_begin(void)
+{
+	if (pinw_unlikely(pinw_go.on))
+		pinw_go_area = pinw_go_area_take();
+}
+
+void pinw_go_thread_end(uint64_t now_ns)
+{
+	struct pinw_go_area *area = pinw_go_area;
+
+	if (pinw_likely(!area))
+		return;
+	if (is_open(area))
+		close_lock(area, is_undone(area) ? PINW_GOLOCK_UNLOCK_UNSEEN : PINW_GOLOCK_DESTROYED, 0,
+		           now_ns);
+	pinw_go_area = NULL;
+	pinw_go_area_give(area);
+}
+
+static void end_lock(struct pinw_go_area *area, void *now_ns)
+{
+	if (__atomic_load_n(&area->depth, __ATOMIC_ACQUIRE) && area->image_gen == pinw_shim.image_gen &&
+	    is_undone(area))
+		close_lock(area, PINW_GOLOCK_UNLOCK_UNSEEN, 0, *(uint64_t *)now_ns);
+}
+
+void pinw_go_image_end(uint64_t now_ns)
+{
+	if (pinw_unlikely(pinw_go.on))
+		pinw_go_area_each(end_lock, &now_ns);
+}
+
+void pinw_go_start(void)
+{
+	int r = pinw_go_find(&pinw_go.runtime);
+
+	if (r > 0)
+		pinw_trace_note(1, (uint32_t)r, 0);
+	if (r < 0 || !pinw_go.runtime.text)
+		return;
+	pinw_go_patch();
+	if (!pinw_go.on)
+		return;
+	pinw_go_area = pinw_go_area_take();
+	pinw_shim.live->counters.golocks_covered = pinw_go.patch_count;
+}

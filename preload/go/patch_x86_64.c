@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Compares the runtime's code with what it must be, and puts jumps into it. A port replaces this file and
+ * hook_x86_64.S.
+ *
+ * A jump goes to a stub on a page of ours within reach of its 32 bits: the stub calls pinw_go_enter_* with the number of the
+ * patch, runs the instructions that the jump displaced, and jumps back behind them. No other code jumps into their middle:
+ * they are one instruction (unlocks), or the start of a function, to which its stack check jumps back at most.
+ */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "preload/arch.h"
+#include "preload/go/go.h"
+#include "preload/trace.h"
+
+#define JUMP_BYTES 5u
+#define STUB_BYTES 64u
+#define REACH (UINT64_C(3) << 29) /* 1.5 GB */
+#define STUBS_STEP (UINT64_C(8) << 20)
+#define STUBS_NEAREST (UINT64_C(1) << 30) /* leaves the C heap, which follows the program, its room */
+#define MAP_FIXED_NOREPLACE_ 0x100000 /* Linux 4.17; before, the address is a wish */
+#define FIELD_MAX 4096u /* g and m are smaller */
+#define LOCK_CODE 128u
+
+struct pinw_go_state pinw_go;
+
+/* One place as it will be patched. */
+struct place {
+	enum pinw_go_patch_kind kind;
+	const unsigned char *at;
+	unsigned displaced; /* bytes */
+	unsigned
+	    branch; /* offset of a 32-bit relative jump's 6 bytes among them (0f 8x rel32), 0 none; it is run first */
+};
+
+/* ---- what must be there ------------------------------------------------------------------- */
+
+static uint32_t get32(const unsigned char *at)
+{
+	uint32_t value;
+
+	memcpy(&value, at, sizeof(value));
+	return value;
+}
+
+static bool has(const unsigned char *at, const char *bytes, size_t len)
+{
+	return memcmp(at, bytes, len) == 0;
+}
+
+#define HAS(at, bytes) has(at, bytes, sizeof(bytes) - 1)
+
+/* mov 0x30(%r14),%rcx; incl EXT(%rcx); mov 0x30(%r14),%rcx; cmpl $0,EXT(%rcx) */
+static bool is_count(const unsigned char *at, struct pinw_go_layout *ret)
+{
+	if (!HAS(at, "\x49\x8b\x4e\x30\xff\x81") || !HAS(at + 10, "\x49\x8b\x4e\x30\x83\xb9") ||
+	    get32(at + 16) != get32(at + 6) || at[20] != 0)
+		return false;
+	ret->m_locked_ext = get32(at + 6);
+	return true;
+}
+
+/* mov %rcx,LOCKEDG(%rax); mov 0x30(%r14),%rax; mov %rax,LOCKEDM(%r14) */
+static bool is_wiring(const unsigned char *at, struct pinw_go_layout *ret)
+{
+	if (!HAS(at, "\x48\x89\x88") || !HAS(at + 7, "\x49\x8b\x46\x30\x49\x89\x86"))
+		return false;
+	ret->m_locked_g = get32(at + 3);
+	ret->g_locked_m = get32(at + 14);
+	return true;
+}
+
+static bool is_field(uint32_t offset, uint32_t align)
+{
+	return offset > 0 && offset < FIELD_MAX && offset % align == 0;
+}
+
+/* Reads the places of the fields from LockOSThread itself. */
+static bool read_layout(const unsigned char *lock, struct pinw_go_layout *ret)
+{
+	bool counts = false, wires = false;
+
+	if (lock + LOCK_CODE > pinw_go.runtime.etext)
+		return false;
+	for (unsigned i = 0; i + 21 <= LOCK_CODE; i++) {
+		counts = counts || is_count(lock + i, ret);
+		wires = wires || (counts && is_wiring(lock + i, ret));
+	}
+	return counts && wires && is_field(ret->m_locked_ext, 4) && is_field(ret->m_locked_g, 8) &&
+	       is_field(ret->g_locked_m, 8);
+}
+
+/* The entry of LockOSThread: until Go 1.20, and from 1.21 on. The goroutine's number has its place accordingly. */
+static bool is_lock_entry(struct place *p)
+{
+	struct pinw_go_layout *layout = &pinw_go.layout;
+
+	if (!read_layout(p->at, layout))
+		return false;
+	layout->g_goid = 0x98;
+	if (HAS(p->at, "\x48\x83\xec\x18\x48\x89\x6c\x24\x10"))
+		p->displaced = 9;
+	else if (HAS(p->at, "\x55\x48\x89\xe5\x48\x83\xec\x10")) {
+		p->displaced = 8;
+		layout->g_goid = layout->g_locked_m - 0x38;
+	} else
+		return false;
+	return true;
+}
+
+/* cmp 0x10(%r14),%rsp; jbe */
+static bool is_mexit_entry(struct place *p)
+{
+	p->displaced = 10;
+	p->branch = 4;
+	return HAS(p->at, "\x49\x3b\x66\x10\x0f\x86");
+}
+
+/* mov 8(%rsp),%edi; mov $231,%eax; syscall */
+static bool is_exit_entry(struct place *p)
+{
+	p->displaced = 9;
+	return HAS(p->at, "\x8b\x7c\x24\x08\xb8\xe7\x00\x00\x00\x0f\x05");
+}
+
+/* The end of an unlock, at the second of its stores: movq $0,LOCKEDG(reg); movq $0,LOCKEDM(%r14), with a look at
+ * m.lockedExt just before. */
+static bool is_unlock(const unsigned char *at)
+{
+	const struct pinw_go_layout *layout = &pinw_go.layout;
+	const unsigned char *first = at - 11;
+
+	if ((first[0] != 0x48 && first[0] != 0x49) || first[1] != 0xc7 || (first[2] & 0xf8) != 0x80 ||
+	    get32(first + 3) != layout->m_locked_g || get32(first + 7) != 0)
+		return false;
+	for (unsigned back = 5; back <= 24; back++)
+		if (get32(first - back) == layout->m_locked_ext)
+			return true;
+	return false;
+}
+
+/* ---- stubs ---------------------------------------------------------------------------------- */
+
+static struct {
+	unsigned char *base;
+	uint32_t used;
+} stubs;
+
+static unsigned char *map_at(uint64_t wish, size_t bytes)
+{
+	long p = pinw_sys6(SYS_mmap, (long)wish, (long)bytes, PROT_READ | PROT_WRITE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE_, -1, 0);
+
+	if (p < 0 && p > -4096)
+		return NULL;
+	if ((uint64_t)p == wish)
+		return (unsigned char *)p;
+	pinw_sys2(SYS_munmap, p, bytes);
+	return NULL;
+}
+
+/* Pages that every jump in the text can reach, and that can reach the text. */
+static bool map_stubs(size_t bytes)
+{
+	uint64_t text = (uintptr_t)pinw_go.runtime.text & ~UINT64_C(4095);
+	uint64_t size = (uint64_t)(pinw_go.runtime.etext - pinw_go.runtime.text);
+
+	for (uint64_t far = STUBS_NEAREST; far + size + bytes < REACH && !stubs.base; far += STUBS_STEP) {
+		stubs.base = map_at(text + far, bytes);
+		if (!stubs.base && text > far + (UINT64_C(16) << 20))
+			stubs.base = map_at(text - far, bytes);
+	}
+	for (uint64_t far = size + STUBS_STEP; far < STUBS_NEAREST && !stubs.base; far += STUBS_STEP)
+		stubs.base = map_at(text + far, bytes);
+	return stubs.base != NULL;
+}
+
+static unsigned char *put(unsigned char *to, const void *bytes, size_t len)
+{
+	memcpy(to, bytes, len);
+	return to + len;
+}
+
+/* A jump or call's 32 bits. */
+static unsigned char *put_relative(unsigned char *to, const unsigned char *target)
+{
+	int32_t distance = (int32_t)(target - (to + 4));
+
+	return put(to, &distance, 4);
+}
+
+/* Six bytes: the branch as it is, towards the same target. */
+static unsigned char *put_branch(unsigned char *to, const unsigned char *branch)
+{
+	return put_relative(put(to, branch, 2), branch + 6 + (int32_t)get32(branch + 2));
+}
+
+/* push $number; call *target; lea 8(%rsp),%rsp, with the displaced code before or after it; jmp back. */
+static unsigned char *make_stub(const struct place *p, uint32_t number)
+{
+	unsigned char *stub = stubs.base + (size_t)stubs.used++ * STUB_BYTES, *to = stub;
+	const char *enter = p->kind == PINW_GO_LOCK ? pinw_go_enter_function : pinw_go_enter_anywhere;
+	uint64_t target = (uintptr_t)enter;
+
+	if (p->branch)
+		to = put_branch(put(to, p->at, p->branch), p->at + p->branch);
+	to = put(put(to, "\x68", 1), &number, 4);
+	to = put(to, "\xff\x15", 2);
+	to = put_relative(to, stub + STUB_BYTES - 8);
+	to = put(to, "\x48\x8d\x64\x24\x08", 5);
+	if (!p->branch)
+		to = put(to, p->at, p->displaced);
+	to = put_relative(put(to, "\xe9", 1), p->at + p->displaced);
+	put(stub + STUB_BYTES - 8, &target, 8);
+	return stub;
+}
+
+/* ---- patches --------------------------------------------------------------------------------- */
+
+static struct place places[PINW_GO_PATCHES_MAX];
+static uint32_t place_count;
+
+static void add_place(struct place place)
+{
+	places[place_count++] = place;
+}
+
+/* All unlocks of the text, innermost of inlined ones or not. Returns how many pairs found no room or no match. */
+static uint32_t find_unlocks(void)
+{
+	const unsigned char *at = pinw_go.runtime.text, *end = pinw_go.runtime.etext;
+	unsigned char store[11] = {0x49, 0xc7, 0x86};
+	uint32_t left_alone = 0;
+
+	memcpy(store + 3, &pinw_go.layout.g_locked_m, 4);
+	while ((at = memmem(at, (size_t)(end - at), store, sizeof(store)))) {
+		if (at - pinw_go.runtime.text < 64 || !is_unlock(at))
+			; /* goexit0 and others that set it to 0 for other reasons */
+		else if (place_count == PINW_GO_PATCHES_MAX)
+			left_alone++;
+		else
+			add_place((struct place){PINW_GO_UNLOCK, at, sizeof(store), 0});
+		at += sizeof(store);
+	}
+	return left_alone;
+}
+
+/* Collects what is to be patched; makes the notes about what is not. */
+static void find_places(void)
+{
+	struct place lock = {.kind = PINW_GO_LOCK, .at = pinw_go.runtime.lock};
+	struct place mexit = {.kind = PINW_GO_MEXIT, .at = pinw_go.runtime.mexit};
+	struct place leave = {.kind = PINW_GO_EXIT, .at = pinw_go.runtime.exit};
+
+	if (leave.at && is_exit_entry(&leave))
+		add_place(leave);
+	else
+		pinw_trace_note(1, PINW_NOTE_GO_EXIT, 0);
+	if (!lock.at)
+		return; /* it is not linked */
+	uint32_t before = place_count;
+	if (!is_lock_entry(&lock)) {
+		pinw_trace_note(1, PINW_NOTE_GO_UNKNOWN, 0);
+		return;
+	}
+	uint32_t left_alone = find_unlocks();
+	if (place_count == before || left_alone) {
+		place_count = before;
+		pinw_trace_note(1, PINW_NOTE_GO_UNLOCKS, left_alone);
+		return;
+	}
+	if (place_count < PINW_GO_PATCHES_MAX)
+		add_place(lock);
+	if (mexit.at && is_mexit_entry(&mexit) && place_count < PINW_GO_PATCHES_MAX)
+		add_place(mexit);
+	else
+		pinw_trace_note(1, PINW_NOTE_GO_MEXIT, 0);
+}
+
+static long protect(int protection)
+{
+	uintptr_t start = (uintptr_t)pinw_go.runtime.text & ~(uintptr_t)4095;
+	uintptr_t end = ((uintptr_t)pinw_go.runtime.etext + 4095) & ~(uintptr_t)4095;
+
+	return pinw_sys3(SYS_mprotect, start, end - start, protection);
+}
+
+static void write_jump(const struct place *p, uint32_t number)
+{
+	unsigned char jump[16] = {0xe9};
+
+	pinw_go.patches[number] = (struct pinw_go_patch){
+	    .kind = p->kind, .address = (uintptr_t)p->at, .next = (uintptr_t)p->at + p->displaced};
+	int32_t distance = (int32_t)(make_stub(p, number) - (p->at + JUMP_BYTES));
+	put(jump + 1, &distance, 4);
+	memset(jump + JUMP_BYTES, 0xcc, p->displaced - JUMP_BYTES); /* int3 */
+	memcpy((unsigned char *)(uintptr_t)p->at, jump, p->displaced);
+}
+
+void pinw_go_patch(void)
+{
+	find_places();
+	if (!place_count)
+		return;
+	size_t bytes = ((size_t)place_count * STUB_BYTES + 4095) & ~(size_t)4095;
+	if (!map_stubs(bytes)) {
+		pinw_trace_note(1, PINW_NOTE_GO_MEMORY, 0);
+		return;
+	}
+	long r = protect(PROT_READ | PROT_WRITE | PROT_EXEC);
+	if (r < 0) {
+		pinw_trace_note(1, PINW_NOTE_GO_MEMORY, (uint32_t)-r);
+		return;
+	}
+	for (uint32_t i = 0; i < place_count; i++)
+		write_jump(&places[i], i);
+	pinw_go.patch_count = place_count;
+	pinw_sys3(SYS_mprotect, stubs.base, bytes, PROT_READ | PROT_EXEC);
+	protect(PROT_READ | PROT_EXEC);
+	pinw_go.on = true;
+}
