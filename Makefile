@@ -98,6 +98,7 @@ REPORTS_SRC := \
   reports/demangle.c \
   reports/elf_probe.c \
   reports/find_shim.c \
+  reports/golocks.c \
   reports/growth.c \
   reports/idle.c \
   reports/json.c \

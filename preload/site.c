@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "preload/arch.h"
 #include "preload/arena.h"
 #include "preload/enforce.h"
 #include "preload/lock.h"
@@ -65,6 +66,8 @@ struct given {
 };
 
 #define GIVEN_BUCKETS 1024u
+#define GIVEN_TRIES 4u
+#define GIVEN_SPINS 1000u /* some 30 us */
 #define GIVEN_MAX 65536u /* further ones are looked up under the lock each time */
 
 static struct {
@@ -489,20 +492,40 @@ static struct site *learn_given(uint64_t hash, const uintptr_t *pcs, unsigned co
 	return site;
 }
 
-struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t flags)
+/* One that is known and all of it still holds. */
+static const struct given *find_valid_given(uint64_t hash, const uintptr_t *pcs, unsigned count,
+                                            uint16_t flags)
+{
+	const struct given *given = find_given(hash, pcs, count, flags);
+
+	if (pinw_unlikely(!given) ||
+	    pinw_unlikely(__atomic_load_n(&given->module_gen, __ATOMIC_RELAXED) !=
+	                  __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) ||
+	    pinw_unlikely(__atomic_load_n(&given->site->image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen))
+		return NULL;
+	return given;
+}
+
+/* The lock, without sleeping for it: others of its kind hold it for microseconds. */
+static bool try_lock(struct pinw_lock_state *ret_state)
+{
+	for (unsigned i = 0; i < GIVEN_TRIES; i++) {
+		for (unsigned spin = 0;
+		     spin < GIVEN_SPINS && __atomic_load_n(&table.lock.held, __ATOMIC_RELAXED); spin++)
+			pinw_pause();
+		if (pinw_lock_take(&table.lock, 0, ret_state) == 0)
+			return true;
+	}
+	return false;
+}
+
+static __attribute__((noinline)) struct pinw_site_ref given_slow(uint64_t hash, const uintptr_t *pcs,
+                                                                 unsigned count, uint16_t flags)
 {
 	struct pinw_site_ref ref = {0, NULL};
-	uint64_t hash = hash_pcs(pcs, count, flags);
-	const struct given *given = find_given(hash, pcs, count, flags);
 	struct pinw_lock_state state;
 
-	if (pinw_likely(given != NULL) &&
-	    pinw_likely(__atomic_load_n(&given->module_gen, __ATOMIC_RELAXED) ==
-	                __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) &&
-	    pinw_likely(__atomic_load_n(&given->site->image_gen, __ATOMIC_RELAXED) == pinw_shim.image_gen)) {
-		pinw_count(memo_hits, 1);
-		ref = (struct pinw_site_ref){given->site->id, match_so_far(given->site)};
-	} else if (pinw_lock_take(&table.lock, 0, &state) == 0) {
+	if (try_lock(&state)) {
 		const struct site *site = learn_given(hash, pcs, count, flags);
 
 		pinw_count(unwinds, 1);
@@ -513,6 +536,17 @@ struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t
 	if (!ref.id)
 		pinw_count(sites_dropped, 1);
 	return ref;
+}
+
+struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t flags)
+{
+	uint64_t hash = hash_pcs(pcs, count, flags);
+	const struct given *given = find_valid_given(hash, pcs, count, flags);
+
+	if (pinw_unlikely(!given))
+		return given_slow(hash, pcs, count, flags);
+	pinw_count(memo_hits, 1);
+	return (struct pinw_site_ref){given->site->id, match_so_far(given->site)};
 }
 
 /* ---- fork, log -------------------------------------------------------------------------- */

@@ -51,7 +51,7 @@ const struct pinw_stack_match *pinw_site_match(uint32_t id);
 uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where);
 
 /* The site of a stack given by its return addresses, innermost first, at most PINW_FRAMES_MAX. Lock-free when it is known;
- * waits for nobody when it is not: {0, NULL}, counted, when somebody else is learning a stack. */
+ * sleeps for nobody when it is not: {0, NULL}, counted, when somebody else takes long to learn one. */
 struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t flags);
 
 /* Takes memory for the first stacks, so that a target that seals itself at once still has some. Constructor only. */

@@ -168,7 +168,8 @@ struct pinw_counters {
 	uint64_t golocks_open; /* now */
 	uint64_t golocks_lost; /* their M was destroyed, or parked for ever, with the lock held */
 	uint64_t golocks_runtime; /* the Go runtime's own: os/signal's, not part of golocks */
-	uint64_t golocks_covered; /* places of the program that are watched for locks and unlocks; 0: none is */
+	uint64_t
+	    golocks_covered; /* places of the program that are watched for locks and unlocks; 0: none is */
 };
 
 struct pinw_trace_live {
@@ -226,6 +227,7 @@ enum pinw_origin { /* of a pin */
 	           PINW_ORIGIN_BORN = 3,
 	           PINW_ORIGIN_INHERITED = 4,
 	           PINW_ORIGIN_EXTERNAL = 5,
+	           PINW_ORIGIN_GOLOCK = 6, /* in reports only: no pin of CPUs, but a Go lock */
 };
 
 #define PINW_THREAD_MAIN 0x1u
@@ -504,12 +506,15 @@ struct pinw_rec_note {
 enum pinw_golock_kind {
 	PINW_GOLOCK_LOCK = 1, /* from 0 to 1 */
 	PINW_GOLOCK_UNLOCK = 2, /* back to 0 */
-	PINW_GOLOCK_UNLOCK_UNSEEN = 3, /* it had come back to 0, as the next lock shows; when and where is not known */
-	PINW_GOLOCK_DESTROYED = 4, /* its goroutine ended, and the M with it; the main thread parks for ever */
+	PINW_GOLOCK_UNLOCK_UNSEEN =
+	    3, /* it had come back to 0, as the next lock shows; when and where is not known */
+	PINW_GOLOCK_DESTROYED =
+	    4, /* its goroutine ended, and the M with it; the main thread parks for ever */
 };
 
 struct pinw_rec_golock {
-	struct pinw_event e; /* thread: the locked one; site: where it was locked or unlocked, 0 with _UNSEEN and _DESTROYED */
+	struct pinw_event
+	    e; /* thread: the locked one; site: where it was locked or unlocked, 0 with _UNSEEN and _DESTROYED */
 	uint32_t kind; /* enum pinw_golock_kind */
 	uint32_t depth; /* most LockOSThread calls not undone while it was held */
 	uint64_t goid; /* goroutine */

@@ -125,6 +125,35 @@ static int thread_leaks(struct pinw_process *p, struct pinw_table *groups, const
 	return error;
 }
 
+/* Go locks that ended with their thread, or are open at the end: known by the site, not by the thread. */
+static int add_golocks(struct pinw_process *p, struct pinw_table *groups, enum pinw_leak_kind kind,
+                       const struct pinw_golock_site *row)
+{
+	struct leak_key key = {.kind = kind, .origin = PINW_ORIGIN_GOLOCK, .pin_site = row->site};
+	bool open = kind == PINW_LEAK_PINNED_AT_END;
+	uint64_t count = open ? row->open : row->destroyed;
+	struct pinw_leak *l = count ? find_or_add(groups, &key) : NULL;
+
+	if (!l)
+		return count ? -ENOMEM : 0;
+	l->count = count;
+	l->depth_max = row->depth_max;
+	l->held_max_ns = open ? pinw_since(p->duration_ns, row->open_since_ns) : row->lost_max_ns;
+	l->held_min_ns = open ? l->held_max_ns : row->lost_min_ns;
+	memcpy(l->threads, open ? row->open_threads : row->destroyed_threads, sizeof(l->threads));
+	p->leaks_of[kind] += count;
+	return 0;
+}
+
+static int golock_leaks(struct pinw_process *p, struct pinw_table *groups, const struct pinw_golock_site *row)
+{
+	int error = add_golocks(p, groups, PINW_LEAK_EXIT_WHILE_PINNED, row);
+
+	if (error == 0 && ended_for_good(p))
+		error = add_golocks(p, groups, PINW_LEAK_PINNED_AT_END, row);
+	return error;
+}
+
 static void at_least(uint64_t *value, uint64_t least)
 {
 	if (*value < least)
@@ -136,10 +165,11 @@ static void take_counters(struct pinw_process *p)
 {
 	const struct pinw_counters *n = &p->live.counters;
 
-	at_least(&p->leaks_of[PINW_LEAK_EXIT_WHILE_PINNED], n->leaks_exit_while_pinned);
+	at_least(&p->leaks_of[PINW_LEAK_EXIT_WHILE_PINNED], n->leaks_exit_while_pinned + n->golocks_lost);
 	at_least(&p->leaks_of[PINW_LEAK_INHERITED], n->leaks_inherited);
 	if (ended_for_good(p))
-		at_least(&p->leaks_of[PINW_LEAK_PINNED_AT_END], pinw_since(n->pins_open, p->inherited_open));
+		at_least(&p->leaks_of[PINW_LEAK_PINNED_AT_END],
+		         pinw_since(n->pins_open, p->inherited_open) + n->golocks_open);
 	p->leaks_of[PINW_LEAK_GROWTH] = p->growth.found ? p->growth.last - p->growth.first : 0;
 }
 
@@ -188,6 +218,8 @@ int pinw_leaks_derive(struct pinw_process *p)
 	pinw_table_init(&groups, sizeof(struct leak_group));
 	for (size_t i = 0; error == 0 && i < p->threads.count; i++)
 		error = thread_leaks(p, &groups, pinw_table_at(&p->threads, i));
+	for (size_t i = 0; error == 0 && i < p->golock_sites.count; i++)
+		error = golock_leaks(p, &groups, pinw_table_at(&p->golock_sites, i));
 	take_counters(p);
 	if (error == 0)
 		error = keep_sorted(p, &groups);

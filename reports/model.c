@@ -34,11 +34,13 @@ static void free_process(struct pinw_process *p)
 	pinw_table_done(&p->sites);
 	pinw_table_done(&p->modules);
 	pinw_table_done(&p->pin_sites);
+	pinw_table_done(&p->golock_sites);
 	pinw_table_done(&p->masks);
 	pinw_violations_free(p);
 	free(p->frames);
 	free(p->leaks);
 	free(p->sorted_pin_sites);
+	free(p->sorted_golock_sites);
 	free(p->path);
 	free(p);
 }
@@ -293,6 +295,8 @@ int pinw_model_finish(struct pinw_model *m)
 			error = pinw_violations_settle(p);
 		if (error == 0)
 			error = sort_pin_sites(p);
+		if (error == 0)
+			error = pinw_golocks_settle(p);
 	}
 	return error;
 }

@@ -4,6 +4,7 @@
  *
  * model.c   traces in, processes out; who ended how; accessors
  * replay.c  the records of one trace → threads, sites, pins
+ * golocks.c locks of threads by Go
  * violations.c  the policy: its rules, what they did, violations in groups
  * replay_rows.c  the rows these are booked in
  * settle.c  live slots, and what follows from how the process ended
@@ -58,6 +59,11 @@ void pinw_replay_open_pin(struct pinw_replay *c, struct pinw_thread *t, struct p
 void pinw_replay_release_pin(struct pinw_replay *c, struct pinw_thread *t, uint64_t now);
 void pinw_replay_effect(struct pinw_replay *c, struct pinw_thread *t, unsigned effect, struct pinw_pin pin);
 void pinw_replay_book_hold(struct pinw_pin_site *s, uint64_t held_ns);
+
+/* Go locks. Open ones come from the slots, after all events. */
+void pinw_replay_golock(struct pinw_replay *c, const struct pinw_rec_golock *rec);
+void pinw_replay_golock_slot(struct pinw_replay *c, const struct pinw_slot *slot);
+int pinw_golocks_settle(struct pinw_process *p);
 
 /* Once how and duration are known: how the remaining threads ended, hold times, what is open. */
 void pinw_settle(struct pinw_process *p);

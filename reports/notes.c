@@ -189,6 +189,35 @@ static void recorded_note(const struct notes *n, const struct pinw_noted *noted)
 	case PINW_NOTE_CHROOT:
 		note(n, "the process changed its root directory");
 		break;
+	case PINW_NOTE_GO_NO_CGO:
+		note(n, "Go locks are not counted: the program is built without cgo");
+		break;
+	case PINW_NOTE_GO_NO_TABLE:
+		note(n, "Go locks are not counted: the runtime's table of functions was not found");
+		break;
+	case PINW_NOTE_GO_INLINED:
+		note(n, "Go locks are not counted: runtime.LockOSThread is inlined wherever it is called");
+		break;
+	case PINW_NOTE_GO_UNKNOWN:
+		note(n,
+		     "Go locks are not counted: runtime.LockOSThread is not as in any version that is known");
+		break;
+	case PINW_NOTE_GO_UNLOCKS:
+		note(n, "Go locks are not counted: %s",
+		     noted->arg ? "there are too many unlocks" : "no unlock was found in the code");
+		break;
+	case PINW_NOTE_GO_MEMORY:
+		note(n, "Go locks are not counted: the code could not be changed: %s",
+		     noted->arg ? why : "no free page near it");
+		break;
+	case PINW_NOTE_GO_MEXIT:
+		note(
+		    n,
+		    "runtime.mexit is not as known: a main thread that ends locked is shown as still locked");
+		break;
+	case PINW_NOTE_GO_EXIT:
+		note(n, "runtime.exit is not as known: how the Go program ended is not seen from inside");
+		break;
 	default:
 		note(n, "note %" PRIu32 " (%" PRIu32 ") of a later version", noted->code, noted->arg);
 		break;

@@ -90,6 +90,7 @@ struct pinw_thread {
 #define PINW_USE_PIN 0x2u
 #define PINW_USE_AFFINITY 0x4u
 #define PINW_USE_OTHER 0x8u
+#define PINW_USE_GOLOCK 0x10u
 
 /* An interned stack. */
 struct pinw_site {
@@ -104,6 +105,7 @@ struct pinw_site {
 	uint64_t calls; /* affinity calls made here, failed ones included */
 	uint64_t failed; /* of these, failed */
 	uint64_t others; /* other events here */
+	uint64_t golocks; /* Go locks taken here */
 };
 
 /* Pins of one origin opened at one site, from the events. Site 0: no call seen. */
@@ -121,6 +123,25 @@ struct pinw_pin_site {
 
 #define PINW_LEAK_EXAMPLES 3u
 #define PINW_LEAK_CREATORS 8u
+
+/* Go locks taken at one site, from the events; open ones from the slots. Site 0: not known. */
+struct pinw_golock_site {
+	uint32_t site;
+	uint32_t depth_max;
+	uint64_t locked;
+	uint64_t unlocked;
+	uint64_t destroyed; /* their goroutine ended with them, and the thread too */
+	uint64_t open; /* when the process ended, or now */
+	uint64_t held_min_ns; /* of those whose end was seen; above held_max_ns when there is none */
+	uint64_t held_max_ns;
+	uint64_t held_sum_ns;
+	uint64_t held_count;
+	uint64_t lost_min_ns; /* of the destroyed ones */
+	uint64_t lost_max_ns;
+	uint64_t open_since_ns; /* the oldest of the open ones */
+	uint32_t destroyed_threads[PINW_LEAK_EXAMPLES]; /* ids of the first ones, 0 = none */
+	uint32_t open_threads[PINW_LEAK_EXAMPLES];
+};
 
 struct pinw_leak_creator {
 	uint32_t site;
@@ -245,6 +266,9 @@ struct pinw_process {
 	struct pinw_table modules; /* struct pinw_module, by id */
 	struct pinw_table pin_sites; /* struct pinw_pin_site, by site and origin */
 	struct pinw_pin_site *sorted_pin_sites; /* the same, most opened first: pin_sites.count of them */
+	struct pinw_table golock_sites; /* struct pinw_golock_site, by site */
+	struct pinw_golock_site
+	    *sorted_golock_sites; /* the same, most locked first: golock_sites.count of them */
 	struct pinw_rec_frame *frames;
 	size_t frame_count;
 	size_t frame_room;

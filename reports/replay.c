@@ -298,6 +298,9 @@ static void on_record(void *arg, const struct pinw_read_record *rec)
 		count_other(c, rec->event->site);
 		pinw_replay_violation(c, rec->violation, rec->masks);
 		break;
+	case PINW_REC_GOLOCK:
+		pinw_replay_golock(c, rec->golock);
+		break;
 	case PINW_REC_POLICY:
 		pinw_replay_policy(c, rec);
 		break;
@@ -341,6 +344,7 @@ int pinw_replay(struct pinw_process *p, struct pinw_reader *r)
 	pinw_table_init(&p->sites, sizeof(struct pinw_site));
 	pinw_table_init(&p->modules, sizeof(struct pinw_module));
 	pinw_table_init(&p->pin_sites, sizeof(struct pinw_pin_site));
+	pinw_table_init(&p->golock_sites, sizeof(struct pinw_golock_site));
 	pinw_table_init(&p->masks, (1 + p->header.mask_words) * sizeof(uint64_t));
 	pinw_replay_thread(&c, 1);
 	pinw_table_init(&p->rules, sizeof(struct pinw_rule_row));

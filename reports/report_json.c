@@ -256,6 +256,10 @@ static const char *site_kind(const struct pinw_site *s, uint64_t *ret_count)
 		*ret_count = s->pins;
 		return "pin";
 	}
+	if (s->uses & PINW_USE_GOLOCK) {
+		*ret_count = s->golocks;
+		return "golock";
+	}
 	*ret_count = s->uses & PINW_USE_AFFINITY ? s->calls : s->others;
 	return s->uses & PINW_USE_AFFINITY ? "affinity" : "other";
 }
@@ -347,6 +351,27 @@ static void put_golocks(struct pinw_json *j, const struct pinw_counters *n)
 	pinw_json_end_object(j);
 }
 
+static void put_golock_list(struct pinw_json *j, const struct pinw_process *p)
+{
+	pinw_json_begin_array(j, "golock_list");
+	for (size_t i = 0; i < p->golock_sites.count; i++) {
+		const struct pinw_golock_site *s = &p->sorted_golock_sites[i];
+
+		pinw_json_begin_line_object(j, NULL);
+		put_id(j, "site", s->site);
+		pinw_json_number(j, "locks", s->locked);
+		pinw_json_number(j, "unlocks", s->unlocked);
+		pinw_json_number(j, "destroyed", s->destroyed);
+		pinw_json_number(j, "open", s->open);
+		pinw_json_number(j, "max_depth", s->depth_max);
+		pinw_json_known(j, "held_mean_ns", s->held_count ? s->held_sum_ns / s->held_count : 0,
+		                s->held_count != 0);
+		pinw_json_known(j, "held_max_ns", s->held_max_ns, s->held_count != 0);
+		pinw_json_end_object(j);
+	}
+	pinw_json_end_array(j);
+}
+
 static void put_note(void *arg, const char *text)
 {
 	pinw_json_text(arg, NULL, text);
@@ -378,6 +403,7 @@ static int put_process(struct pinw_json *j, struct pinw_stacks *stacks, const st
 	put_threads(j, &n);
 	put_affinity(j, &n);
 	put_golocks(j, &p->live.counters);
+	put_golock_list(j, p);
 	put_pins(j, &n);
 	put_leaks(j, &n);
 	int error = pinw_json_policy(j, p);

@@ -79,6 +79,7 @@ void pinw_replay_slot(void *arg, const struct pinw_slot *slot, const uint64_t *m
 		t->affinity_calls = slot->affinity_calls;
 	take_pin(c, t, slot);
 	take_times(t, slot);
+	pinw_replay_golock_slot(c, slot);
 	note_time(c->p, slot->create_ns);
 	note_time(c->p, slot->start_ns);
 	note_time(c->p, slot->exit_ns);

@@ -163,7 +163,7 @@ const char *pinw_origin_name(unsigned origin)
 	static const char *const names[] = {
 	    [PINW_ORIGIN_SELF] = "self",         [PINW_ORIGIN_CROSS] = "cross",
 	    [PINW_ORIGIN_BORN] = "born",         [PINW_ORIGIN_INHERITED] = "inherited",
-	    [PINW_ORIGIN_EXTERNAL] = "external",
+	    [PINW_ORIGIN_EXTERNAL] = "external", [PINW_ORIGIN_GOLOCK] = "go",
 	};
 
 	if (origin >= sizeof(names) / sizeof(names[0]) || !names[origin])

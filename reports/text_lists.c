@@ -121,7 +121,10 @@ static void print_leak(struct pinw_text *t, const struct pinw_process *p, const 
 {
 	pinw_term_put(&t->term, "  %s x ", pinw_text_count(l->count));
 	if (l->origin) {
-		pinw_term_put(&t->term, "%s pin", pinw_origin_name(l->origin));
+		if (l->origin == PINW_ORIGIN_GOLOCK)
+			pinw_term_put(&t->term, "Go lock");
+		else
+			pinw_term_put(&t->term, "%s pin", pinw_origin_name(l->origin));
 		put_setter(t, p, l);
 		put_hold(t, p, l);
 		pinw_term_put(&t->term, ": ");
@@ -132,7 +135,10 @@ static void print_leak(struct pinw_text *t, const struct pinw_process *p, const 
 		pinw_term_line(&t->term, 6, PINW_STYLE_PLAIN,
 		               "    pinned from outside or by a raw system call: no call was seen");
 	else if (l->origin && l->origin != PINW_ORIGIN_BORN)
-		pinw_text_stack(t, p, l->origin == PINW_ORIGIN_INHERITED ? "creator pinned at" : "pinned at",
+		pinw_text_stack(t, p,
+		                l->origin == PINW_ORIGIN_INHERITED ? "creator pinned at"
+		                : l->origin == PINW_ORIGIN_GOLOCK  ? "locked at"
+		                                                   : "pinned at",
 		                l->pin_site);
 	if (l->count == 1 && l->threads[0] == 1)
 		pinw_term_line(&t->term, 6, PINW_STYLE_PLAIN, "    this is the main thread");
@@ -233,6 +239,39 @@ void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p)
 		print_pin_site(t, p, &p->sorted_pin_sites[i]);
 	pinw_text_cut(t, rows, p->pin_sites.count, "sites");
 	pinw_term_line(&t->term, 2, PINW_STYLE_DIM, "  left: the thread ended with it; open: still held %s",
+	               p->how == PINW_HOW_RUNNING ? "now" : "at the end");
+}
+
+/* ---- Go locks by site ------------------------------------------------------------------ */
+
+static const char *golock_hold(const struct pinw_golock_site *s, uint64_t held_ns)
+{
+	return s->held_count ? pinw_text_duration(held_ns) : "-";
+}
+
+void pinw_text_golocks(struct pinw_text *t, const struct pinw_process *p)
+{
+	size_t rows = pinw_text_rows(t, p->golock_sites.count);
+
+	if (rows == 0)
+		return;
+	pinw_text_heading(t, "GO LOCKS BY SITE");
+	pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  %8s %9s %9s %6s %11s %11s  %s", "locked", "unlocked",
+	               "destroyed", "open", "mean hold", "longest", "depth");
+	for (size_t i = 0; i < rows; i++) {
+		const struct pinw_golock_site *s = &p->sorted_golock_sites[i];
+
+		pinw_term_put(&t->term, "  %8s %9s %9s %6s %11s %11s  %" PRIu32, pinw_text_count(s->locked),
+		              pinw_text_count(s->unlocked), pinw_text_count(s->destroyed),
+		              pinw_text_count(s->open),
+		              golock_hold(s, s->held_count ? s->held_sum_ns / s->held_count : 0),
+		              golock_hold(s, s->held_max_ns), s->depth_max);
+		pinw_term_end(&t->term, 4, PINW_STYLE_PLAIN);
+		pinw_text_stack(t, p, "locked at", s->site);
+	}
+	pinw_text_cut(t, rows, p->golock_sites.count, "sites");
+	pinw_term_line(&t->term, 2, PINW_STYLE_DIM,
+	               "  destroyed: the goroutine ended with it, and its thread too; open: still held %s",
 	               p->how == PINW_HOW_RUNNING ? "now" : "at the end");
 }
 

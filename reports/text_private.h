@@ -42,6 +42,7 @@ void pinw_text_process_brief(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_violations(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_leaks(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_golocks(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_threads(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_latency(struct pinw_text *t, const struct pinw_process *p);
 

@@ -184,6 +184,30 @@ static void print_pins(struct pinw_text *t, const struct pinw_process *p)
 	end_field(t);
 }
 
+static void print_golocks(struct pinw_text *t, const struct pinw_process *p)
+{
+	const struct pinw_counters *n = &p->live.counters;
+	const char *comma = " (";
+
+	if (!n->golocks_covered && !n->golocks)
+		return;
+	begin_field(t, "Go locks");
+	pinw_term_put(&t->term, "%s", pinw_text_count(n->golocks));
+	put_part(t, n->golocks_nested, "more nested in them", &comma);
+	if (n->golock_max_depth > 1)
+		pinw_term_put(&t->term, "%sdepth up to %s", comma, pinw_text_count(n->golock_max_depth));
+	if (n->golocks_nested || n->golock_max_depth > 1)
+		pinw_term_put(&t->term, ")");
+	if (n->golocks)
+		pinw_term_put(&t->term, "; %s unlocked, %s destroyed with their thread, %s open %s",
+		              pinw_text_count(n->gounlocks), pinw_text_count(n->golocks_lost),
+		              pinw_text_count(n->golocks_open),
+		              p->how == PINW_HOW_RUNNING ? "now" : "at the end");
+	if (n->golocks_runtime)
+		pinw_term_put(&t->term, "; %s of the Go runtime's own", pinw_text_count(n->golocks_runtime));
+	end_field(t);
+}
+
 static void print_calls(struct pinw_text *t, const struct pinw_process *p)
 {
 	const struct pinw_counters *n = &p->live.counters;
@@ -272,12 +296,14 @@ void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
 	print_baseline(t, p);
 	print_threads(t, p);
 	print_pins(t, p);
+	print_golocks(t, p);
 	print_calls(t, p);
 	print_policy(t, p);
 	print_coverage(t, p);
 	pinw_text_leaks(t, p);
 	pinw_text_violations(t, p);
 	pinw_text_pins(t, p);
+	pinw_text_golocks(t, p);
 	pinw_text_threads(t, p);
 	pinw_text_latency(t, p);
 }

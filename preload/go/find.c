@@ -11,7 +11,7 @@
 #include "preload/go/go.h"
 #include "preload/go/pclntab.h"
 
-#define TABLE_ALIGN 32u /* of .gopclntab, by every linker */
+#define TABLE_ALIGN 8u /* of .gopclntab from Go 1.27 on; 32 before */
 #define BUILDINFO_ALIGN 16u
 #define BUILDINFO_BYTES (1u << 20) /* how far into writable data its mark is looked for */
 #define SEGMENTS_MAX 16u
