@@ -221,6 +221,7 @@ E2E_SRC := \
   tests/e2e_enforce_hostile.c \
   tests/e2e_enforce_modes.c \
   tests/e2e_examples.c \
+  tests/e2e_go.c \
   tests/enforce_scene.c \
   tests/e2e_watch.c
 
@@ -363,8 +364,12 @@ $(B)/targets/static: tests/targets/create_join.c $(B)/targets/common.o
 $(B)/targets/static_pie: tests/targets/create_join.c $(B)/targets/common.o
 	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fPIE -static-pie -o $@ $< $(B)/targets/common.o
 
+# Go programs, by every Go that is found; none is fine.
+$(B)/go/built: $(wildcard tests/go/*.go) tests/go/build
+	tests/go/build $(B)
+
 # What `make check` runs, built and nothing more.
-tests: all $(B)/test/unit $(B)/test/e2e $(TARGETS) $(EXAMPLES)
+tests: all $(B)/test/unit $(B)/test/e2e $(TARGETS) $(EXAMPLES) $(B)/go/built
 
 check:
 	tests/install-packages build check
