@@ -179,6 +179,7 @@ TEST_SRC := \
   tests/test_match_text.c \
   tests/test_model.c \
   tests/test_pattern.c \
+  tests/test_pclntab.c \
   tests/test_policy_check.c \
   tests/test_policy_explain.c \
   tests/test_policy_cmd.c \
