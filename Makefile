@@ -216,6 +216,7 @@ E2E_SRC := \
   tests/e2e_enforce_hostile.c \
   tests/e2e_enforce_modes.c \
   tests/e2e_examples.c \
+  tests/e2e_go.c \
   tests/enforce_scene.c \
   tests/e2e_watch.c
 
