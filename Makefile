@@ -183,6 +183,7 @@ TEST_SRC := \
   tests/test_policy_check.c \
   tests/test_policy_explain.c \
   tests/test_policy_cmd.c \
+  tests/test_policy_load.c \
   tests/test_policy_man.c \
   tests/test_policy_replay.c \
   tests/test_policy_parse.c \
@@ -199,6 +200,7 @@ TEST_SRC := \
   tests/test_target.c \
   tests/test_trace.c \
   tests/test_unwind.c \
+  tests/test_violation.c \
   tests/test_watch.c \
   tests/trace_builder.c
 
