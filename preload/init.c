@@ -100,10 +100,10 @@ static int open_trace(const struct pinw_identity *parent, bool is_child, struct 
 /* Opens this image's trace and makes its main thread. */
 static int start_image(const struct pinw_identity *parent, const struct pinw_thread_copy *inherit)
 {
-	struct pinw_trace_live *live;
+	struct pinw_trace_live *live = NULL;
 	int r = open_trace(parent, inherit != NULL, &live);
 
-	if (r < 0)
+	if (r < 0 || !live)
 		return r;
 	pinw_shim.start_mono_ns = setup.header.start_mono_ns;
 	own_identity = setup.header.self;
