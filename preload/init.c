@@ -104,7 +104,7 @@ static int start_image(const struct pinw_identity *parent, const struct pinw_thr
 	int r = open_trace(parent, inherit != NULL, &live);
 
 	if (r < 0 || !live)
-		return r;
+		return r < 0 ? r : -ENOMEM;
 	pinw_shim.start_mono_ns = setup.header.start_mono_ns;
 	own_identity = setup.header.self;
 	live->next_thread = 1;

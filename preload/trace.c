@@ -560,8 +560,8 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 	    (FIRST_SLOTS_BYTES - (uint32_t)sizeof(struct pinw_segment)) / trace.slot_bytes;
 	memcpy(trace.path, setup->path, sizeof(trace.path));
 	int r = open_file(setup, bytes, &start);
-	if (r < 0)
-		return r;
+	if (r < 0 || !start)
+		return r < 0 ? r : -ENOMEM;
 	lay_out(start);
 	complete_header(&setup->header, setup->max_bytes);
 	write_header(trace.header, &setup->header);
