@@ -284,7 +284,7 @@ static bool minds_a_stop(int call)
 static int take_asleep(struct snapshot *s, int task, const struct pinw_sleep *before)
 {
 	struct pinw_sleep after;
-	uint64_t cpu, cpu_after;
+	uint64_t cpu, cpu_after = 0;
 	int r = pinw_task_cpu(task, (uint32_t)s->tid, &cpu);
 
 	s->reg[UNW_X86_64_RSP] = before->sp;

@@ -27,7 +27,11 @@
 
 TestSuite(idle, .timeout = 120);
 
-#define NOINLINE __attribute__((noinline, noclone))
+#ifdef __clang__ /* which clones nothing */
+#	define NOINLINE __attribute__((noinline))
+#else
+#	define NOINLINE __attribute__((noinline, noclone))
+#endif
 
 /* What a child shows its parent. */
 static struct shared {
