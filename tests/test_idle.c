@@ -66,7 +66,7 @@ static void NOINLINE idle_sleep_in_read(void)
 static void NOINLINE idle_sleep_in_a_loose_frame(void)
 {
 	volatile size_t size = 64;
-	char *bytes = __builtin_alloca(size);
+	char bytes[size];
 
 	bytes[0] = 0;
 	shared->tid = (int)syscall(SYS_gettid);
