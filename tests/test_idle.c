@@ -27,10 +27,13 @@
 
 TestSuite(idle, .timeout = 120);
 
-#ifdef __clang__ /* which clones nothing */
+/* Their frames have a fixed size, also in a build with frame pointers. Clang cannot be told so. */
+#ifdef __clang__ /* which clones nothing either */
 #	define NOINLINE __attribute__((noinline))
+#	define FIXED_FRAME NOINLINE
 #else
 #	define NOINLINE __attribute__((noinline, noclone))
+#	define FIXED_FRAME __attribute__((noinline, noclone, optimize("O2,omit-frame-pointer")))
 #endif
 
 /* What a child shows its parent. */
@@ -52,9 +55,9 @@ static void pause_a_little(void)
 
 /* ---- what the child does ----------------------------------------------------------------------- */
 
-static void NOINLINE idle_sleep_in_read(void)
+static void FIXED_FRAME idle_sleep_in_read(void)
 {
-	char byte;
+	static char byte;
 
 	shared->tid = (int)syscall(SYS_gettid);
 	shared->result = (int)read(wake[0], &byte, 1);
@@ -102,7 +105,7 @@ static void on_signal(int sig)
 	shared->signals++;
 }
 
-static void *NOINLINE idle_thread_start(void *arg)
+static void *FIXED_FRAME idle_thread_start(void *arg)
 {
 	void (*sleep_somewhere)(void) = *(void (**)(void))arg;
 
@@ -207,7 +210,9 @@ Test(idle, names_the_functions_a_thread_sleeps_in)
 
 	await_sleep(pid, SYS_read);
 	cr_assert_eq(pinw_idle_stack_take(pid, shared->tid, &stack), 0);
+#if !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) /* which has frames of its own below every thread */
 	cr_expect_not(stack.stopped, "it is asleep, and its frames tell where they end");
+#endif
 	cr_expect(has(&stack, "idle_sleep_in_read"));
 	cr_expect(has(&stack, "idle_thread_start"));
 	cr_expect_not(stack.truncated);
