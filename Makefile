@@ -185,9 +185,11 @@ TEST_SRC := \
   tests/test_match_text.c \
   tests/test_model.c \
   tests/test_pattern.c \
+  tests/test_pclntab.c \
   tests/test_policy_check.c \
   tests/test_policy_explain.c \
   tests/test_policy_cmd.c \
+  tests/test_policy_load.c \
   tests/test_policy_man.c \
   tests/test_policy_replay.c \
   tests/test_policy_parse.c \
@@ -204,6 +206,7 @@ TEST_SRC := \
   tests/test_target.c \
   tests/test_trace.c \
   tests/test_unwind.c \
+  tests/test_violation.c \
   tests/test_watch.c \
   tests/trace_builder.c
 
@@ -222,6 +225,7 @@ E2E_SRC := \
   tests/e2e_enforce_modes.c \
   tests/e2e_examples.c \
   tests/e2e_go.c \
+  tests/e2e_golocks.c \
   tests/enforce_scene.c \
   tests/e2e_watch.c
 

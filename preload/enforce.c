@@ -240,7 +240,7 @@ void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, con
 		ruled->pin_cpu_ns = pinw_proc_cpu_ns(thread->slot->tid);
 		__atomic_fetch_and(&thread->slot->told, ~PINW_TOLD_IDLE, __ATOMIC_RELAXED);
 	}
-	if (!policy->index.counts_pins)
+	if (!policy->index.counts_pins || thread->image_gen != pinw_shim.image_gen)
 		return;
 	if (trial && trial->holds && trial->image_gen == pinw_shim.image_gen && mask &&
 	    trial->hold.cpu == single_cpu(mask) &&

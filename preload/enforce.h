@@ -41,6 +41,10 @@ void pinw_enforce_load(void);
  * here, with status 125; a fork child, which cannot be undone, goes on with a loud line. */
 void pinw_enforce_lost(bool first_image);
 
+/* A fork child cannot make its trace, as in a chroot or under another user. Must it be judged all the same, with its counters in
+ * memory that nobody reads? Then says so. */
+bool pinw_enforce_unrecorded(int error);
+
 /* Writes the policy and its rules into the trace just opened and starts counting anew: each image. */
 void pinw_enforce_start_image(void);
 

@@ -82,19 +82,31 @@ static int make_canary(void)
 	return 0;
 }
 
-/* Opens this image's trace and makes its main thread. */
-static int start_image(const struct pinw_identity *parent, const struct pinw_thread_copy *inherit)
+/* Opens this image's trace; that of a fork child which cannot have one but must be judged is memory that nobody reads. */
+static int open_trace(const struct pinw_identity *parent, bool is_child, struct pinw_trace_live **ret_live)
 {
 	int r = pinw_image_create(&setup, parent);
 
-	if (r < 0)
-		return r;
 	setup.header.flags |= image_flags;
+	if (r == 0)
+		r = pinw_trace_open(&setup, ret_live);
+	if (r < 0 && is_child && pinw_enforce_unrecorded(-r)) {
+		setup.fd = -1;
+		setup.path[0] = '\0';
+		r = pinw_trace_open(&setup, ret_live);
+	}
+	return r;
+}
+
+/* Opens this image's trace and makes its main thread. */
+static int start_image(const struct pinw_identity *parent, const struct pinw_thread_copy *inherit)
+{
+	struct pinw_trace_live *live = NULL;
+	int r = open_trace(parent, inherit != NULL, &live);
+
+	if (r < 0 || !live)
+		return r < 0 ? r : -ENOMEM;
 	pinw_shim.start_mono_ns = setup.header.start_mono_ns;
-	struct pinw_trace_live *live;
-	r = pinw_trace_open(&setup, &live);
-	if (r < 0)
-		return r;
 	own_identity = setup.header.self;
 	live->next_thread = 1;
 	pinw_shim.live = live;

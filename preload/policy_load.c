@@ -233,6 +233,21 @@ void pinw_enforce_load(void)
 	pinw_sys2(SYS_munmap, text.bytes, text.len + 1);
 }
 
+bool pinw_enforce_unrecorded(int error)
+{
+	static char line[160];
+	const char *name = strerrordesc_np(error);
+	size_t n;
+
+	if (!pinw_enforce.policy || !pinw_enforce.enforcing)
+		return false;
+	n = pinw_put(line, sizeof(line), 0,
+	             "WARNING: this forked process is not recorded, but the policy holds: ");
+	pinw_put(line, sizeof(line), n, name ? name : "unknown error");
+	say(line);
+	return true;
+}
+
 void pinw_enforce_lost(bool first_image)
 {
 	if (!pinw_enforce.policy || !pinw_enforce.enforcing)

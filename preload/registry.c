@@ -209,6 +209,7 @@ struct pinw_thread *pinw_registry_take(void)
 	thread->handle = 0;
 	thread->out = NULL;
 	thread->census = 0;
+	thread->image_gen = pinw_shim.image_gen;
 	thread->birth_origin = thread->birth_site = thread->birth_by = 0;
 	thread->pin_depth = thread->pin_site = 0;
 	memset(&thread->ruled, 0, sizeof(thread->ruled));

@@ -112,10 +112,12 @@ static int map_range(int fd, uint64_t offset, uint64_t bytes, void **ret_start)
 {
 	if (trace.maps_used == SEGMENTS_MAX)
 		return -ENOSPC;
-	long p = pinw_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (long)offset);
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	long p = pinw_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, flags, fd, (long)offset);
 	if (p < 0 && p > -4096)
 		return (int)p;
-	pinw_sys3(SYS_madvise, p, bytes, MADV_POPULATE_WRITE_);
+	if (fd >= 0)
+		pinw_sys3(SYS_madvise, p, bytes, MADV_POPULATE_WRITE_);
 	trace.maps[trace.maps_used].start = (void *)p;
 	trace.maps[trace.maps_used].bytes = bytes;
 	trace.maps_used++;
@@ -522,10 +524,31 @@ static void widen_fd_table(int fd)
 		pinw_sys1(SYS_close, high);
 }
 
+/* Takes the file's first pages, or as much memory, and lets go of the file. */
+static int open_file(struct pinw_trace_setup *setup, uint64_t bytes, void **ret_start)
+{
+	struct stat st = {0};
+	int r;
+
+	if (setup->fd < 0)
+		return map_range(-1, 0, bytes, ret_start);
+	r = (int)pinw_sys2(SYS_fstat, setup->fd, &st);
+	trace.dev = st.st_dev;
+	trace.ino = st.st_ino;
+	if (r == 0)
+		r = write_zeros(setup->fd, 0, bytes);
+	if (r == 0)
+		r = map_range(setup->fd, 0, bytes, ret_start);
+	widen_fd_table(setup->fd);
+	pinw_sys1(SYS_close, setup->fd);
+	if (r < 0)
+		pinw_sys1(SYS_unlink, setup->path);
+	return r;
+}
+
 int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret_live)
 {
 	uint64_t bytes = PINW_SEGMENTS_OFFSET + FIRST_SLOTS_BYTES + FIRST_META_BYTES + FIRST_EVENTS_BYTES;
-	struct stat st = {0};
 	void *start = NULL;
 
 	trace.segments_used = trace.maps_used = 0;
@@ -536,19 +559,9 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 	trace.first_slots_count =
 	    (FIRST_SLOTS_BYTES - (uint32_t)sizeof(struct pinw_segment)) / trace.slot_bytes;
 	memcpy(trace.path, setup->path, sizeof(trace.path));
-	int r = (int)pinw_sys2(SYS_fstat, setup->fd, &st);
-	trace.dev = st.st_dev;
-	trace.ino = st.st_ino;
-	if (r == 0)
-		r = write_zeros(setup->fd, 0, bytes);
-	if (r == 0)
-		r = map_range(setup->fd, 0, bytes, &start);
-	widen_fd_table(setup->fd);
-	pinw_sys1(SYS_close, setup->fd);
-	if (r < 0 || !start) {
-		pinw_sys1(SYS_unlink, setup->path);
-		return r;
-	}
+	int r = open_file(setup, bytes, &start);
+	if (r < 0 || !start)
+		return r < 0 ? r : -ENOMEM;
 	lay_out(start);
 	complete_header(&setup->header, setup->max_bytes);
 	write_header(trace.header, &setup->header);

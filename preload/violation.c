@@ -120,7 +120,7 @@ static const char *limit_words(const struct pinw_rule *rule)
 	case PINW_CAP_MAX_PINNED_PER_CPU:
 		return "threads pinned there with it";
 	case PINW_CAP_THREAD_RATE:
-		return "threads created in the window";
+		return "creations tried in the window";
 	default:
 		return "of";
 	}

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <libunwind-ptrace.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,6 +187,29 @@ static int await_stop(pid_t tid, int *ret_signal, uint64_t *ret_since)
 	return -EBUSY;
 }
 
+/* What the tracer waits for while the thread stands, the thread waits for: it takes precedence over everything, where that
+ * is allowed. */
+static void hurry(void)
+{
+	const struct sched_param param = {.sched_priority = 1};
+
+	prctl(PR_SET_TIMERSLACK, 1UL);
+	sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
+}
+
+/* What is done while the thread stands is done once before: then all of it is in memory. And whoever has just slept is not
+ * made to wait again so soon. */
+static void rehearse(struct snapshot *s)
+{
+	struct user_regs_struct regs;
+	siginfo_t info;
+
+	waitid(P_PID, (id_t)s->tid, &info, WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL);
+	ptrace(PTRACE_GETREGS, s->tid, 0, &regs); /* refused: it runs */
+	copy_stack(s);
+	pause_ns(1000);
+}
+
 /* The life of the tracer. Whichever way it ends, the kernel detaches what it holds. */
 static void *stop_and_copy(void *arg)
 {
@@ -193,11 +217,12 @@ static void *stop_and_copy(void *arg)
 	struct user_regs_struct regs;
 	int sig = 0;
 
-	prctl(PR_SET_TIMERSLACK, 1UL);
+	hurry();
 	if (ptrace(PTRACE_SEIZE, s->tid, 0, 0) < 0) {
 		s->error = -errno;
 		return NULL;
 	}
+	rehearse(s);
 	uint64_t before = now_ns();
 	if (ptrace(PTRACE_INTERRUPT, s->tid, 0, 0) < 0)
 		s->error = -errno;
@@ -259,7 +284,7 @@ static bool minds_a_stop(int call)
 static int take_asleep(struct snapshot *s, int task, const struct pinw_sleep *before)
 {
 	struct pinw_sleep after;
-	uint64_t cpu, cpu_after;
+	uint64_t cpu, cpu_after = 0;
 	int r = pinw_task_cpu(task, (uint32_t)s->tid, &cpu);
 
 	s->reg[UNW_X86_64_RSP] = before->sp;
@@ -496,21 +521,37 @@ static void snapshot_done(struct snapshot *s)
 	free(s->stack);
 }
 
-static int take_snapshot(struct snapshot *s, bool *ret_stopped)
+/* Reads its stack while it sleeps, which it does not notice. */
+static int try_asleep(struct snapshot *s, int task, const struct pinw_sleep *sleep, struct walk *walk)
+{
+	int r = sleep->sp ? take_asleep(s, task, sleep) : -EAGAIN;
+
+	return r < 0 ? r : unwind_apart(s, walk);
+}
+
+static int try_stopped(struct snapshot *s, struct walk *walk)
+{
+	int r = take_stopped(s);
+
+	*walk = (struct walk){0};
+	return r < 0 ? r : unwind_apart(s, walk);
+}
+
+/* A stop is for the threads that run, and for those whose registers are needed to go on from some frame. */
+static int walk_stack(struct snapshot *s, struct walk *walk, bool *ret_stopped)
 {
 	struct pinw_sleep sleep;
 	int task = pinw_task_open(s->pid);
-	int r;
 
 	if (task < 0)
 		return -ESRCH;
-	s->stack = malloc(STACK_PAGES * PAGE);
-	r = s->stack ? read_maps(s) : -ENOMEM;
-	if (r == 0) {
-		memset(s->stack, 0, STACK_PAGES * PAGE); /* touched now, not while the thread stands */
-		pinw_task_sleep(task, (uint32_t)s->tid, &sleep);
-		*ret_stopped = !(minds_a_stop(sleep.call) && sleep.sp);
-		r = *ret_stopped ? take_stopped(s) : take_asleep(s, task, &sleep);
+	pinw_task_sleep(task, (uint32_t)s->tid, &sleep);
+	s->reg[UNW_X86_64_RSP] = sleep.sp;
+	int r = try_asleep(s, task, &sleep, walk);
+	if ((r < 0 || walk->truncated || !walk->done) && r != -ELIBACC &&
+	    !(sleep.sp && minds_a_stop(sleep.call))) {
+		*ret_stopped = true;
+		r = try_stopped(s, walk);
 	}
 	close(task);
 	return r;
@@ -518,16 +559,16 @@ static int take_snapshot(struct snapshot *s, bool *ret_stopped)
 
 static int take(pid_t pid, pid_t tid, struct pinw_idle_stack *ret_stack)
 {
-	struct snapshot s = {.pid = pid, .tid = tid};
+	struct snapshot s = {.pid = pid, .tid = tid, .stack = malloc(STACK_PAGES * PAGE)};
 	struct walk *walk =
 	    mmap(NULL, sizeof(*walk), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct pinw_idle_stack out = {0};
+	int r = s.stack && walk != MAP_FAILED ? read_maps(&s) : -ENOMEM;
 
-	if (walk == MAP_FAILED)
-		return -ENOMEM;
-	int r = take_snapshot(&s, &out.stopped);
-	if (r == 0)
-		r = unwind_apart(&s, walk);
+	if (r == 0) {
+		memset(s.stack, 0, STACK_PAGES * PAGE); /* touched now, not while the thread stands */
+		r = walk_stack(&s, walk, &out.stopped);
+	}
 	if (r == 0) {
 		out.stopped_ns = s.stopped_ns;
 		out.count = walk->count < PINW_IDLE_FRAMES ? walk->count : PINW_IDLE_FRAMES;
@@ -537,7 +578,8 @@ static int take(pid_t pid, pid_t tid, struct pinw_idle_stack *ret_stack)
 		*ret_stack = out;
 	}
 	snapshot_done(&s);
-	munmap(walk, sizeof(*walk));
+	if (walk != MAP_FAILED)
+		munmap(walk, sizeof(*walk));
 	return r;
 }
 

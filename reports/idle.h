@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The present stack of one thread of another process. The thread stands still only while its registers and the
- * top of its stack are copied, well under a millisecond; it is unwound from the copy, after it runs again.
+ * The present stack of one thread of another process. While it sleeps in a system call its stack is read without
+ * its notice. Only where that does not lead to the stack's end, as a register is needed that the kernel does not show,
+ * is it stopped: while its registers and the top of its stack are copied, for about a tenth of a millisecond where this
+ * process may use SCHED_FIFO; else that long on a machine that is not overloaded. It is unwound from the copy, after it
+ * runs again. A thread in a system call that would return early (EINTR) when disturbed, such as epoll_wait, is not
+ * stopped at all.
  *
  * Whatever happens, the thread is not left standing: it is stopped by a thread of this process that exists for
  * that alone, and the kernel lets go of what a tracer holds when the tracer ends. Signals that arrive meanwhile are
- * delivered. A thread in a system call that would return early (EINTR) when disturbed, such as epoll_wait, is not
- * stopped at all: its stack is read while it sleeps, and read again if it woke up.
+ * delivered.
  *
  * Only this file knows libunwind's remote side.
  */

@@ -102,13 +102,17 @@ static void say_warnings(const struct pinw_run_policy *policy)
 
 int pinw_run_policy_read(struct pinw_run_plan *p)
 {
-	const char *exported = getenv("PINWARDEN_POLICY");
+	const char *exported = getenv("PINWARDEN_POLICY"), *mode = getenv("PINWARDEN_MODE");
 	struct pinw_run_policy *policy = &p->policy;
 	int code;
 
 	policy->name = p->opt.policy ? p->opt.policy : exported && *exported ? exported : NULL;
-	if (!policy->name)
+	if (!policy->name) {
+		if (mode && *mode && !p->opt.quiet)
+			pinw_say("PINWARDEN_MODE=%s means nothing without a policy; name one with -p FILE",
+			         mode);
 		return 0;
+	}
 	policy->path = pinw_pattern_absolute(policy->name, p->cwd);
 	if (!policy->path)
 		return fail_memory();

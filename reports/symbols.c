@@ -436,13 +436,18 @@ static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t addr
 		if (r < 0)
 			return r;
 		line_place(u, address - m->bias, &place);
-		count = dwarf_frames(e, u, address - m->bias, &place, frames, max);
 	}
 	bool is_go = go_frame(m, address, &go, &go_start);
+	if (is_go && !place.line) {
+		place.file = go.file;
+		place.line = go.line;
+	}
+	if (u)
+		count = dwarf_frames(e, u, address - m->bias, &place, frames, max);
 	if (count == 0 && !symbol && !place.file && !is_go)
 		return -ENODATA;
 	if (count == 0)
-		frames[count++] = is_go && !place.file ? go : place;
+		frames[count++] = is_go ? go : place;
 	for (size_t i = 0; i < count && symbol; i++)
 		frames[i].function_offset = address - start;
 	/* "pthread_create" rather than "__pthread_create_2_1", but "work" rather than "work.part.0". */

@@ -29,7 +29,7 @@ struct pinw_watch_options {
 	const struct pinw_session *session;
 	const char *directory; /* where its traces come into being */
 	const char *log; /* absolute path of a file; NULL or "stderr" */
-	bool idle_stacks; /* stop an idle pinned thread for a moment to take its present stack */
+	bool idle_stacks; /* log the present stack of an idle pinned thread; some are stopped for it */
 };
 
 struct pinw_watch;

@@ -229,10 +229,10 @@ static void put_required(FILE *out, const struct pinw_watched *p, const struct p
 
 	if (!rule->pinned)
 		fputs(" is pinned and should not be, ", out);
-	else if (!f->slot->pin_depth)
-		fputs(" is not pinned and should be, ", out);
-	else
+	else if (f->slot && f->slot->pin_depth)
 		fputs(" is pinned elsewhere than it should be, ", out);
+	else
+		fputs(" is not pinned and should be, ", out);
 	put_duration(out, f->for_ns);
 	fputs(" after its start; the rule gives it ", out);
 	put_duration(out, rule->within_ns);
@@ -283,7 +283,7 @@ static void put_block(struct pinw_watch *w, struct pinw_watched *p, FILE *out, c
 	fputs("pinwarden: violation: ", out);
 	put_rule(w, out, f);
 	put_finding(out, p, f);
-	if (f->leak == PINW_PLEAK_PINNED_IDLE) {
+	if (f->slot && f->leak == PINW_PLEAK_PINNED_IDLE) {
 		put_sleep(out, p, f->slot);
 		put_present_stack(w, p, out, f->slot);
 	}

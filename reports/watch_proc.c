@@ -24,6 +24,7 @@ static ssize_t read_text(int task, uint32_t tid, const char *name, char *buf, si
 {
 	char path[48];
 
+	buf[0] = '\0';
 	snprintf(path, sizeof(path), "%u/%s", tid, name);
 	int fd = openat(task, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

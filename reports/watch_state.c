@@ -104,9 +104,11 @@ static bool is_rise(const struct pinw_rise_state *s, uint64_t *ret_first, uint64
 bool pinw_rise_look(struct pinw_rise_state *s, uint64_t now_ns, uint64_t alive, uint64_t *ret_first,
                     uint64_t *ret_last)
 {
-	if (!s->width_ns)
-		*s = (struct pinw_rise_state){
-		    .start_ns = now_ns, .width_ns = FIRST_WIDTH_NS, .current = INT64_MAX};
+	if (!s->width_ns) {
+		s->start_ns = now_ns;
+		s->width_ns = FIRST_WIDTH_NS;
+		s->current = INT64_MAX;
+	}
 	bool closed = close_stretches(s, now_ns);
 	s->current = lesser(s->current, alive < INT64_MAX ? (int64_t)alive : INT64_MAX - 1);
 	if (!closed || s->told || !is_rise(s, ret_first, ret_last))

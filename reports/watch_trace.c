@@ -92,11 +92,14 @@ static bool is_segment(const struct pinw_segment *s)
 
 static int add_slots(struct pinw_live_trace *t, uint64_t offset, uint64_t bytes)
 {
-	const struct pinw_live_slots *last = t->slots_count ? &t->slots[t->slots_count - 1] : NULL;
 	struct pinw_live_slots s = {.offset = offset + sizeof(struct pinw_segment),
-	                            .count = (bytes - sizeof(struct pinw_segment)) / t->header.slot_bytes,
-	                            .before = last ? last->before + last->count : 0};
+	                            .count = (bytes - sizeof(struct pinw_segment)) / t->header.slot_bytes};
 
+	if (t->slots_count) {
+		const struct pinw_live_slots *last = &t->slots[t->slots_count - 1];
+
+		s.before = last->before + last->count;
+	}
 	if (s.before + s.count > SLOTS_MAX)
 		return -EFBIG;
 	if (t->slots_count == t->slots_room) {

@@ -1,180 +1,127 @@
 /* SPDX-License-Identifier: MIT
  *
- * Go programs, as every Go of this machine builds them: what the report counts is what tests/go/locks.go says it did,
- * to the last lock, each time.
+ * Go programs, stripped and not: functions in policies, in the log and in the report, with files and lines. Built here
+ * by every Go there is: the one in PATH, and those whose roots PINW_GO_TOOLCHAINS lists ("/a/go-1.21:/b/go-1.26").
  */
 #include <criterion/criterion.h>
-#include <glob.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/e2e.h"
+#include "tests/enforce_scene.h"
 
-#define RUNS 20
+/* The standard library is compiled with the first program that needs it so: minutes, on a small machine. */
+TestSuite(golang, .fini = e2e_done, .timeout = 900);
 
-TestSuite(go, .fini = e2e_done, .timeout = 600);
+#define ROOTS_MAX 16u
+#define METHOD_LINE 37 /* of tests/targets/go/pins.go: where the method and the closure pin */
+#define CLOSURE_LINE 50
 
-/* Calls fn for each program tests/go/build has made, a scene's traces emptied before. */
-static void each_program(void (*fn)(const char *program, const char *arguments), const char *arguments)
+/* ---- toolchains ------------------------------------------------------------------------ */
+
+/* Commands that are `go`, each with its environment. */
+static char toolchains[ROOTS_MAX][PATH_MAX];
+static unsigned toolchain_count;
+
+static void add_toolchain(const char *root)
 {
-	char pattern[4096], command[8192];
-	glob_t found;
+	char go[PATH_MAX];
 
-	snprintf(pattern, sizeof(pattern), "%s/go/locks-*", getenv("PINW_BUILD"));
-	int r = glob(pattern, 0, NULL, &found);
-	e2e_needs(r == 0 && found.gl_pathc > 0, "no Go is installed, or it cannot build with cgo");
-	for (size_t i = 0; i < found.gl_pathc; i++) {
-		snprintf(command, sizeof(command), "rm -rf %s", e2e_traces());
-		e2e_status(0, command);
-		snprintf(command, sizeof(command), "mkdir %s", e2e_traces());
-		e2e_status(0, command);
-		fn(found.gl_pathv[i], arguments);
-	}
-	globfree(&found);
+	cr_assert_lt(toolchain_count, ROOTS_MAX, "too many Go toolchains");
+	snprintf(go, sizeof(go), "%s/bin/go", root);
+	cr_assert(access(go, X_OK) == 0, "no Go toolchain in %s", root);
+	snprintf(toolchains[toolchain_count++], PATH_MAX, "GOROOT=%s %.*s/bin/go", root, PATH_MAX / 2, root);
 }
 
-struct said {
-	unsigned locks, nested, unlocks, lost;
-};
-
-static struct said run_audited(const char *program, const char *arguments)
+static void find_toolchains(void)
 {
-	char command[8192];
-	struct said said;
+	const char *listed = getenv("PINW_GO_TOOLCHAINS");
+	char roots[4096];
 
-	snprintf(command, sizeof(command), "@@ run -q -o %%d/t/ -- %s %s", program, arguments);
-	const struct e2e_result *r = e2e_status(0, command);
-	cr_assert_eq(sscanf(r->out, "locks=%u nested=%u unlocks=%u lost=%u", &said.locks, &said.nested,
-	                    &said.unlocks, &said.lost),
-	             4, "%s %s said: %s%s", program, arguments, r->out, r->err);
-	return said;
+	if (system("command -v go >/dev/null 2>&1") == 0)
+		snprintf(toolchains[toolchain_count++], PATH_MAX, "go");
+	snprintf(roots, sizeof(roots), "%s", listed ? listed : "");
+	for (char *root = strtok(roots, ":"); root; root = strtok(NULL, ":"))
+		add_toolchain(root);
+	e2e_needs(toolchain_count > 0, "needs Go (Debian package golang-go, or PINW_GO_TOOLCHAINS)");
 }
 
-/* RUNS runs, each of which says the same, and each of which is counted so. */
-static void expect_exact(const char *program, const char *arguments)
+/* Builds tests/targets/go/pins.go into the scene, however long it takes. Compiled packages are shared by the tests of one run. */
+static void build(const char *toolchain, const char *options)
 {
-	struct said said = run_audited(program, arguments);
-	char expression[1024];
+	const char *tmp = getenv("TMPDIR");
+	char command[4 * PATH_MAX], here[PATH_MAX], said[4096] = "";
+	size_t len = 0;
+	ssize_t n;
+	int out, status = -1;
 
-	for (int i = 1; i < RUNS; i++) {
-		struct said again = run_audited(program, arguments);
-		cr_assert_eq(memcmp(&said, &again, sizeof(said)), 0,
-		             "the program does not do the same twice");
-	}
-	snprintf(
-	    expression, sizeof(expression),
-	    "[.processes[] | select(.golocks.covered and .golocks.locks > 0)] | length == %d and all("
-	    ".golocks.locks == %u and .golocks.nested == %u and .golocks.unlocks == %u and "
-	    ".golocks.destroyed == %u and .golocks.open == %u and .dropped == 0 and .end.how == \"exit\" and "
-	    "([.golock_list[].locks] | add) == %u and ([.golock_list[].unlocks] | add) == %u and "
-	    "([.golock_list[].destroyed] | add) == %u and .leaks[\"exit-while-pinned\"] == %u)",
-	    RUNS, said.locks, said.nested, said.unlocks, said.lost, said.locks - said.unlocks - said.lost,
-	    said.locks, said.unlocks, said.lost, said.lost);
-	e2e_reread();
+	cr_assert_not_null(getcwd(here, sizeof(here)));
+	snprintf(command, sizeof(command),
+	         "env GO111MODULE=off GOENV=off GOTOOLCHAIN=local GOFLAGS= CGO_ENABLED=1 GOPATH=%%d/path "
+	         "GOCACHE=%s/go-cache %s "
+	         "build %s -o %%d/pins %s/tests/targets/go/pins.go",
+	         tmp ? tmp : e2e_dir(), toolchain, options, here);
+	pid_t pid = e2e_start(command, &out);
+	while ((n = read(out, said + len, sizeof(said) - 1 - len)) > 0)
+		len += (size_t)n;
+	close(out);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0, "%s: status %d\n%s", command, status, said);
+}
+
+/* ---- what is the same of every program ---------------------------------------------------- */
+
+static void frames_of(const char *function, int line)
+{
+	char expression[512];
+
+	snprintf(expression, sizeof(expression),
+	         "[.. | objects | select(.function? == \"%s\" and .line == %d)] | length > 0 and "
+	         "all(.file | endswith(\"/tests/targets/go/pins.go\"))",
+	         function, line);
 	e2e_true(expression);
 }
 
-Test(go, locks_and_unlocks_are_counted)
+static void names_functions(const char *options)
 {
-	each_program(expect_exact, "pairs 64 50");
+	cpu_number(1); /* on one CPU everything is pinned to it */
+	find_toolchains();
+	for (unsigned i = 0; i < toolchain_count; i++) {
+		build(toolchains[i], options);
+		policy("[ban \"b\"]\nfunction = main.(*server).pin*\n");
+		enforced("%d/pins", "method 1\nclosure 0\ngoroutine 1\nother 0\n", "{\"ban:b\": 2}");
+		says("main.(*server).pinHandler+0x");
+		says("main.main.func1+0x");
+		says("runtime.main+0x");
+		frames_of("main.(*server).pinHandler", METHOD_LINE);
+		frames_of("main.main.func1", CLOSURE_LINE);
+
+		policy("[ban \"b\"]\nfunction = main.main.func?\n");
+		enforced("%d/pins", "method 0\nclosure 1\ngoroutine 1\nother 0\n", "{\"ban:b\": 2}");
+		policy("[ban \"b\"]\nfunction = main.*\n[allow \"a\"]\nfunction = main.other\n");
+		enforced("%d/pins", "method 1\nclosure 1\ngoroutine 1\nother 0\n", "{\"ban:b\": 3}");
+	}
 }
 
-Test(go, nested_locks_are_counted_and_end_with_the_last)
+Test(golang, functions_are_named_as_built)
 {
-	each_program(expect_exact, "nested 8 50");
+	names_functions("");
 }
 
-Test(go, panics_that_are_recovered_unlock)
+Test(golang, functions_are_named_when_stripped)
 {
-	each_program(expect_exact, "panics 8 20");
+	names_functions("-ldflags=-s");
 }
 
-Test(go, threads_destroyed_with_their_lock_are_counted)
+Test(golang, functions_are_named_in_position_independent_programs)
 {
-	each_program(expect_exact, "destroyed 8 20");
+	names_functions("-buildmode=pie");
 }
 
-Test(go, locks_in_callbacks_from_c_end_with_them)
+Test(golang, functions_are_named_in_stripped_position_independent_programs)
 {
-	each_program(expect_exact, "callbacks 8 10");
-}
-
-Test(go, garbage_and_growing_stacks_do_not_matter)
-{
-	each_program(expect_exact, "garbage 16 50");
-}
-
-Test(go, locks_are_held_over_the_start_of_programs)
-{
-	each_program(expect_exact, "exec 4 5");
-}
-
-Test(go, locks_in_init_are_counted)
-{
-	each_program(expect_exact, "init");
-	each_program(expect_exact, "initheld");
-}
-
-Test(go, everything_at_once_under_signals_and_profiling)
-{
-	each_program(expect_exact, "storm 64 20");
-}
-
-static void expect_runtime_lock(const char *program, const char *arguments)
-{
-	run_audited(program, arguments);
-	e2e_reread();
-	e2e_true(".processes[0].golocks | .locks == 40 and .unlocks == 40 and .runtime == 1 and .open == 0");
-}
-
-Test(go, the_lock_of_os_signal_is_the_runtimes_own)
-{
-	each_program(expect_runtime_lock, "signals 4 10");
-}
-
-static void expect_held(const char *program, const char *arguments)
-{
-	run_audited(program, arguments);
-	e2e_reread();
-	e2e_true(".processes[0] | .golocks.open == 1 and .golocks.max_depth == 2 and "
-	         ".leaks[\"pinned-at-end\"] == 1 and .golock_list[0].open == 1 and .golock_list[0].max_depth "
-	         "== 2");
-}
-
-Test(go, a_lock_open_at_the_end_is_told_with_its_depth)
-{
-	each_program(expect_held, "held");
-}
-
-/* Names from Go's own table where the program is stripped. */
-static void expect_names(const char *program, const char *arguments)
-{
-	run_audited(program, arguments);
-	e2e_reread();
-	e2e_true(".processes[0] | .golock_list[0].site as $s | .sites[] | select(.id == $s) | .kind == "
-	         "\"golock\" and "
-	         ".count == 30 and (.truncated | not) and ([.frames[].function] | "
-	         "index(\"main.destroyed.func1\") == 0 and index(\"runtime.goexit\") == 1)");
-}
-
-Test(go, stacks_have_the_names_of_go_functions)
-{
-	each_program(expect_names, "destroyed 1 30");
-}
-
-/* Bare and audited, the program does and says the same. */
-static void expect_same(const char *program, const char *arguments)
-{
-	char command[8192];
-
-	snprintf(command, sizeof(command), "%s %s", program, arguments);
-	e2e_same(command);
-}
-
-Test(go, programs_do_what_they_do_bare)
-{
-	each_program(expect_same, "storm 8 20");
-	each_program(expect_same, "exec 2 2");
+	names_functions("-buildmode=pie -ldflags=-s");
 }

@@ -174,3 +174,89 @@ Test(watch, a_crash_is_only_told_in_audit)
 	           "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads unjoined %d/log unjoined");
 	logged("would crash (audit)");
 }
+
+/* Neither the default action nor the handler ends it, so the kernel has to. */
+Test(watch, a_program_that_catches_the_crash_is_killed)
+{
+	policy("mode = enforce\n[leak]\nunjoined = crash\ngrace = 1s\n");
+	e2e_status(137, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads caught unjoined "
+	                "%d/log never-there");
+	logged("the process is aborted");
+	logged("still runs 5 s after SIGABRT: it is killed");
+	e2e_true("[.processes[].violations] == [{\"leak:unjoined\": 1}]");
+}
+
+/* ---- children --------------------------------------------------------------------------------- */
+
+Test(watch, a_fork_child_is_watched)
+{
+	once_policy();
+	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads fork once %d/log "
+	              "require:workers leak:unjoined");
+	e2e_true("[.processes[] | select(.parent) | .violations] == [" ONCE "]");
+	e2e_true("[.processes[] | select(.parent | not) | .violations] == [{}]");
+	logged("leave_once");
+}
+
+Test(watch, a_program_that_a_child_executes_is_watched)
+{
+	once_policy();
+	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads exec once %d/log "
+	              "require:workers leak:unjoined");
+	e2e_true("[.processes[].violations | select(length > 0)] == [" ONCE "]");
+}
+
+Test(watch, idleness_in_another_pid_namespace_is_said_to_be_unknown)
+{
+	struct e2e_result r;
+
+	e2e_run(&r, "unshare -Urpf true");
+	e2e_needs(r.status == 0, "no new pid namespace can be had here");
+	policy("[leak]\npinned_idle = log\nidle_after = 1s\n");
+	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- unshare -Urpf @watch_idle %d/log "
+	              "namespace 1000");
+	const char *said = strstr(log_text(), "it is in another pid namespace");
+	cr_assert_not_null(said, "%s", log_text());
+	cr_expect_null(strstr(said + 1, "it is in another pid namespace"), "said again:\n%s", log_text());
+}
+
+/* ---- suppressions ------------------------------------------------------------------------------- */
+
+/* A thread that nobody joins, and no word about it; the suppression is counted once. */
+static void suppressed(const char *by)
+{
+	char rules[512];
+
+	snprintf(rules, sizeof(rules),
+	         "[leak]\nunjoined = log\ngrace = 1s\n"
+	         "[suppress \"known\"]\nleak = unjoined\n%s\nreason = joined later\n",
+	         by);
+	policy(rules);
+	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads once - - -");
+	e2e_true("[.processes[].violations] == [{}]");
+	not_logged("unjoined");
+	e2e_true("[.processes[].policy.rules[] | select(.label == \"suppress:known\") | .matched] == [1]");
+}
+
+Test(watch, a_leak_is_suppressed_by_its_thread_name)
+{
+	suppressed("thread_name = leave*");
+}
+
+Test(watch, a_leak_is_suppressed_by_its_function)
+{
+	suppressed("function = leave_once");
+}
+
+Test(watch, a_leak_is_suppressed_by_who_created_the_thread)
+{
+	suppressed("created_by = leave_once");
+}
+
+Test(watch, another_suppression_suppresses_nothing)
+{
+	policy("[leak]\nunjoined = log\ngrace = 1s\n"
+	       "[suppress \"other\"]\nleak = unjoined\nfunction = watch_waits\nreason = another\n");
+	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads once - - -");
+	e2e_true("[.processes[].violations] == [{\"leak:unjoined\": 1}]");
+}

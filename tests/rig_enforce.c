@@ -10,6 +10,8 @@
 #include "preload/clock.h"
 #include "preload/ledger.h"
 
+#define CHILD_SECONDS 60u
+
 /* ---- a policy ------------------------------------------------------------------------------- */
 
 void pinw_rig_obey(const char *text)
@@ -139,6 +141,7 @@ int pinw_rig_child(void (*fn)(void *arg), void *arg, const char **ret_stderr)
 		dup2(ends[1], STDERR_FILENO);
 		close(ends[0]);
 		close(ends[1]);
+		alarm(CHILD_SECONDS); /* a child that fails its test must not keep it */
 		fn(arg);
 		_exit(PINW_RIG_RETURNED);
 	}

@@ -67,7 +67,7 @@ Test(match_caps, max_pinned_is_reached_and_not_passed)
 	try_pin(cpu1, nothing, 1);
 	cr_expect_eq(rig.state.pinned, 2);
 	release(&a);
-	b = try_pin(cpu1, b, 0);
+	try_pin(cpu1, b, 0);
 	try_pin(cpu0, nothing, 0);
 	try_pin(cpu0, nothing, 1);
 }

@@ -57,21 +57,21 @@ Test(match_leaks, a_required_pin_must_be_there_and_on_the_cpus)
 {
 	static const struct {
 		const char *what;
-		bool pinned; /* what the rule wants */
 		const uint64_t *cpus, *mask;
+		bool pinned; /* what the rule wants */
 		bool ended, has_pinned, broken;
 	} cases[] = {
-	    {"pinned", true, NULL, cpu0, false, true, false},
-	    {"not pinned", true, NULL, NULL, false, false, true},
-	    {"no longer pinned", true, NULL, NULL, false, true, true},
-	    {"released before its end", true, NULL, NULL, true, true, false},
-	    {"ended without ever a pin", true, NULL, NULL, true, false, true},
-	    {"pinned to these CPUs", true, cpus01, cpu0, false, true, false},
-	    {"pinned to more than these", true, cpus01, four, false, true, true},
-	    {"pinned elsewhere", true, cpu1, cpu0, false, true, true},
-	    {"ended on the wrong CPU", true, cpu1, cpu0, true, true, true},
-	    {"must not be pinned and is not", false, NULL, NULL, false, false, false},
-	    {"must not be pinned and is", false, NULL, cpu0, false, true, true},
+	    {"pinned", NULL, cpu0, true, false, true, false},
+	    {"not pinned", NULL, NULL, true, false, false, true},
+	    {"no longer pinned", NULL, NULL, true, false, true, true},
+	    {"released before its end", NULL, NULL, true, true, true, false},
+	    {"ended without ever a pin", NULL, NULL, true, true, false, true},
+	    {"pinned to these CPUs", cpus01, cpu0, true, false, true, false},
+	    {"pinned to more than these", cpus01, four, true, false, true, true},
+	    {"pinned elsewhere", cpu1, cpu0, true, false, true, true},
+	    {"ended on the wrong CPU", cpu1, cpu0, true, true, true, true},
+	    {"must not be pinned and is not", NULL, NULL, false, false, false, false},
+	    {"must not be pinned and is", NULL, cpu0, false, false, true, true},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -242,9 +242,9 @@ Test(match_leaks, each_kind_has_its_own_key)
 	uint16_t suppressed;
 	struct pinw_thread_facts facts;
 
-	for (uint8_t kind = 0; kind < PINW_PLEAKS; kind++)
+	for (unsigned kind = 0; kind < PINW_PLEAKS; kind++)
 		rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_LEAK,
-		                                 .leak = kind,
+		                                 .leak = (uint8_t)kind,
 		                                 .action = kind % 2 ? PINW_ACTION_LOG : PINW_ACTION_CRASH});
 	ready();
 	facts = worker();
@@ -262,8 +262,8 @@ Test(match_leaks, masks_that_do_not_count_leak_no_pin)
 	uint16_t suppressed;
 	struct pinw_thread_facts facts;
 
-	for (uint8_t kind = 0; kind < PINW_PLEAKS; kind++)
-		rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_LEAK, .leak = kind});
+	for (unsigned kind = 0; kind < PINW_PLEAKS; kind++)
+		rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_LEAK, .leak = (uint8_t)kind});
 	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_SUPPRESS});
 	rig.rules[PINW_PLEAKS].expired = true;
 	ready();

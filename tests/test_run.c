@@ -558,6 +558,9 @@ Test(run_policy, of_the_environment_is_read_checked_and_named)
 	cr_expect_null(strstr(said, "is used"), "quiet: %s", said);
 	setenv("PINWARDEN_POLICY", "", 1);
 	expect_said(refuse(2, "--audit", "true"), 125, "needs a policy");
+	setenv("PINWARDEN_MODE", "enforce", 1);
+	expect_said(refuse(1, "no-such-program-anywhere"), 127,
+	            "PINWARDEN_MODE=enforce means nothing without");
 }
 
 Test(run_policy, warns_line_by_line_unless_quiet)

@@ -157,8 +157,7 @@ static void find_relocations(const struct file *f, const Elf64_Phdr *dynamic, st
 			break;
 	}
 	g->relocations = loaded_at(f, address, &there);
-	if (g->relocations)
-		g->relocation_count = (bytes < there ? bytes : there) / sizeof(Elf64_Rela);
+	g->relocation_count = g->relocations ? (bytes < there ? bytes : there) / sizeof(Elf64_Rela) : 0;
 }
 
 /* Relocation `i` if it puts an address of this object in place. */

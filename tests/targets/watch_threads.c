@@ -2,10 +2,13 @@
 // Shows: with "unjoined" a thread that ended and waits to be joined; with "unpinned" a thread "worker" that never
 // pins itself; with "growth" one thread more every 150 ms. Ends when the file named by the second argument holds
 // the third, or after a minute. With "once" a thread "leaver" that lives for 1.5 s and, if there is such a file, until it
-// holds the third argument, then is joined by nobody for another 1.5 s, and until the file holds the fourth.
+// holds the third argument, then is joined by nobody for another 1.5 s, and until the file holds the fourth. In front of
+// all of it: "fork", in a fork child; "exec", in a program that such a child executes; "caught", with SIGABRT handled.
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -61,7 +64,7 @@ static void *__attribute__((noinline)) watch_leaves_late(void *arg)
 	return NULL;
 }
 
-static int leave_once(char **args)
+static int __attribute__((noinline)) leave_once(char **args)
 {
 	pthread_t thread;
 
@@ -70,9 +73,43 @@ static int leave_once(char **args)
 	return await(args[0], args[2]) ? 0 : 3;
 }
 
+static void on_abort(int sig)
+{
+	(void)sig;
+}
+
+/* The rest of the arguments, in a child. Does not return in the parent. */
+static void move_to_child(char **argv)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child) {
+		_exit(child < 0 || waitpid(child, &status, 0) != child ? 2
+		      : WIFEXITED(status)                              ? WEXITSTATUS(status)
+		                                                       : 4);
+	}
+	if (strcmp(argv[1], "exec") == 0) {
+		argv[1] = argv[0];
+		execv("/proc/self/exe", argv + 1);
+		_exit(2);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t thread;
+
+	if (argc > 1 && (strcmp(argv[1], "fork") == 0 || strcmp(argv[1], "exec") == 0)) {
+		move_to_child(argv);
+		argc--;
+		argv++;
+	}
+	if (argc > 1 && strcmp(argv[1], "caught") == 0) {
+		signal(SIGABRT, on_abort);
+		argc--;
+		argv++;
+	}
 
 	if (argc < 4 || pipe(gate) < 0)
 		return 2;

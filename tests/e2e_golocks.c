@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Go programs, as every Go of this machine builds them: what the report counts is what tests/go/locks.go says it did,
+ * to the last lock, each time.
+ */
+#include <criterion/criterion.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/e2e.h"
+
+#define RUNS 20
+
+TestSuite(golocks, .fini = e2e_done, .timeout = 600);
+
+/* Calls fn for each program tests/go/build has made, a scene's traces emptied before. */
+static void each_program(void (*fn)(const char *program, const char *arguments), const char *arguments)
+{
+	char pattern[4096], command[8192];
+	glob_t found;
+
+	snprintf(pattern, sizeof(pattern), "%s/go/locks-*", getenv("PINW_BUILD"));
+	int r = glob(pattern, 0, NULL, &found);
+	e2e_needs(r == 0 && found.gl_pathc > 0, "no Go is installed, or it cannot build with cgo");
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		snprintf(command, sizeof(command), "rm -rf %s", e2e_traces());
+		e2e_status(0, command);
+		snprintf(command, sizeof(command), "mkdir %s", e2e_traces());
+		e2e_status(0, command);
+		fn(found.gl_pathv[i], arguments);
+	}
+	globfree(&found);
+}
+
+struct said {
+	unsigned locks, nested, unlocks, lost;
+};
+
+static struct said run_audited(const char *program, const char *arguments)
+{
+	char command[8192];
+	struct said said;
+
+	snprintf(command, sizeof(command), "@@ run -q -o %%d/t/ -- %s %s", program, arguments);
+	const struct e2e_result *r = e2e_status(0, command);
+	cr_assert_eq(sscanf(r->out, "locks=%u nested=%u unlocks=%u lost=%u", &said.locks, &said.nested,
+	                    &said.unlocks, &said.lost),
+	             4, "%s %s said: %s%s", program, arguments, r->out, r->err);
+	return said;
+}
+
+/* RUNS runs, each of which says the same, and each of which is counted so. */
+static void expect_exact(const char *program, const char *arguments)
+{
+	struct said said = run_audited(program, arguments);
+	char expression[1024];
+
+	for (int i = 1; i < RUNS; i++) {
+		struct said again = run_audited(program, arguments);
+		cr_assert_eq(memcmp(&said, &again, sizeof(said)), 0,
+		             "the program does not do the same twice");
+	}
+	snprintf(
+	    expression, sizeof(expression),
+	    "[.processes[] | select(.golocks.covered and .golocks.locks > 0)] | length == %d and all("
+	    ".golocks.locks == %u and .golocks.nested == %u and .golocks.unlocks == %u and "
+	    ".golocks.destroyed == %u and .golocks.open == %u and .dropped == 0 and .end.how == \"exit\" and "
+	    "([.golock_list[].locks] | add) == %u and ([.golock_list[].unlocks] | add) == %u and "
+	    "([.golock_list[].destroyed] | add) == %u and .leaks[\"exit-while-pinned\"] == %u)",
+	    RUNS, said.locks, said.nested, said.unlocks, said.lost, said.locks - said.unlocks - said.lost,
+	    said.locks, said.unlocks, said.lost, said.lost);
+	e2e_reread();
+	e2e_true(expression);
+}
+
+Test(golocks, locks_and_unlocks_are_counted)
+{
+	each_program(expect_exact, "pairs 64 50");
+}
+
+Test(golocks, nested_locks_are_counted_and_end_with_the_last)
+{
+	each_program(expect_exact, "nested 8 50");
+}
+
+Test(golocks, panics_that_are_recovered_unlock)
+{
+	each_program(expect_exact, "panics 8 20");
+}
+
+Test(golocks, threads_destroyed_with_their_lock_are_counted)
+{
+	each_program(expect_exact, "destroyed 8 20");
+}
+
+Test(golocks, locks_in_callbacks_from_c_end_with_them)
+{
+	each_program(expect_exact, "callbacks 8 10");
+}
+
+Test(golocks, garbage_and_growing_stacks_do_not_matter)
+{
+	each_program(expect_exact, "garbage 16 50");
+}
+
+Test(golocks, locks_are_held_over_the_start_of_programs)
+{
+	each_program(expect_exact, "exec 4 5");
+}
+
+Test(golocks, locks_in_init_are_counted)
+{
+	each_program(expect_exact, "init");
+	each_program(expect_exact, "initheld");
+}
+
+Test(golocks, everything_at_once_under_signals_and_profiling)
+{
+	each_program(expect_exact, "storm 64 20");
+}
+
+static void expect_runtime_lock(const char *program, const char *arguments)
+{
+	run_audited(program, arguments);
+	e2e_reread();
+	e2e_true(".processes[0].golocks | .locks == 40 and .unlocks == 40 and .runtime == 1 and .open == 0");
+}
+
+Test(golocks, the_lock_of_os_signal_is_the_runtimes_own)
+{
+	each_program(expect_runtime_lock, "signals 4 10");
+}
+
+static void expect_held(const char *program, const char *arguments)
+{
+	run_audited(program, arguments);
+	e2e_reread();
+	e2e_true(".processes[0] | .golocks.open == 1 and .golocks.max_depth == 2 and "
+	         ".leaks[\"pinned-at-end\"] == 1 and .golock_list[0].open == 1 and .golock_list[0].max_depth "
+	         "== 2");
+}
+
+Test(golocks, a_lock_open_at_the_end_is_told_with_its_depth)
+{
+	each_program(expect_held, "held");
+}
+
+/* Names from Go's own table where the program is stripped. */
+static void expect_names(const char *program, const char *arguments)
+{
+	run_audited(program, arguments);
+	e2e_reread();
+	e2e_true(".processes[0] | .golock_list[0].site as $s | .sites[] | select(.id == $s) | .kind == "
+	         "\"golock\" and "
+	         ".count == 30 and (.truncated | not) and ([.frames[].function] | "
+	         "index(\"main.destroyed.func1\") == 0 and index(\"runtime.goexit\") == 1)");
+}
+
+Test(golocks, stacks_have_the_names_of_go_functions)
+{
+	each_program(expect_names, "destroyed 1 30");
+}
+
+/* Bare and audited, the program does and says the same. */
+static void expect_same(const char *program, const char *arguments)
+{
+	char command[8192];
+
+	snprintf(command, sizeof(command), "%s %s", program, arguments);
+	e2e_same(command);
+}
+
+Test(golocks, programs_do_what_they_do_bare)
+{
+	each_program(expect_same, "storm 8 20");
+	each_program(expect_same, "exec 2 2");
+}
