@@ -114,7 +114,7 @@ static int start_image(const struct pinw_identity *parent, const struct pinw_thr
 	if (r < 0)
 		return r;
 	pinw_enforce_start_image();
-	live->counters.golocks_covered = pinw_go.patch_count;
+	live->counters.golocks_covered = pinw_go_covered();
 	pinw_life_main(inherit);
 	return 0;
 }

@@ -39,6 +39,9 @@
 /* Finds and patches the Go runtime of the main program. Constructor only; nothing happens in any other program. */
 void pinw_go_start(void);
 
+/* How many places are watched for locks and unlocks. */
+uint64_t pinw_go_covered(void);
+
 /* The end of the image: unlocks that nobody saw are booked. */
 void pinw_go_image_end(uint64_t now_ns);
 
@@ -91,6 +94,7 @@ struct pinw_go_state {
 	struct pinw_go_runtime runtime;
 	struct pinw_go_layout layout;
 	bool on; /* hooks are in place */
+	bool counts; /* those of locks too, not the end of the process alone */
 	uint32_t patch_count;
 	struct pinw_go_patch patches[PINW_GO_PATCHES_MAX];
 };

@@ -256,6 +256,11 @@ void pinw_go_image_end(uint64_t now_ns)
 		pinw_go_area_each(end_lock, &now_ns);
 }
 
+uint64_t pinw_go_covered(void)
+{
+	return pinw_go.on && pinw_go.counts ? pinw_go.patch_count : 0;
+}
+
 void pinw_go_start(void)
 {
 	int r = pinw_go_find(&pinw_go.runtime);
@@ -268,5 +273,5 @@ void pinw_go_start(void)
 	if (!pinw_go.on)
 		return;
 	pinw_go_area = pinw_go_area_take();
-	pinw_shim.live->counters.golocks_covered = pinw_go.patch_count;
+	pinw_shim.live->counters.golocks_covered = pinw_go_covered();
 }

@@ -270,8 +270,10 @@ static void find_places(void)
 		pinw_trace_note(1, PINW_NOTE_GO_UNLOCKS, left_alone);
 		return;
 	}
-	if (place_count < PINW_GO_PATCHES_MAX)
+	if (place_count < PINW_GO_PATCHES_MAX) {
 		add_place(lock);
+		pinw_go.counts = true;
+	}
 	if (mexit.at && is_mexit_entry(&mexit) && place_count < PINW_GO_PATCHES_MAX)
 		add_place(mexit);
 	else
