@@ -66,7 +66,7 @@ struct given {
 };
 
 #define GIVEN_BUCKETS 1024u
-#define GIVEN_TRIES 4u
+#define GIVEN_TRIES 16u
 #define GIVEN_SPINS 1000u /* some 30 us */
 #define GIVEN_MAX 65536u /* further ones are looked up under the lock each time */
 

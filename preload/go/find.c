@@ -11,7 +11,8 @@
 #include "preload/go/go.h"
 #include "preload/go/pclntab.h"
 
-#define TABLE_ALIGN 8u /* of .gopclntab from Go 1.27 on; 32 before */
+#define TABLE_ALIGN 8u /* of .gopclntab from Go 1.27 on */
+#define TABLE_ALIGN_BEFORE 32u
 #define BUILDINFO_ALIGN 16u
 #define BUILDINFO_BYTES (1u << 20) /* how far into writable data its mark is looked for */
 #define SEGMENTS_MAX 16u
@@ -179,20 +180,24 @@ static bool open_table(const struct program *p, const struct segment *s, uint64_
 	return code && end > first && end <= (uintptr_t)code->start + code->bytes;
 }
 
-/* In data first: what is not code holds it nearly always. */
+static bool search(const struct program *p, const struct segment *s, uint64_t align, struct pinw_pclntab *ret)
+{
+	uint64_t at = -(uintptr_t)s->start & (align - 1);
+
+	for (; at + PINW_PCLNTAB_HEAD <= s->bytes; at += align)
+		if (s->start[at + 1] == 0xff && open_table(p, s, at, ret))
+			return true;
+	return false;
+}
+
+/* Read-only data first: what is not code holds it nearly always. */
 static bool find_table(const struct program *p, struct pinw_pclntab *ret)
 {
-	for (unsigned pass = 0; pass < 2; pass++)
-		for (unsigned i = 0; i < p->count; i++) {
-			const struct segment *s = &p->segments[i];
-			uint64_t at = -(uintptr_t)s->start & (TABLE_ALIGN - 1);
-
-			if (!!(s->flags & PF_X) != pass)
-				continue;
-			for (; at + PINW_PCLNTAB_HEAD <= s->bytes; at += TABLE_ALIGN)
-				if (s->start[at + 1] == 0xff && open_table(p, s, at, ret))
-					return true;
-		}
+	for (unsigned pass = 0; pass < 4; pass++)
+		for (unsigned i = 0; i < p->count; i++)
+			if (!!(p->segments[i].flags & PF_X) == pass / 2 &&
+			    search(p, &p->segments[i], pass % 2 ? TABLE_ALIGN : TABLE_ALIGN_BEFORE, ret))
+				return true;
 	return false;
 }
 
@@ -223,6 +228,11 @@ static void take_function(const struct pinw_pclntab *t, uint64_t i, struct pinw_
 	}
 }
 
+static bool has_all(const struct pinw_go_runtime *r)
+{
+	return r->lock && r->mexit && r->exit && r->signal_lock;
+}
+
 /* A function that is inlined everywhere still has a name, for the lines of its callers. */
 static bool has_name(const struct pinw_pclntab *t, const char *name)
 {
@@ -246,7 +256,8 @@ int pinw_go_find(struct pinw_go_runtime *ret_runtime)
 	    .text = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&table, 0),
 	    .etext = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&table, table.count),
 	};
-	for (uint64_t i = 0; i < table.count; i++)
+	/* The runtime lies at the beginning of the text: most of a large program need not be looked at. */
+	for (uint64_t i = 0; i < table.count && !has_all(ret_runtime); i++)
 		take_function(&table, i, ret_runtime);
 	return !ret_runtime->lock && has_name(&table, "runtime.LockOSThread") ? PINW_NOTE_GO_INLINED : 0;
 }

@@ -7,6 +7,7 @@
  * patch, runs the instructions that the jump displaced, and jumps back behind them. No other code jumps into their middle:
  * they are one instruction (unlocks), or the start of a function, to which its stack check jumps back at most.
  */
+#include <emmintrin.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -15,6 +16,7 @@
 #include "preload/trace.h"
 
 #define JUMP_BYTES 5u
+#define STORE_BYTES 11u
 #define STUB_BYTES 64u
 #define REACH (UINT64_C(3) << 29) /* 1.5 GB */
 #define STUBS_STEP (UINT64_C(8) << 20)
@@ -226,22 +228,46 @@ static void add_place(struct place place)
 	places[place_count++] = place;
 }
 
-/* All unlocks of the text, innermost of inlined ones or not. Returns how many pairs found no room or no match. */
+static bool is_store(const unsigned char *at)
+{
+	return HAS(at, "\x49\xc7\x86") && get32(at + 3) == pinw_go.layout.g_locked_m && get32(at + 7) == 0;
+}
+
+/* The next of the stores that end an unlock: 49 c7 86 LOCKEDM 00000000, from `at` on. The text may be tens of megabytes, and the
+ * program waits: sixteen places are compared at once. */
+static const unsigned char *next_store(const unsigned char *at, const unsigned char *end)
+{
+	const __m128i a = _mm_set1_epi8(0x49), b = _mm_set1_epi8((char)0xc7), c = _mm_set1_epi8((char)0x86);
+
+	for (; at + 32 <= end; at += 16) {
+		__m128i here = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(at + 1)), b);
+		here = _mm_and_si128(here, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)at), a));
+		here = _mm_and_si128(here, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(at + 2)), c));
+		for (unsigned hits = (unsigned)_mm_movemask_epi8(here); hits; hits &= hits - 1) {
+			const unsigned char *store = at + __builtin_ctz(hits);
+			if (store + STORE_BYTES <= end && is_store(store))
+				return store;
+		}
+	}
+	for (; at + STORE_BYTES <= end; at++)
+		if (is_store(at))
+			return at;
+	return NULL;
+}
+
+/* All unlocks of the text. Returns how many found no room. */
 static uint32_t find_unlocks(void)
 {
-	const unsigned char *at = pinw_go.runtime.text, *end = pinw_go.runtime.etext;
-	unsigned char store[11] = {0x49, 0xc7, 0x86};
+	const unsigned char *at = pinw_go.runtime.text + 64, *end = pinw_go.runtime.etext;
 	uint32_t left_alone = 0;
 
-	memcpy(store + 3, &pinw_go.layout.g_locked_m, 4);
-	while ((at = memmem(at, (size_t)(end - at), store, sizeof(store)))) {
-		if (at - pinw_go.runtime.text < 64 || !is_unlock(at))
-			; /* goexit0 and others that set it to 0 for other reasons */
-		else if (place_count == PINW_GO_PATCHES_MAX)
+	for (; (at = next_store(at, end)); at += STORE_BYTES) {
+		if (!is_unlock(at))
+			continue; /* set to 0 for other reasons */
+		if (place_count == PINW_GO_PATCHES_MAX)
 			left_alone++;
 		else
-			add_place((struct place){PINW_GO_UNLOCK, at, sizeof(store), 0});
-		at += sizeof(store);
+			add_place((struct place){PINW_GO_UNLOCK, at, STORE_BYTES, 0});
 	}
 	return left_alone;
 }
@@ -257,8 +283,10 @@ static void find_places(void)
 		add_place(leave);
 	else
 		pinw_trace_note(1, PINW_NOTE_GO_EXIT, 0);
-	if (!lock.at)
-		return; /* it is not linked */
+	if (!lock.at) { /* it is not linked: there will be none */
+		pinw_go.counts = true;
+		return;
+	}
 	uint32_t before = place_count;
 	if (!is_lock_entry(&lock)) {
 		pinw_trace_note(1, PINW_NOTE_GO_UNKNOWN, 0);
