@@ -162,6 +162,7 @@ TEST_SRC := \
   tests/test_alerts.c \
   tests/test_elfsym.c \
   tests/test_enforce.c \
+  tests/test_enforce_life.c \
   tests/test_example_policies.c \
   tests/test_glob.c \
   tests/test_idle.c \
