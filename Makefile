@@ -453,6 +453,7 @@ lint:
 	tests/lint $(filter %.c,$(sort $(POLICY_SRC) $(PRELOAD_SRC) $(GO_SRC) $(REPORTS_SRC) $(TEST_SRC) $(E2E_SRC) $(EXAMPLES_SRC)))
 
 format:
+	tests/install-packages lint
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.cpp')
 
 install: all
