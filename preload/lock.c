@@ -13,13 +13,17 @@
 extern void __tsan_acquire(void *addr) __attribute__((weak));
 extern void __tsan_release(void *addr) __attribute__((weak));
 
+/* Go's race detector is the same library under other conventions: it has functions of these names with other arguments, and
+ * does not look at C. */
+extern void __tsan_go_start(void) __attribute__((weak));
+
 static bool try_take(struct pinw_lock *lock)
 {
 	uint32_t free = 0;
 
 	if (!__atomic_compare_exchange_n(&lock->held, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return false;
-	if (__tsan_acquire)
+	if (__tsan_acquire && !__tsan_go_start)
 		__tsan_acquire(lock);
 	return true;
 }
@@ -59,7 +63,7 @@ int pinw_lock_take(struct pinw_lock *lock, uint64_t wait_ns, struct pinw_lock_st
 
 void pinw_lock_give(struct pinw_lock *lock, const struct pinw_lock_state *state)
 {
-	if (__tsan_release)
+	if (__tsan_release && !__tsan_go_start)
 		__tsan_release(lock);
 	__atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
 	if (state->masked)
