@@ -175,6 +175,7 @@ static void make_old(struct bytes *b, struct parts *p)
 /* As Go 1.16 and later: the header says where the parts are, and addresses count from its text start. */
 static void make_new(struct bytes *b, bool is_18, struct parts *p)
 {
+	const uint64_t nothing = 0;
 	size_t offsets, steps[3];
 
 	put64(b, 3);
@@ -209,7 +210,7 @@ static void make_new(struct bytes *b, bool is_18, struct parts *p)
 	for (unsigned i = 0; i < 4; i++) {
 		uint64_t address = is_18 ? starts[i] : TEXT + starts[i];
 		put(b, &address, p->row / 2);
-		put(b, &(uint64_t){0}, p->row / 2);
+		put(b, &nothing, p->row / 2);
 	}
 	for (unsigned i = 0; i < 3; i++) {
 		p->function[i] = b->size;
@@ -414,14 +415,14 @@ Test(pclntab, survives_random_damage)
 
 /* How the table is to be found, and what it counts from. */
 struct kind {
-	uint32_t magic;
 	const char *section; /* its name; NULL: there are no sections */
+	uint32_t magic;
+	unsigned calls; /* the word of the description that inlined calls count from; 0 = none */
 	bool no_note;
 	bool header_hole; /* the loader puts the text start into the header */
 	bool no_text; /* only the runtime's description of the module has it */
 	bool module_hole; /* ... which is the loader's work too */
 	bool index_hole; /* as are the addresses in the index (to 1.17) */
-	unsigned calls; /* the word of the description that inlined calls count from; 0 = none */
 };
 
 struct file {
