@@ -168,6 +168,7 @@ TEST_SRC := \
   tests/test_alerts.c \
   tests/test_elfsym.c \
   tests/test_enforce.c \
+  tests/test_enforce_life.c \
   tests/test_example_policies.c \
   tests/test_glob.c \
   tests/test_idle.c \
@@ -463,6 +464,7 @@ lint:
 	tests/lint $(filter %.c,$(sort $(POLICY_SRC) $(PRELOAD_SRC) $(GO_SRC) $(REPORTS_SRC) $(TEST_SRC) $(E2E_SRC) $(EXAMPLES_SRC)))
 
 format:
+	tests/install-packages lint
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.cpp')
 
 install: all

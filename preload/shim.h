@@ -66,7 +66,8 @@ struct pinw_thread {
 	uint32_t birth; /* atomic: 0 until the inherited or born pin was booked */
 	uint32_t changing; /* atomic: affinity calls on this thread made but not yet booked */
 	uint32_t census; /* number of the last census that saw it */
-	uint32_t image_gen; /* whose thread it is: a fork child may return into a wrapper that works on its parent's */
+	uint32_t
+	    image_gen; /* whose thread it is: a fork child may return into a wrapper that works on its parent's */
 	uint32_t
 	    named; /* when its handle or tid was made findable: of two threads with one key the later owns it */
 	uintptr_t stack_hi; /* 0 = stack bounds unknown */

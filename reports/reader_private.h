@@ -52,7 +52,7 @@ ssize_t pinw_reader_pread(const struct pinw_reader *r, void *buf, size_t len, ui
 /* Sets every field of `rec` but type and offset from `bytes` bytes at `payload` (8-byte aligned).
  * Returns NULL, or what is wrong with the record. The type must be a known one. */
 const char *pinw_reader_decode(const struct pinw_reader *r, const uint64_t *payload, size_t bytes,
-			       struct pinw_read_record *rec);
+                               struct pinw_read_record *rec);
 
 bool pinw_reader_knows(uint8_t type);
 

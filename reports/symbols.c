@@ -23,6 +23,7 @@
 #define MODULES_MAX 128u
 #define INLINE_DEPTH_MAX 256u
 #define NAMESPACE_DEPTH_MAX 64u
+#define GO_FRAMES_MAX 64u
 
 struct symbol {
 	const char *name;
@@ -380,26 +381,31 @@ static size_t dwarf_frames(struct pinw_engine *e, struct unit *u, Dwarf_Addr pc,
 
 /* ---- Go's own table -------------------------------------------------------------------------- */
 
-/* What it says of `address`, and where the function starts. Its strings are in the file. False: nothing. */
-static bool go_frame(const struct module *m, uint64_t address, struct pinw_symbol_frame *ret,
-                     uint64_t *ret_start)
+/* Frames of `address` as that table has them, calls inlined there first; its strings are in the file. Returns their
+ * number, 0 when it has nothing. */
+static size_t go_frames(struct module *m, uint64_t address, struct pinw_symbol_frame *frames, size_t max,
+                        uint64_t *ret_start)
 {
 	uint64_t function, start;
-	size_t len;
+	size_t len, count = 0;
 
 	if (!m->go_file || !pinw_goelf_find(&m->go, address, &function, &start))
-		return false;
+		return 0;
 	const char *name = pinw_pclntab_name(&m->go.table, function, &len);
-	if (!name)
-		return false;
-	struct pinw_pclntab_place place = pinw_pclntab_place(&m->go.table, function, address - start);
-	*ret = (struct pinw_symbol_frame){.function = name,
-	                                  .function_offset = address - start,
-	                                  .file = place.file,
-	                                  .line = place.file ? place.line : 0,
-	                                  .symbols = name};
+	struct pinw_goelf_call call = {.distance = address - start};
+	for (bool inlined = true; name && inlined && count < max; count++) {
+		struct pinw_pclntab_place place = pinw_pclntab_place(&m->go.table, function, call.distance);
+
+		inlined = pinw_goelf_inlined(&m->go, function, call.distance, &call);
+		frames[count] = (struct pinw_symbol_frame){.function = inlined ? call.name : name,
+		                                           .function_offset = address - start,
+		                                           .file = place.file,
+		                                           .line = place.file ? place.line : 0,
+		                                           .symbols = inlined ? NULL : name,
+		                                           .inlined = inlined};
+	}
 	*ret_start = start;
-	return true;
+	return count;
 }
 
 /* Keeps the file at hand if it is Go's. */
@@ -416,38 +422,51 @@ static void open_go(struct module *m, int fd, size_t bytes)
 
 /* ---- one address ----------------------------------------------------------------------------- */
 
+/* Frames by the debug information; *ret_count 0 when it knows no function there, and then at most the place. */
+static int dwarf_lookup(struct pinw_engine *e, struct module *m, uint64_t address,
+                        struct pinw_symbol_frame *place, struct pinw_symbol_frame *frames, size_t max,
+                        size_t *ret_count)
+{
+	int r = m->units_read ? 0 : read_units(m);
+	struct unit *u = r == 0 ? find_unit(m, address - m->bias) : NULL;
+
+	*ret_count = 0;
+	if (!u)
+		return r;
+	r = index_unit(u);
+	if (r < 0)
+		return r;
+	line_place(u, address - m->bias, place);
+	*ret_count = dwarf_frames(e, u, address - m->bias, place, frames, max);
+	return 0;
+}
+
+/* Go's table goes first where it has inlined calls: in sources that use cgo, Go's debug information gives the lines of
+ * generated files for them, and that of new versions is more than an older ELF library reads. */
 static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t address,
                           struct pinw_symbol_frame *frames, size_t max, size_t *ret_count)
 {
-	struct pinw_symbol_frame place = {0}, go = {0};
-	const struct symbol *symbol;
+	struct pinw_symbol_frame place = {0}, go[GO_FRAMES_MAX];
 	uint64_t start = 0, go_start = 0;
 	size_t count = 0;
 	int r = m->symbols_read ? 0 : read_symbols(m);
 
-	if (r == 0 && !m->units_read)
-		r = read_units(m);
 	if (r < 0)
 		return r;
-	symbol = find_symbol(m, address, &start);
-	struct unit *u = find_unit(m, address - m->bias);
-	if (u) {
-		r = index_unit(u);
-		if (r < 0)
-			return r;
-		line_place(u, address - m->bias, &place);
-	}
-	bool is_go = go_frame(m, address, &go, &go_start);
-	if (is_go && !place.line) {
-		place.file = go.file;
-		place.line = go.line;
-	}
-	if (u)
-		count = dwarf_frames(e, u, address - m->bias, &place, frames, max);
-	if (count == 0 && !symbol && !place.file && !is_go)
+	const struct symbol *symbol = find_symbol(m, address, &start);
+	size_t go_count = go_frames(m, address, go, GO_FRAMES_MAX, &go_start);
+	if (!go_count || m->go.table.layout != PINW_PCLNTAB_1_18)
+		r = dwarf_lookup(e, m, address, &place, frames, max, &count);
+	if (r < 0)
+		return r;
+	if (count == 0 && !symbol && !place.file && !go_count)
 		return -ENODATA;
+	if (count == 0 && go_count) {
+		count = go_count < max ? go_count : max;
+		memcpy(frames, go, count * sizeof(*frames));
+	}
 	if (count == 0)
-		frames[count++] = is_go ? go : place;
+		frames[count++] = place;
 	for (size_t i = 0; i < count && symbol; i++)
 		frames[i].function_offset = address - start;
 	/* "pthread_create" rather than "__pthread_create_2_1", but "work" rather than "work.part.0". */
@@ -455,8 +474,9 @@ static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t addr
 	if (symbol && !last->inlined && (!last->function || symbol->visible))
 		last->function = readable(e, symbol->name);
 	if (symbol && !last->inlined)
-		last->symbols = names_of_start(e, m, pinw_ranges_find(&m->symbol_ranges, address),
-		                               is_go && go_start == start ? go.function : NULL);
+		last->symbols =
+		    names_of_start(e, m, pinw_ranges_find(&m->symbol_ranges, address),
+		                   go_count && go_start == start ? go[go_count - 1].symbols : NULL);
 	*ret_count = count;
 	return 0;
 }

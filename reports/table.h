@@ -19,8 +19,8 @@ struct pinw_table {
 	size_t row_bytes;
 	size_t count;
 	char *chunks[PINW_TABLE_CHUNKS]; /* each twice as long as the one before */
-	struct pinw_table_entry *index;	 /* open addressing */
-	size_t index_size;		 /* a power of two, or 0 */
+	struct pinw_table_entry *index; /* open addressing */
+	size_t index_size; /* a power of two, or 0 */
 };
 
 void pinw_table_init(struct pinw_table *t, size_t row_bytes);

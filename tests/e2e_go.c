@@ -4,7 +4,9 @@
  * by every Go there is: the one in PATH, and those whose roots PINW_GO_TOOLCHAINS lists ("/a/go-1.21:/b/go-1.26").
  */
 #include <criterion/criterion.h>
+#include <criterion/parameterized.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +15,14 @@
 
 #include "tests/enforce_scene.h"
 
-/* The standard library is compiled with the first program that needs it so: minutes, on a small machine. */
-TestSuite(golang, .fini = e2e_done, .timeout = 900);
+TestSuite(golang, .fini = e2e_done);
 
 #define ROOTS_MAX 16u
-#define METHOD_LINE 37 /* of tests/targets/go/pins.go: where the method and the closure pin */
-#define CLOSURE_LINE 50
+/* Lines of tests/targets/go/pins.go: where each pins, or calls what was inlined. */
+#define METHOD_LINE 37
+#define INLINED_LINE 42
+#define OTHER_LINE 47
+#define CLOSURE_LINE 55
 
 /* ---- toolchains ------------------------------------------------------------------------ */
 
@@ -41,12 +45,12 @@ static void find_toolchains(void)
 	const char *listed = getenv("PINW_GO_TOOLCHAINS");
 	char roots[4096];
 
+	toolchain_count = 0;
 	if (system("command -v go >/dev/null 2>&1") == 0)
 		snprintf(toolchains[toolchain_count++], PATH_MAX, "go");
 	snprintf(roots, sizeof(roots), "%s", listed ? listed : "");
 	for (char *root = strtok(roots, ":"); root; root = strtok(NULL, ":"))
 		add_toolchain(root);
-	e2e_needs(toolchain_count > 0, "needs Go (Debian package golang-go, or PINW_GO_TOOLCHAINS)");
 }
 
 /* Builds tests/targets/go/pins.go into the scene, however long it takes. Compiled packages are shared by the tests of one run. */
@@ -74,54 +78,104 @@ static void build(const char *toolchain, const char *options)
 
 /* ---- what is the same of every program ---------------------------------------------------- */
 
-static void frames_of(const char *function, int line)
+static void frames_of(const char *function, int line, bool inlined)
 {
 	char expression[512];
 
 	snprintf(expression, sizeof(expression),
-	         "[.. | objects | select(.function? == \"%s\" and .line == %d)] | length > 0 and "
+	         "[.. | objects | select(.function? == \"%s\" and .line == %d and .inlined == %s)] | length "
+	         "> 0 and "
 	         "all(.file | endswith(\"/tests/targets/go/pins.go\"))",
-	         function, line);
+	         function, line, inlined ? "true" : "false");
 	e2e_true(expression);
 }
 
-static void names_functions(const char *options)
+static void expect_names(void)
+{
+	policy("[ban \"b\"]\nfunction = main.(*server).pin*\n");
+	enforced("%d/pins", "method 1\nclosure 0\ngoroutine 1\nother 0\n", "{\"ban:b\": 2}");
+	says("main.(*server).pinHandler+0x");
+	says("main.main.func1+0x");
+	says("runtime.main+0x");
+	frames_of("main.(*server).pinHandler", METHOD_LINE, false);
+	frames_of("main.main.func1", CLOSURE_LINE, false);
+	policy("[ban \"b\"]\nfunction = main.main.func?\n");
+	enforced("%d/pins", "method 0\nclosure 1\ngoroutine 1\nother 0\n", "{\"ban:b\": 2}");
+	policy("[ban \"b\"]\nfunction = main.*\n[allow \"a\"]\nfunction = main.other\n");
+	enforced("%d/pins", "method 1\nclosure 1\ngoroutine 1\nother 0\n", "{\"ban:b\": 3}");
+}
+
+/* Names are of the function that has the code; calls inlined into it have frames of their own, from Go 1.18 on. */
+static void expect_inlined_calls(const char *toolchain)
+{
+	char command[PATH_MAX + 32];
+	struct e2e_result version;
+
+	snprintf(command, sizeof(command), "env %s version", toolchain);
+	e2e_run(&version, command);
+	if (strstr(version.out, "go1.15") || strstr(version.out, "go1.16") || strstr(version.out, "go1.17"))
+		return;
+	frames_of("main.inlined", INLINED_LINE, true);
+	frames_of("main.other", OTHER_LINE, false);
+}
+
+static void names_functions(int toolchain, const char *options)
 {
 	cpu_number(1); /* on one CPU everything is pinned to it */
 	find_toolchains();
-	for (unsigned i = 0; i < toolchain_count; i++) {
-		build(toolchains[i], options);
-		policy("[ban \"b\"]\nfunction = main.(*server).pin*\n");
-		enforced("%d/pins", "method 1\nclosure 0\ngoroutine 1\nother 0\n", "{\"ban:b\": 2}");
-		says("main.(*server).pinHandler+0x");
-		says("main.main.func1+0x");
-		says("runtime.main+0x");
-		frames_of("main.(*server).pinHandler", METHOD_LINE);
-		frames_of("main.main.func1", CLOSURE_LINE);
-
-		policy("[ban \"b\"]\nfunction = main.main.func?\n");
-		enforced("%d/pins", "method 0\nclosure 1\ngoroutine 1\nother 0\n", "{\"ban:b\": 2}");
-		policy("[ban \"b\"]\nfunction = main.*\n[allow \"a\"]\nfunction = main.other\n");
-		enforced("%d/pins", "method 1\nclosure 1\ngoroutine 1\nother 0\n", "{\"ban:b\": 3}");
-	}
+	e2e_needs(toolchain_count > 0, "needs Go (Debian package golang-go, or PINW_GO_TOOLCHAINS)");
+	build(toolchains[toolchain], options);
+	expect_names();
+	expect_inlined_calls(toolchains[toolchain]);
 }
 
-Test(golang, functions_are_named_as_built)
+/* One test for each toolchain; without any, one that says so. */
+static struct criterion_test_params all_toolchains(void)
 {
-	names_functions("");
+	static int numbers[ROOTS_MAX];
+
+	find_toolchains();
+	for (unsigned i = 0; i < toolchain_count; i++)
+		numbers[i] = (int)i;
+	return cr_make_param_array(int, numbers, toolchain_count ? toolchain_count : 1);
 }
 
-Test(golang, functions_are_named_when_stripped)
+ParameterizedTestParameters(golang, functions_are_named_as_built)
 {
-	names_functions("-ldflags=-s");
+	return all_toolchains();
 }
 
-Test(golang, functions_are_named_in_position_independent_programs)
+ParameterizedTest(int *toolchain, golang, functions_are_named_as_built)
 {
-	names_functions("-buildmode=pie");
+	names_functions(*toolchain, "");
 }
 
-Test(golang, functions_are_named_in_stripped_position_independent_programs)
+ParameterizedTestParameters(golang, functions_are_named_when_stripped)
 {
-	names_functions("-buildmode=pie -ldflags=-s");
+	return all_toolchains();
+}
+
+ParameterizedTest(int *toolchain, golang, functions_are_named_when_stripped)
+{
+	names_functions(*toolchain, "-ldflags=-s");
+}
+
+ParameterizedTestParameters(golang, functions_are_named_in_position_independent_programs)
+{
+	return all_toolchains();
+}
+
+ParameterizedTest(int *toolchain, golang, functions_are_named_in_position_independent_programs)
+{
+	names_functions(*toolchain, "-buildmode=pie");
+}
+
+ParameterizedTestParameters(golang, functions_are_named_in_stripped_position_independent_programs)
+{
+	return all_toolchains();
+}
+
+ParameterizedTest(int *toolchain, golang, functions_are_named_in_stripped_position_independent_programs)
+{
+	names_functions(*toolchain, "-buildmode=pie -ldflags=-s");
 }

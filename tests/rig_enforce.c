@@ -40,6 +40,13 @@ struct pinw_thread *pinw_rig_self(void)
 	return self;
 }
 
+struct pinw_thread *pinw_rig_policed(const char *policy)
+{
+	pinw_rig_bench_small();
+	pinw_rig_obey(policy);
+	return pinw_rig_self();
+}
+
 uint16_t pinw_rig_rule(const char *label)
 {
 	const struct pinw_policy *policy = pinw_enforce.policy;
@@ -75,6 +82,16 @@ __attribute__((noinline)) int pinw_rig_pin(struct pinw_thread *target, uint64_t 
 		pinw_ledger_set(target, target->slot->thread, after, by, pinw_now(), before);
 	pinw_enforce_settle(&trial, target, !error);
 	return error;
+}
+
+struct pinw_create_trial pinw_rig_create(const struct pinw_thread *self, enum pinw_origin origin)
+{
+	struct pinw_create_trial trial = {.denied = false};
+	struct pinw_create_request request = {
+	    .self = (struct pinw_thread *)self, .origin = origin, .mask = self->mask};
+
+	pinw_enforce_create(&trial, &request);
+	return trial;
 }
 
 /* ---- what came of it --------------------------------------------------------------------------- */
@@ -124,6 +141,34 @@ struct pinw_rule_cell pinw_rig_cell(const char *label)
 	pinw_reader_free(reader);
 	cr_assert_eq(search.cell.id, search.rule, "the trace has no cell of %s", label);
 	return search.cell;
+}
+
+const struct pinw_counters *pinw_rig_counters(void)
+{
+	return &pinw_shim.live->counters;
+}
+
+void pinw_rig_expect_verdicts(const char *label, unsigned records, enum pinw_done done)
+{
+	struct pinw_rig_verdicts verdicts = pinw_rig_verdicts(label);
+	struct pinw_rule_cell cell = pinw_rig_cell(label);
+	bool carried_out = done == PINW_DONE_DENIED || done == PINW_DONE_RESET || done == PINW_DONE_CRASHED;
+
+	cr_expect_eq(verdicts.count, records, "%s: %u records, %u expected", label, verdicts.count, records);
+	cr_expect_eq(cell.violations, records, "%s: %lu in the cell, %u expected", label, cell.violations,
+	             records);
+	cr_expect_eq(cell.done, carried_out ? records : 0, "%s: %lu carried out", label, cell.done);
+	if (records)
+		cr_expect_eq(verdicts.last.done, done, "%s: done %u", label, verdicts.last.done);
+}
+
+void pinw_rig_expect_held(uint64_t pinned, uint64_t on_0, uint64_t on_1)
+{
+	const struct pinw_policy_state *state = &pinw_enforce.state;
+
+	cr_expect_eq(state->pinned, pinned, "%lu pinned, %lu expected", state->pinned, pinned);
+	cr_expect_eq(state->cpu_pins[0], on_0, "%lu on CPU 0, %lu expected", state->cpu_pins[0], on_0);
+	cr_expect_eq(state->cpu_pins[1], on_1, "%lu on CPU 1, %lu expected", state->cpu_pins[1], on_1);
 }
 
 /* ---- a child -------------------------------------------------------------------------------------- */

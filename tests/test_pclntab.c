@@ -22,6 +22,7 @@ TestSuite(goelf, .fini = pinw_rig_done);
 #define NAME_1 "main.(*server).pinHandler"
 #define NAME_2 "main.F[...]"
 #define ROOM 4096u
+#define CALLS 0x20u /* where the calls inlined into pinHandler are, counted from what the module says */
 
 static const uint32_t starts[] = {0, 0x100, 0x180, 0x200}; /* from TEXT; the last is the end */
 static const char *const names[] = {NAME_0, NAME_1, NAME_2};
@@ -110,32 +111,40 @@ static size_t put_steps(struct bytes *b, int first, int second, int third)
 
 /* Where things are in a table made by make_table. */
 struct parts {
-	size_t index, row, names, function[3];
+	size_t index, row, names, name[3], function[3];
 };
 
-/* Describes function `i` at the end; `entry` bytes of address. */
-static void put_function(struct bytes *b, unsigned i, unsigned entry, uint64_t name, uint64_t file,
-                         uint64_t line, bool has_unit)
+/* Describes function `i` at the end of the table. `steps` of pinHandler: its files, lines and rows of inlined calls. */
+static void put_function(struct bytes *b, unsigned i, uint64_t name, const size_t steps[3])
 {
-	uint64_t address = entry == 8 ? TEXT + starts[i] : starts[i];
+	uint32_t magic;
 
-	put(b, &address, entry);
+	memcpy(&magic, b->at, sizeof(magic));
+	bool is_18 = magic == 0xfffffff0 || magic == 0xfffffff1, has_calls = is_18 && i == 1;
+	uint64_t address = is_18 ? starts[i] : TEXT + starts[i];
+	put(b, &address, is_18 ? 4 : 8);
 	put32(b, (uint32_t)name);
 	put32(b, 0); /* arguments */
 	put32(b, 0); /* deferreturn */
 	put32(b, 0); /* pcsp */
-	put32(b, (uint32_t)file);
-	put32(b, (uint32_t)line);
-	put32(b, 0); /* further tables */
-	if (has_unit)
-		put32(b, 1);
-	put64(b, 0);
+	put32(b, i == 1 ? (uint32_t)steps[0] : 0);
+	put32(b, i == 1 ? (uint32_t)steps[1] : 0);
+	put32(b, has_calls ? 3 : 0); /* more tables of steps */
+	if (magic != 0xfffffffb)
+		put32(b, 1); /* unit */
+	if (magic == 0xfffffff1)
+		put32(b, 7); /* the line it starts at */
+	put32(b, has_calls ? 4u << 24 : 0); /* kind, flags; tables of other things */
+	if (!has_calls)
+		return;
+	const uint32_t tables[] = {0, 0, (uint32_t)steps[2], UINT32_MAX, UINT32_MAX, UINT32_MAX, CALLS};
+	put(b, tables, sizeof(tables));
 }
 
 /* As Go 1.2 to 1.15: everything counts from the header. */
 static void make_old(struct bytes *b, struct parts *p)
 {
-	size_t name[3], files, file, line, pin_go, main_go;
+	size_t name[3], files, pin_go, main_go;
 
 	put64(b, 3);
 	p->index = b->size;
@@ -154,21 +163,20 @@ static void make_old(struct bytes *b, struct parts *p)
 	put32(b, 3);
 	put32(b, (uint32_t)main_go);
 	put32(b, (uint32_t)pin_go);
-	file = put_steps(b, 1, 1, 2);
-	line = put_steps(b, 112, 114, 9);
+	size_t file = put_steps(b, 1, 1, 2), steps[3] = {file, put_steps(b, 112, 114, 9)};
 	align(b, 8);
 	for (unsigned i = 0; i < 3; i++) {
 		p->function[i] = b->size;
 		set64(b, p->index + 16 * i + 8, b->size);
-		put_function(b, i, 8, name[i], i == 1 ? file : 0, i == 1 ? line : 0, false);
+		put_function(b, i, name[i], steps);
 	}
 }
 
 /* As Go 1.16 and later: the header says where the parts are, and addresses count from its text start. */
 static void make_new(struct bytes *b, bool is_18, struct parts *p)
 {
-	size_t offsets, name[3], file, line;
-	unsigned entry = is_18 ? 4 : 8;
+	const uint64_t nothing = 0;
+	size_t offsets, steps[3];
 
 	put64(b, 3);
 	put64(b, 2);
@@ -181,7 +189,7 @@ static void make_new(struct bytes *b, bool is_18, struct parts *p)
 	put_text(b, "");
 	set64(b, offsets, p->names);
 	for (unsigned i = 0; i < 3; i++)
-		name[i] = put_text(b, names[i]) - p->names;
+		p->name[i] = put_text(b, names[i]) - p->names;
 	align(b, 4);
 	set64(b, offsets + 8, b->size); /* units: that of ours begins one on */
 	put32(b, UINT32_MAX);
@@ -192,8 +200,9 @@ static void make_new(struct bytes *b, bool is_18, struct parts *p)
 	put_text(b, "/src/pin.go");
 	set64(b, offsets + 24, put(b, "", 1)); /* a table at offset 0 is none */
 	size_t deltas = b->size - 1;
-	file = put_steps(b, 1, 1, 2) - deltas;
-	line = put_steps(b, 112, 114, 9) - deltas;
+	steps[0] = put_steps(b, 1, 1, 2) - deltas;
+	steps[1] = put_steps(b, 112, 114, 9) - deltas;
+	steps[2] = put_steps(b, 1, 0, -1) - deltas;
 	align(b, 8);
 	set64(b, offsets + 32, b->size);
 	p->index = b->size;
@@ -201,13 +210,13 @@ static void make_new(struct bytes *b, bool is_18, struct parts *p)
 	for (unsigned i = 0; i < 4; i++) {
 		uint64_t address = is_18 ? starts[i] : TEXT + starts[i];
 		put(b, &address, p->row / 2);
-		put(b, &(uint64_t){0}, p->row / 2);
+		put(b, &nothing, p->row / 2);
 	}
 	for (unsigned i = 0; i < 3; i++) {
 		p->function[i] = b->size;
 		uint64_t offset = b->size - p->index;
 		memcpy(b->at + p->index + i * p->row + p->row / 2, &offset, p->row / 2);
-		put_function(b, i, entry, name[i], i == 1 ? file : 0, i == 1 ? line : 0, true);
+		put_function(b, i, p->name[i], steps);
 	}
 }
 
@@ -402,12 +411,13 @@ Test(pclntab, survives_random_damage)
 
 #define BASE 0x10000u /* where the file is loaded, but for its code at TEXT */
 #define SEGMENTS 4u
-#define MODULE_WORDS 24u
+#define MODULE_WORDS 44u
 
 /* How the table is to be found, and what it counts from. */
 struct kind {
-	uint32_t magic;
 	const char *section; /* its name; NULL: there are no sections */
+	uint32_t magic;
+	unsigned calls; /* the word of the description that inlined calls count from; 0 = none */
 	bool no_note;
 	bool header_hole; /* the loader puts the text start into the header */
 	bool no_text; /* only the runtime's description of the module has it */
@@ -419,7 +429,7 @@ struct file {
 	struct bytes b;
 	Elf64_Rela relocations[40];
 	unsigned relocation_count;
-	size_t table, module;
+	size_t table;
 	struct parts parts;
 };
 
@@ -431,17 +441,38 @@ static void make_hole(struct file *f, size_t at, uint64_t value)
 	    (Elf64_Rela){.r_offset = BASE + at, .r_info = R_X86_64_RELATIVE, .r_addend = (int64_t)value};
 }
 
-static void put_module(struct file *f, bool hole)
+/* main.F inlined into pinHandler, and main.main into that. */
+static void put_calls(struct file *f, uint32_t magic)
+{
+	const uint32_t name[] = {(uint32_t)f->parts.name[2], (uint32_t)f->parts.name[0]},
+	               place[] = {0x50, 0x20};
+
+	for (unsigned row = 0; row < 2; row++) {
+		put32(&f->b, magic == 0xfffffff0 ? UINT32_MAX : 0);
+		if (magic == 0xfffffff0)
+			put64(&f->b, 0);
+		put32(&f->b, name[row]);
+		put32(&f->b, place[row]);
+		if (magic == 0xfffffff1)
+			put32(&f->b, 3);
+	}
+}
+
+static void put_module(struct file *f, const struct kind *kind)
 {
 	uint64_t words[MODULE_WORDS] = {[0] = BASE + f->table, [1] = BASE + f->table + f->parts.names,
 	                                [20] = TEXT,           [21] = TEXT + starts[3],
 	                                [22] = TEXT,           [23] = TEXT + starts[3]};
 
 	align(&f->b, 8);
-	f->module = put(&f->b, words, sizeof(words));
-	for (unsigned i = 0; hole && i < MODULE_WORDS; i++)
+	if (kind->calls)
+		words[kind->calls] = BASE + f->b.size + sizeof(words) - CALLS;
+	size_t at = put(&f->b, words, sizeof(words));
+	for (unsigned i = 0; kind->module_hole && i < MODULE_WORDS; i++)
 		if (words[i])
-			make_hole(f, f->module + i * sizeof(words[0]), words[i]);
+			make_hole(f, at + i * sizeof(words[0]), words[i]);
+	if (kind->calls)
+		put_calls(f, kind->magic);
 }
 
 static void put_section(struct file *f, const char *name)
@@ -509,8 +540,8 @@ static struct bytes make_file(const struct kind *kind)
 		make_hole(&f, f.table + f.parts.index + i * f.parts.row, TEXT + starts[i]);
 	if (kind->no_text)
 		set64(&f.b, f.table + 24, 0);
-	if (kind->no_text)
-		put_module(&f, kind->module_hole);
+	if (kind->no_text || kind->calls)
+		put_module(&f, kind);
 	align(&f.b, 8);
 	size_t relocations = put(&f.b, f.relocations, f.relocation_count * sizeof(f.relocations[0]));
 	const Elf64_Dyn entries[] = {
@@ -556,6 +587,10 @@ static const struct kind kinds[] = {
     {.magic = 0xfffffff1, .no_text = true},
     {.magic = 0xfffffff1, .section = ".gopclntab", .no_text = true, .module_hole = true},
     {.magic = 0xfffffff1, .no_text = true, .module_hole = true},
+    {.magic = 0xfffffff0, .section = ".gopclntab", .calls = 38},
+    {.magic = 0xfffffff1, .header_hole = true, .calls = 40},
+    {.magic = 0xfffffff1, .no_text = true, .module_hole = true, .calls = 40},
+    {.magic = 0xfffffff1, .section = ".gopclntab", .no_text = true, .calls = 43},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -606,6 +641,49 @@ Test(goelf, has_no_names_rather_than_wrong_ones)
 	cr_expect(names_pin_handler(&good));
 }
 
+static void expect_call(struct pinw_goelf *g, uint64_t distance, const char *name, uint64_t place)
+{
+	struct pinw_goelf_call call;
+
+	cr_assert(pinw_goelf_inlined(g, 1, distance, &call), "0x%lx", (unsigned long)distance);
+	cr_expect_str_eq(call.name, name);
+	cr_expect_eq(call.name_len, strlen(name));
+	cr_expect_eq(call.distance, place);
+}
+
+Test(goelf, knows_inlined_calls)
+{
+	struct pinw_goelf_call call;
+	unsigned with_calls = 0;
+
+	for (unsigned k = 0; k < KINDS; k++) {
+		struct bytes b = make_file(&kinds[k]);
+		struct pinw_goelf g;
+
+		cr_assert(pinw_goelf_open(at_edge(b.at, b.size), b.size, &g));
+		cr_expect_not(pinw_goelf_inlined(&g, 0, 0, &call), "another function's");
+		cr_expect_not(pinw_goelf_inlined(&g, 1, 0x40, &call), "its own");
+		cr_expect_not(pinw_goelf_inlined(&g, 3, 0, &call), "nobody's");
+		if (!kinds[k].calls) {
+			cr_expect_not(pinw_goelf_inlined(&g, 1, 0, &call));
+			continue;
+		}
+		with_calls++;
+		expect_call(&g, 0, NAME_0, 0x20);
+		expect_call(&g, 0x20, NAME_2, 0x50);
+		cr_expect_not(pinw_goelf_inlined(&g, 1, 0x50, &call));
+	}
+	cr_expect_eq(with_calls, 4);
+}
+
+static void read_calls(struct pinw_goelf *g, uint64_t i, uint64_t distance)
+{
+	struct pinw_goelf_call call = {.distance = distance};
+
+	for (unsigned depth = 0; depth < 4 && pinw_goelf_inlined(g, i, call.distance, &call); depth++)
+		cr_assert_eq(strlen(call.name), call.name_len);
+}
+
 static void survives_as_file(const struct bytes *b, size_t size)
 {
 	struct pinw_goelf g;
@@ -615,8 +693,10 @@ static void survives_as_file(const struct bytes *b, size_t size)
 		return;
 	read_all(&g.table);
 	for (uint64_t address = TEXT; address < TEXT + 0x200; address += 0x1f)
-		if (pinw_goelf_find(&g, address, &i, &start))
+		if (pinw_goelf_find(&g, address, &i, &start)) {
 			cr_assert(i < g.table.count && start <= address);
+			read_calls(&g, i, address - start);
+		}
 }
 
 Test(goelf, survives_a_cut_at_any_place)

@@ -540,7 +540,7 @@ static void crash_together(unsigned index)
 {
 	struct pinw_thread thread = {.slot = &(struct pinw_slot){.thread = 100 + index}};
 
-	pinw_tls = (struct pinw_tls){.thread = &thread, .seq = 100 + index};
+	pinw_tls = (struct pinw_tls){.thread = &thread, .seq = 100 + index, .tid = (uint32_t)gettid()};
 	struct pinw_violation v = by("caps:max_threads", PINW_ATTEMPT_CREATE, PINW_DONE_CRASHED);
 	pinw_violation_crash(&v);
 }

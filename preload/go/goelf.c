@@ -6,7 +6,7 @@
 
 #define CANDIDATES_MAX 16u /* places that look like the runtime's description of a module */
 
-/* Words of that description (runtime.moduledata); stable from Go 1.18 to 1.27. */
+/* Words of that description (runtime.moduledata), the same from Go 1.18 to 1.27. */
 #define WORD_NAMES 1u
 #define WORD_MINPC 20u
 #define WORD_MAXPC 21u
@@ -198,11 +198,11 @@ static uint64_t word_at(const struct file *f, const struct pinw_goelf *g, uint64
 	return word;
 }
 
-/* ---- what addresses count from -------------------------------------------------------------------- */
+/* ---- the runtime's description, and what addresses count from -------------------------------------------------------------------- */
 
 /* Does the runtime's description of this table's module lie at `address`? Then it says where the code is, and the table
  * has to agree with it on the first and the last function. */
-static bool take_text(const struct file *f, struct pinw_goelf *g, uint64_t address)
+static bool take_module(const struct file *f, struct pinw_goelf *g, uint64_t address)
 {
 	if (word_at(f, g, address) != g->address ||
 	    word_at(f, g, address + WORD_NAMES * 8) != g->address + g->table.names)
@@ -210,27 +210,29 @@ static bool take_text(const struct file *f, struct pinw_goelf *g, uint64_t addre
 	uint64_t text = word_at(f, g, address + WORD_TEXT * 8), was = g->table.text;
 	g->table.text = text;
 	if (text && pinw_pclntab_entry(&g->table, 0) == word_at(f, g, address + WORD_MINPC * 8) &&
-	    pinw_pclntab_entry(&g->table, g->table.count) == word_at(f, g, address + WORD_MAXPC * 8))
+	    pinw_pclntab_entry(&g->table, g->table.count) == word_at(f, g, address + WORD_MAXPC * 8)) {
+		g->module = address;
 		return true;
+	}
 	g->table.text = was;
 	return false;
 }
 
-static bool text_of_relocated(const struct file *f, struct pinw_goelf *g)
+static bool module_of_relocations(const struct file *f, struct pinw_goelf *g)
 {
 	unsigned candidates = 0;
 	Elf64_Rela r;
 
 	for (uint64_t i = 0; i < g->relocation_count && candidates < CANDIDATES_MAX; i++)
 		if (read_relocation(g, i, &r) && (uint64_t)r.r_addend == g->address) {
-			if (take_text(f, g, r.r_offset))
+			if (take_module(f, g, r.r_offset))
 				return true;
 			candidates++;
 		}
 	return false;
 }
 
-static bool text_of_segment(const struct file *f, const Elf64_Phdr *p, struct pinw_goelf *g)
+static bool module_of_segment(const struct file *f, const Elf64_Phdr *p, struct pinw_goelf *g)
 {
 	uint64_t skip = (8 - p->p_vaddr % 8) % 8, word;
 	unsigned candidates = 0;
@@ -241,7 +243,7 @@ static bool text_of_segment(const struct file *f, const Elf64_Phdr *p, struct pi
 		memcpy(&word, f->bytes + p->p_offset + at, sizeof(word));
 		if (word != g->address)
 			continue;
-		if (take_text(f, g, p->p_vaddr + at))
+		if (take_module(f, g, p->p_vaddr + at))
 			return true;
 		if (++candidates == CANDIDATES_MAX)
 			return false;
@@ -249,19 +251,24 @@ static bool text_of_segment(const struct file *f, const Elf64_Phdr *p, struct pi
 	return false;
 }
 
-/* The header has it (1.18 to 1.25), with a hole in PIE; from 1.26 on only the runtime's description. */
-static bool find_text(const struct file *f, struct pinw_goelf *g)
+static bool find_module(const struct file *f, struct pinw_goelf *g)
 {
 	Elf64_Phdr segment;
 
-	if (!g->table.text)
-		g->table.text = word_at(f, g, g->address + 24);
-	if (g->table.text || text_of_relocated(f, g))
+	if (module_of_relocations(f, g))
 		return true;
 	for (unsigned i = 0; read_segment(f, i, &segment); i++)
-		if (text_of_segment(f, &segment, g))
+		if (module_of_segment(f, &segment, g))
 			return true;
 	return false;
+}
+
+/* The header has it (1.18 to 1.25), with a hole in PIE; from 1.26 on only the runtime's description. */
+static bool find_text(const struct file *f, struct pinw_goelf *g)
+{
+	if (!g->table.text)
+		g->table.text = word_at(f, g, g->address + 24);
+	return g->table.text || find_module(f, g);
 }
 
 /* The address of function `i`'s row of the index, in tables of absolute addresses. */
@@ -324,7 +331,7 @@ bool pinw_goelf_open(const void *file, uint64_t bytes, struct pinw_goelf *ret)
 {
 	static const char *const names[] = {".gopclntab", ".data.rel.ro.gopclntab"};
 	struct file f = {.bytes = file, .size = bytes};
-	struct pinw_goelf g = {.address = 0};
+	struct pinw_goelf g = {.file = file, .bytes = bytes};
 	Elf64_Shdr section;
 	Elf64_Phdr segment;
 
@@ -386,4 +393,49 @@ bool pinw_goelf_find(const struct pinw_goelf *g, uint64_t address, uint64_t *ret
 		return false;
 	*ret_entry = pinw_pclntab_entry(&g->table, *ret_i);
 	return true;
+}
+
+/* ---- inlined calls --------------------------------------------------------------------------------------- */
+
+/* A row of a table of calls, if it is one: it names a function, and its place is in the function at hand. */
+static bool read_call(const struct file *f, const struct pinw_goelf *g, uint64_t address, uint64_t size,
+                      struct pinw_goelf_call *ret)
+{
+	uint64_t there, name_at = g->table.has_start_lines ? 4 : 12;
+	const uint8_t *row = loaded_at(f, address, &there);
+	uint32_t name, distance;
+
+	if (!row || there < name_at + 8 || (g->table.has_start_lines && (row[1] || row[2] || row[3])))
+		return false;
+	memcpy(&name, row + name_at, sizeof(name));
+	memcpy(&distance, row + name_at + 4, sizeof(distance));
+	ret->name = pinw_pclntab_name_at(&g->table, name, &ret->name_len);
+	ret->distance = distance;
+	return ret->name && distance < size;
+}
+
+bool pinw_goelf_inlined(struct pinw_goelf *g, uint64_t i, uint64_t distance, struct pinw_goelf_call *ret)
+{
+	/* Where the description has the address that tables of calls count from: 1.18 and 1.19; 1.20 to 1.26; 1.27. */
+	static const unsigned old[] = {38}, young[] = {40, 43};
+	const unsigned *words = g->table.has_start_lines ? young : old;
+	uint64_t row_bytes = g->table.has_start_lines ? 16 : 20;
+	struct file f = {.bytes = g->file, .size = g->bytes};
+	uint32_t row, offset;
+
+	if (g->has_no_module || !pinw_pclntab_inlined(&g->table, i, distance, &row, &offset) ||
+	    !read_file(&f))
+		return false;
+	if (!g->module)
+		g->has_no_module = !find_module(&f, g);
+	if (!g->module)
+		return false;
+	uint64_t size = pinw_pclntab_entry(&g->table, i + 1) - pinw_pclntab_entry(&g->table, i);
+	for (unsigned w = 0; w < (g->table.has_start_lines ? 2 : 1); w++) {
+		uint64_t base = word_at(&f, g, g->module + words[w] * UINT64_C(8));
+
+		if (base && read_call(&f, g, base + offset + row * row_bytes, size, ret))
+			return true;
+	}
+	return false;
 }

@@ -10,11 +10,15 @@
 #include "preload/go/pclntab.h"
 
 struct pinw_goelf {
+	const void *file; /* the caller's */
+	uint64_t bytes;
 	struct pinw_pclntab table;
 	uint64_t address; /* of the table */
 	const uint8_t *relocations; /* struct Elf64_Rela each, aligned to nothing */
 	uint64_t relocation_count;
 	bool in_relocations; /* the addresses of functions are there, and not in the table */
+	uint64_t module; /* address of the runtime's description of the module; 0 = unknown ... */
+	bool has_no_module; /* ... for good */
 };
 
 /* Opens the table of the file. False at once when the file is not Go's, and when there is no table or nothing says
@@ -23,5 +27,18 @@ bool pinw_goelf_open(const void *file, uint64_t bytes, struct pinw_goelf *ret);
 
 /* The function that covers `address`, and where it starts. False: none. */
 bool pinw_goelf_find(const struct pinw_goelf *g, uint64_t address, uint64_t *ret_i, uint64_t *ret_entry);
+
+/* A call that the compiler has replaced by the function itself. */
+struct pinw_goelf_call {
+	const char *name; /* of that function: `name_len` bytes, a NUL after them */
+	size_t name_len;
+	uint64_t
+	    distance; /* an instruction where the call would be, from the start of the function that has it now */
+};
+
+/* The innermost call inlined at the instruction `distance` bytes from the start of function `i`; the next one is at
+ * the call's own distance. False: the instruction is the function's own, or (before Go 1.18) nothing is known. Looks
+ * for the module's description at the first call. */
+bool pinw_goelf_inlined(struct pinw_goelf *g, uint64_t i, uint64_t distance, struct pinw_goelf_call *ret);
 
 #endif

@@ -9,6 +9,9 @@
 #define MAGIC_1_20 0xfffffff1u
 
 #define NO_FILE UINT32_MAX
+#define NO_TABLE UINT32_MAX
+#define INLINED_ROWS 2u /* which of a function's tables of values has the rows of inlined calls */
+#define INLINED_CALLS 3u /* which of its other tables has those calls */
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
@@ -143,6 +146,7 @@ bool pinw_pclntab_open(const void *bytes, uint64_t size, struct pinw_pclntab *re
 	if (size < PINW_PCLNTAB_HEAD || !pinw_pclntab_is_head(bytes) || !layout_of(get32(&t, 0), &t.layout))
 		return false;
 	read_offsets(&t);
+	t.has_start_lines = get32(&t, 0) == MAGIC_1_20;
 	if (!t.count || t.index >= size || t.count >= (size - t.index) / row_bytes(&t) || t.names >= size ||
 	    t.units >= size || t.files >= size || t.deltas >= size)
 		return false;
@@ -253,4 +257,33 @@ struct pinw_pclntab_place pinw_pclntab_place(const struct pinw_pclntab *t, uint6
 	place.line = line > 0 ? (unsigned)line : 0;
 	place.file = file_name(t, i, value_at(t, field(t, i, 4), distance), &place.file_len);
 	return place;
+}
+
+/* ---- inlined calls ------------------------------------------------------------------------------ */
+
+bool pinw_pclntab_inlined(const struct pinw_pclntab *t, uint64_t i, uint64_t distance, uint32_t *ret_row,
+                          uint32_t *ret_offset)
+{
+	uint64_t end = function_at(t, i) + (t->has_start_lines ? 44 : 40), values = field(t, i, 6);
+
+	/* The last byte of the fixed part counts the tables that are not of values; theirs follow. */
+	if (i >= t->count || t->layout != PINW_PCLNTAB_1_18 || values <= INLINED_ROWS ||
+	    !fits(t, end - 1, 1) || t->bytes[end - 1] <= INLINED_CALLS)
+		return false;
+	int32_t row = value_at(t, get32(t, end + INLINED_ROWS * UINT64_C(4)), distance);
+	uint64_t at = end + (values + INLINED_CALLS) * 4;
+	if (row < 0 || !fits(t, at, 4) || get32(t, at) == NO_TABLE)
+		return false;
+	*ret_row = (uint32_t)row;
+	*ret_offset = get32(t, at);
+	return true;
+}
+
+const char *pinw_pclntab_name_at(const struct pinw_pclntab *t, uint32_t offset, size_t *ret_len)
+{
+	uint64_t at = t->names + offset;
+
+	if (!offset || !fits(t, at - 1, 1) || t->bytes[at - 1] != '\0')
+		return NULL;
+	return get_string(t, at, ret_len);
 }

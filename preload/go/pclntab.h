@@ -28,6 +28,7 @@ struct pinw_pclntab {
 	uint64_t index; /* offset of their addresses ... */
 	uint64_t functions, names, units, files, deltas; /* ... and of what describes them */
 	enum pinw_pclntab_layout layout;
+	bool has_start_lines; /* functions have one field more: from Go 1.20 on */
 };
 
 /* Where an instruction is in the source; of inlined code, the place it was written. */
@@ -56,5 +57,14 @@ const char *pinw_pclntab_name(const struct pinw_pclntab *t, uint64_t i, size_t *
 
 /* The source of the instruction `distance` bytes from the start of function `i`. */
 struct pinw_pclntab_place pinw_pclntab_place(const struct pinw_pclntab *t, uint64_t i, uint64_t distance);
+
+/* The table of the calls inlined into function `i` (from 1.18 on): which row the instruction `distance` bytes from its
+ * start belongs to, and where the table is, counted from a place that only the runtime's description of the module
+ * knows. False: the instruction is the function's own, or nothing is known. */
+bool pinw_pclntab_inlined(const struct pinw_pclntab *t, uint64_t i, uint64_t distance, uint32_t *ret_row,
+                          uint32_t *ret_offset);
+
+/* A name by its offset among the names, which is where one begins; else NULL. */
+const char *pinw_pclntab_name_at(const struct pinw_pclntab *t, uint32_t offset, size_t *ret_len);
 
 #endif

@@ -254,7 +254,8 @@ int main(int argc, char **argv)
 	double result = argc == 3 && count > 0 ? run(argv[1], count) : -1;
 
 	if (result < 0) {
-		fprintf(stderr, "usage: %s create|pin|try|flip|first|getppid|syscall|prctl|rss COUNT\n", argv[0]);
+		fprintf(stderr, "usage: %s create|pin|try|flip|first|getppid|syscall|prctl|rss COUNT\n",
+		        argv[0]);
 		return 2;
 	}
 	printf("%.1f\n", result);

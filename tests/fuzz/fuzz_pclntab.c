@@ -57,6 +57,17 @@ static void read_table(const struct pinw_pclntab *t)
 	read_function(t, UINT64_MAX);
 }
 
+static void read_calls(struct pinw_goelf *g, uint64_t i)
+{
+	struct pinw_goelf_call call = {.distance = 0};
+
+	for (unsigned depth = 0; depth < DISTANCES_READ; depth++)
+		if (pinw_goelf_inlined(g, i, call.distance, &call))
+			read_string(call.name, call.name_len);
+		else
+			call.distance = depth; /* the next try is elsewhere */
+}
+
 static void read_file(const uint8_t *bytes, size_t size)
 {
 	struct pinw_goelf g;
@@ -66,9 +77,11 @@ static void read_file(const uint8_t *bytes, size_t size)
 		return;
 	read_table(&g.table);
 	for (uint64_t k = 0; k < FUNCTIONS_READ; k++)
-		if (pinw_goelf_find(&g, g.table.text + k * k, &i, &start) &&
-		    (i >= g.table.count || start > g.table.text + k * k))
-			abort();
+		if (pinw_goelf_find(&g, g.table.text + k * k, &i, &start)) {
+			if (i >= g.table.count || start > g.table.text + k * k)
+				abort();
+			read_calls(&g, i);
+		}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

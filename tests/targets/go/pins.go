@@ -37,9 +37,14 @@ func (s *server) pinHandler() {
 	fmt.Println(s.name, C.pin())
 }
 
+// Small enough that the compiler puts it into its callers.
+func inlined() C.int {
+	return C.pin()
+}
+
 //go:noinline
 func other() {
-	fmt.Println("other", C.pin())
+	fmt.Println("other", inlined())
 }
 
 func main() {
