@@ -154,14 +154,14 @@ static int check_golocks(const struct pinw_run_policy *policy, const struct pinw
 			continue;
 		if (rule->action >= PINW_ACTION_DENY) {
 			pinw_say("%s:%" PRIu32
-			         ": [%s]: this rule cannot be enforced on %s: Go's LockOSThread is not seen "
-			         "yet; leave it out, or set its action to log",
+			         ": [%s]: this rule cannot be enforced on %s: rules do not act on Go's "
+			         "LockOSThread yet; leave it out, or set its action to log",
 			         policy->name, rule->line, rule->label, target->culprit);
 			return refuse();
 		}
 		if (!quiet)
 			pinw_say("%s:%" PRIu32
-			         ": [%s]: matches nothing in %s: Go's LockOSThread is not seen yet",
+			         ": [%s]: matches nothing in %s: rules do not act on Go's LockOSThread yet",
 			         policy->name, rule->line, rule->label, target->culprit);
 	}
 	return 0;

@@ -184,6 +184,7 @@ Test(golocks, programs_do_what_they_do_bare)
 static void make_stranger(const char *program)
 {
 	static const unsigned char counting[] = {0x49, 0x8b, 0x4e, 0x30, 0xff, 0x81};
+	static const unsigned char looking[] = {0x49, 0x8b, 0x4e, 0x30, 0x83, 0xb9};
 	static unsigned char bytes[16u << 20];
 	char path[4096];
 
@@ -192,9 +193,12 @@ static void make_stranger(const char *program)
 	size_t len = fread(bytes, 1, sizeof(bytes), f);
 	fclose(f);
 	cr_assert(len > 0 && len < sizeof(bytes), "%s is too large for this test", program);
+	/* incl EXT(%rcx), and a look at it again: the runtime's own count is not looked at */
 	unsigned char *at = memmem(bytes, len, counting, sizeof(counting));
+	while (at && memcmp(at + 10, looking, sizeof(looking)) != 0)
+		at = memmem(at + 1, len - (size_t)(at + 1 - bytes), counting, sizeof(counting));
 	cr_assert_not_null(at);
-	at[5] = 0x89; /* decl for incl */
+	at[5] = 0x89; /* decl */
 	snprintf(path, sizeof(path), "%s/stranger", e2e_dir());
 	f = fopen(path, "w");
 	cr_assert_not_null(f);
