@@ -171,6 +171,7 @@ TEST_SRC := \
   tests/test_enforce_life.c \
   tests/test_example_policies.c \
   tests/test_glob.c \
+  tests/test_golocks.c \
   tests/test_idle.c \
   tests/test_image.c \
   tests/test_launch.c \
