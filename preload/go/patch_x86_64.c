@@ -213,7 +213,7 @@ static unsigned char *make_stub(const struct place *p, uint32_t number)
 	to = put(to, "\x48\x8d\x64\x24\x08", 5);
 	if (!p->branch)
 		to = put(to, p->at, p->displaced);
-	to = put_relative(put(to, "\xe9", 1), p->at + p->displaced);
+	put_relative(put(to, "\xe9", 1), p->at + p->displaced);
 	put(stub + STUB_BYTES - 8, &target, 8);
 	return stub;
 }
