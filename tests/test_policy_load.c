@@ -99,21 +99,21 @@ Test(policy_load, the_mode_asked_for_from_outside_wins)
 {
 	struct start start = {.policy = write_policy("[policy]\nmode = enforce\n" BANS)};
 
-	expect_start(&start, ENFORCES, NULL);
+	expect_start(&start, ENFORCES, (char *)NULL);
 	start.mode = "audit";
-	expect_start(&start, AUDITS, NULL);
+	expect_start(&start, AUDITS, (char *)NULL);
 	write_policy(BANS);
 	start.mode = NULL;
-	expect_start(&start, AUDITS, NULL);
+	expect_start(&start, AUDITS, (char *)NULL);
 	start.mode = "enforce";
-	expect_start(&start, ENFORCES, NULL);
+	expect_start(&start, ENFORCES, (char *)NULL);
 }
 
 Test(policy_load, a_mode_that_is_none_stops)
 {
 	struct start start = {.policy = write_policy(BANS), .mode = "enforced"};
 
-	expect_start(&start, STOPPED, "PINWARDEN_MODE is neither", STOPS, NULL);
+	expect_start(&start, STOPPED, "PINWARDEN_MODE is neither", STOPS, (char *)NULL);
 }
 
 Test(policy_load, the_log_is_the_environments_else_the_policys_else_stderr)
@@ -121,13 +121,13 @@ Test(policy_load, the_log_is_the_environments_else_the_policys_else_stderr)
 	struct start start = {.policy = write_policy(BANS), .expect_log = "stderr"};
 	char text[1200];
 
-	expect_start(&start, AUDITS, NULL);
+	expect_start(&start, AUDITS, (char *)NULL);
 	start.expect_log = pinw_rig_path("rules.log");
 	snprintf(text, sizeof(text), "[policy]\nlog = %s\n" BANS, start.expect_log);
 	write_policy(text);
-	expect_start(&start, AUDITS, NULL);
+	expect_start(&start, AUDITS, (char *)NULL);
 	start.log = start.expect_log = pinw_rig_path("mine.log");
-	expect_start(&start, AUDITS, NULL);
+	expect_start(&start, AUDITS, (char *)NULL);
 }
 
 /* ---- files that are not obeyed ------------------------------------------------------------------------------ */
@@ -137,11 +137,11 @@ static void expect_refused(const char *policy, const char *why)
 {
 	struct start start = {.policy = policy};
 
-	expect_start(&start, STOPPED, policy, why, STOPS, NULL);
+	expect_start(&start, STOPPED, policy, why, STOPS, (char *)NULL);
 	start.mode = "enforce";
-	expect_start(&start, STOPPED, policy, why, STOPS, NULL);
+	expect_start(&start, STOPPED, policy, why, STOPS, (char *)NULL);
 	start.mode = "audit";
-	expect_start(&start, WITHOUT, policy, why, GOES_ON, NULL);
+	expect_start(&start, WITHOUT, policy, why, GOES_ON, (char *)NULL);
 }
 
 Test(policy_load, files_that_others_may_write_are_refused)
@@ -184,27 +184,27 @@ Test(policy_load, an_invalid_text_stops_what_it_would_enforce)
 	struct start start = {.policy =
 	                          write_policy("[policy]\nmode = enforce\n[ban \"x\"]\nacton = deny\n")};
 
-	expect_start(&start, STOPPED, "policy.ini:4: acton: ", STOPS, NULL);
+	expect_start(&start, STOPPED, "policy.ini:4: acton: ", STOPS, (char *)NULL);
 	start.mode = "audit";
-	expect_start(&start, WITHOUT, "policy.ini:4: acton: ", GOES_ON, NULL);
+	expect_start(&start, WITHOUT, "policy.ini:4: acton: ", GOES_ON, (char *)NULL);
 }
 
 Test(policy_load, an_invalid_text_lets_an_audit_go_on)
 {
 	struct start start = {.policy = write_policy("[policy]\nmode = audit\n[ban \"x\"]\nacton = deny\n")};
 
-	expect_start(&start, WITHOUT, "policy.ini:4: acton: ", GOES_ON, NULL);
+	expect_start(&start, WITHOUT, "policy.ini:4: acton: ", GOES_ON, (char *)NULL);
 	start.mode = "enforce";
-	expect_start(&start, STOPPED, "policy.ini:4: acton: ", STOPS, NULL);
+	expect_start(&start, STOPPED, "policy.ini:4: acton: ", STOPS, (char *)NULL);
 }
 
 Test(policy_load, on_invalid_says_otherwise)
 {
 	struct start start = {.policy = write_policy("[policy]\nmode = audit\non_invalid = stop\nx = 1\n")};
 
-	expect_start(&start, STOPPED, "policy.ini:4: x: ", STOPS, NULL);
+	expect_start(&start, STOPPED, "policy.ini:4: x: ", STOPS, (char *)NULL);
 	write_policy("[policy]\nmode = enforce\non_invalid = continue\nx = 1\n");
-	expect_start(&start, WITHOUT, "policy.ini:4: x: ", GOES_ON, NULL);
+	expect_start(&start, WITHOUT, "policy.ini:4: x: ", GOES_ON, (char *)NULL);
 }
 
 /* ---- today ------------------------------------------------------------------------------------------------------- */
@@ -225,7 +225,7 @@ static void expect_expiry(time_t day, int status)
 	format_day(day, date, sizeof(date));
 	snprintf(text, sizeof(text), "[suppress \"s\"]\nthread_name = x\nexpires = %s\n", date);
 	write_policy(text);
-	expect_start(&start, status, NULL);
+	expect_start(&start, status, (char *)NULL);
 }
 
 Test(policy_load, a_suppression_expires_after_its_last_day)
