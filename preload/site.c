@@ -240,7 +240,7 @@ static struct site *add_site(uint64_t hash, const struct pinw_walk *walk, const 
 		return NULL;
 	*site = (struct site){.hash = hash, .count = (uint16_t)walk->count, .flags = walk->flags};
 	site->id = ++table.last_id;
-	memcpy(site->frames, frames, frames_bytes);
+	pinw_copy_raw(site->frames, frames, frames_bytes);
 	site->next = table.sites[hash % SITE_BUCKETS];
 	__atomic_store_n(place, site, __ATOMIC_RELEASE);
 	__atomic_store_n(&table.sites[hash % SITE_BUCKETS], site, __ATOMIC_RELEASE);
@@ -334,7 +334,7 @@ static void add_memo(const struct pinw_thread *self, struct pinw_where where, st
 	    .module_gen = gen,
 	    .count = (uint32_t)count,
 	};
-	memcpy(memo->words, words, (size_t)count * sizeof(words[0]));
+	pinw_copy_raw(memo->words, words, (size_t)count * sizeof(words[0]));
 	struct memo **bucket = &table.memos[memo_bucket(where.ra)];
 	memo->next = *bucket;
 	__atomic_store_n(bucket, memo, __ATOMIC_RELEASE);
@@ -486,7 +486,7 @@ static struct site *learn_given(uint64_t hash, const uintptr_t *pcs, unsigned co
 	table.given_count++;
 	*given = (struct given){
 	    .site = site, .hash = hash, .module_gen = gen, .count = (uint16_t)count, .flags = flags};
-	memcpy(given->pcs, pcs, count * sizeof(pcs[0]));
+	pinw_copy_raw(given->pcs, pcs, count * sizeof(pcs[0]));
 	given->next = table.given[hash % GIVEN_BUCKETS];
 	__atomic_store_n(&table.given[hash % GIVEN_BUCKETS], given, __ATOMIC_RELEASE);
 	return site;
