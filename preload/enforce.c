@@ -211,20 +211,28 @@ static __attribute__((noinline)) void deny(struct pinw_trial *t, struct pinw_thr
 	pinw_violation_record(&t->violation);
 }
 
+/* Most calls end here: the site is looked up for the record anyway, and two bytes tell that no rule is about it. */
+static bool may_concern(const struct pinw_trial *t, const struct pinw_pin_request *r)
+{
+	const struct pinw_policy *policy = pinw_enforce.policy;
+
+	return policy->index.caps_pins || policy->needs_require ||
+	       pinw_policy_may_speak(policy, r->calls, r->target->slot->name, t->site.match,
+	                             r->target->ruled.created);
+}
+
 bool pinw_enforce_pin(struct pinw_trial *t, const struct pinw_pin_request *r, uint64_t *room)
 {
 	const struct pinw_policy *policy = pinw_enforce.policy;
 
-	if ((!policy->judges_pins && !policy->needs_require) || !read_mask(r, room) ||
-	    !pinw_enforce_is_judged(room))
+	if (!policy->judges_pins && !policy->needs_require)
 		return true;
 	t->site = pinw_site_ref(r->self, r->where);
 	t->sited = true;
-	if (policy->index.caps_pins || policy->needs_require ||
-	    pinw_policy_may_speak(policy, r->calls, r->target->slot->name, t->site.match,
-	                          r->target->ruled.created))
-		judge(t, r, room);
-	if (t->judged && t->violation.done == PINW_DONE_DENIED)
+	if (!may_concern(t, r) || !read_mask(r, room) || !pinw_enforce_is_judged(room))
+		return true;
+	judge(t, r, room);
+	if (t->violation.done == PINW_DONE_DENIED)
 		deny(t, r->target);
 	return !t->denied;
 }

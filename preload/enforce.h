@@ -50,8 +50,9 @@ void pinw_enforce_start_image(void);
 
 /* One attempt under way. */
 struct pinw_trial {
+	/* All false at first; the rest is not set unless they say so. */
 	bool sited; /* `site` is set */
-	bool judged; /* else nothing below is set, but for `site` */
+	bool judged; /* all below is set */
 	bool denied; /* the call is not to be made */
 	bool holds; /* the hold is still the trial's: neither taken over nor given back */
 	int error; /* when denied: what the caller gets */

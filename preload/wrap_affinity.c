@@ -234,7 +234,7 @@ static __attribute__((noinline)) bool is_allowed(struct change *change, uint64_t
 	};
 
 	change->trial = (struct pinw_trial *)room;
-	*change->trial = (struct pinw_trial){.judged = false};
+	change->trial->sited = change->trial->judged = change->trial->denied = change->trial->holds = false;
 	if (!change->target || change->relation == PINW_REL_OTHER_PROCESS)
 		return true;
 	/* A thread that has not run yet: what it was born with is its pin now, as it will be when it runs. Not if it will be
