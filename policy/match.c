@@ -80,10 +80,11 @@ static bool has_rules(const struct pinw_stack_match *stack)
 	return stack && stack->rule_count;
 }
 
-bool pinw_policy_may_speak(const struct pinw_policy *policy, uint32_t calls, const char *thread_name,
-                           const struct pinw_stack_match *stack, const struct pinw_stack_match *creator)
+bool pinw_policy_may_speak(const uint8_t (*loose_calls)[PINW_LOOSE_INITIALS], uint32_t calls,
+                           const char *thread_name, const struct pinw_stack_match *stack,
+                           const struct pinw_stack_match *creator)
 {
-	const uint8_t *loose = policy->index.loose_calls[creator && creator->creator_count];
+	const uint8_t *loose = loose_calls[creator && creator->creator_count];
 
 	return (loose[(unsigned char)thread_name[0] % PINW_LOOSE_INITIALS] & calls) || has_rules(stack);
 }
@@ -92,8 +93,8 @@ bool pinw_policy_may_speak(const struct pinw_policy *policy, uint32_t calls, con
 static bool may_any_match(const struct pinw_policy *policy, const struct pinw_attempt *attempt)
 {
 	return has_rules(attempt->second) ||
-	       pinw_policy_may_speak(policy, attempt->calls, attempt->thread_name, attempt->stack,
-	                             attempt->creator);
+	       pinw_policy_may_speak(policy->index.loose_calls, attempt->calls, attempt->thread_name,
+	                             attempt->stack, attempt->creator);
 }
 
 static uint16_t peek_stack(const struct candidates *c, unsigned i)

@@ -128,9 +128,11 @@ bool pinw_policy_counts(const struct pinw_policy *policy, const uint64_t *mask);
 /* Must `attempt.inside` be filled for this mask? (max_pinned_per_cpu, and more than one CPU) */
 bool pinw_policy_wants_inside(const struct pinw_policy *policy, const uint64_t *mask);
 
-/* False: no [allow] and no [ban] can match such an attempt. Two bytes answer for most calls under a policy of any length. */
-bool pinw_policy_may_speak(const struct pinw_policy *policy, uint32_t calls, const char *thread_name,
-                           const struct pinw_stack_match *stack, const struct pinw_stack_match *creator);
+/* False: no [allow] and no [ban] can match such an attempt. Two bytes answer for most calls under a policy of any length:
+ * `loose_calls` is policy->index.loose_calls, or a copy where the caller has it at hand. */
+bool pinw_policy_may_speak(const uint8_t (*loose_calls)[PINW_LOOSE_INITIALS], uint32_t calls,
+                           const char *thread_name, const struct pinw_stack_match *stack,
+                           const struct pinw_stack_match *creator);
 
 /* Judges a pin that counts. *ret_hold is what the thread's pin would hold afterwards; what it does not hold yet is reserved
  * in the state. Then either pinw_policy_keep (the pin is there: what `held` had and it has no more is given back) or

@@ -12,6 +12,18 @@
 
 struct pinw_enforce pinw_enforce;
 
+void pinw_enforce_use(const struct pinw_policy *policy)
+{
+	if (policy) {
+		pinw_enforce.asks_all = policy->index.caps_pins || policy->needs_require;
+		pinw_enforce.asks_pins = pinw_enforce.asks_all || policy->judges_pins;
+		pinw_enforce.holds = policy->index.counts_pins;
+		pinw_enforce.times_idle = policy->leaks[PINW_PLEAK_PINNED_IDLE];
+		memcpy(pinw_enforce.loose_calls, policy->index.loose_calls, sizeof(pinw_enforce.loose_calls));
+	}
+	pinw_enforce.policy = policy;
+}
+
 void pinw_enforce_start_image(void)
 {
 	const struct pinw_policy *policy = pinw_enforce.policy;
@@ -214,18 +226,14 @@ static __attribute__((noinline)) void deny(struct pinw_trial *t, struct pinw_thr
 /* Most calls end here: the site is looked up for the record anyway, and two bytes tell that no rule is about it. */
 static bool may_concern(const struct pinw_trial *t, const struct pinw_pin_request *r)
 {
-	const struct pinw_policy *policy = pinw_enforce.policy;
-
-	return policy->index.caps_pins || policy->needs_require ||
-	       pinw_policy_may_speak(policy, r->calls, r->target->slot->name, t->site.match,
+	return pinw_enforce.asks_all ||
+	       pinw_policy_may_speak(pinw_enforce.loose_calls, r->calls, r->target->slot->name, t->site.match,
 	                             r->target->ruled.created);
 }
 
 bool pinw_enforce_pin(struct pinw_trial *t, const struct pinw_pin_request *r, uint64_t *room)
 {
-	const struct pinw_policy *policy = pinw_enforce.policy;
-
-	if (!policy->judges_pins && !policy->needs_require)
+	if (!pinw_enforce.asks_pins)
 		return true;
 	t->site = pinw_site_ref(r->self, r->where);
 	t->sited = true;
@@ -239,16 +247,14 @@ bool pinw_enforce_pin(struct pinw_trial *t, const struct pinw_pin_request *r, ui
 
 void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, const uint64_t *mask)
 {
-	const struct pinw_policy *policy = pinw_enforce.policy;
 	struct pinw_ruled *ruled = &thread->ruled;
 
-	if (policy->leaks[PINW_PLEAK_PINNED_IDLE] && mask &&
-	    thread->slot->pin_since_ns != ruled->pin_since_ns) {
+	if (pinw_enforce.times_idle && mask && thread->slot->pin_since_ns != ruled->pin_since_ns) {
 		ruled->pin_since_ns = thread->slot->pin_since_ns;
 		ruled->pin_cpu_ns = pinw_proc_cpu_ns(thread->slot->tid);
 		__atomic_fetch_and(&thread->slot->told, ~PINW_TOLD_IDLE, __ATOMIC_RELAXED);
 	}
-	if (!policy->index.counts_pins || thread->image_gen != pinw_shim.image_gen)
+	if (!pinw_enforce.holds || thread->image_gen != pinw_shim.image_gen)
 		return;
 	if (trial && trial->holds && trial->image_gen == pinw_shim.image_gen && mask &&
 	    trial->hold.cpu == single_cpu(mask) &&
@@ -258,7 +264,7 @@ void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, con
 		trial->holds = false;
 		return;
 	}
-	ruled->hold = pinw_policy_rehold(policy, &pinw_enforce.state, &ruled->hold, mask);
+	ruled->hold = pinw_policy_rehold(pinw_enforce.policy, &pinw_enforce.state, &ruled->hold, mask);
 }
 
 /* ---- what a thread was ---------------------------------------------------------------------- */

@@ -25,6 +25,12 @@
 
 struct pinw_enforce {
 	const struct pinw_policy *policy; /* NULL: none; set before the shim is ON, then constant */
+	/* What every call asks of the policy, together: on a fresh thread each line of cache counts. */
+	bool asks_pins; /* some rule is about pins */
+	bool asks_all; /* about each of them */
+	bool holds; /* what a pin holds of the counters matters */
+	bool times_idle; /* so does the CPU time at which it opened */
+	uint8_t loose_calls[2][PINW_LOOSE_INITIALS]; /* the policy's, of policy->index */
 	bool enforcing; /* the policy's mode, PINWARDEN_MODE heeded */
 	const uint64_t *present; /* CPUs this machine has; NULL unknown */
 	struct pinw_policy_state state; /* of this image */
@@ -44,6 +50,9 @@ void pinw_enforce_lost(bool first_image);
 /* A fork child cannot make its trace, as in a chroot or under another user. Must it be judged all the same, with its counters in
  * memory that nobody reads? Then says so. */
 bool pinw_enforce_unrecorded(int error);
+
+/* Makes `policy` the one to ask; NULL: none. */
+void pinw_enforce_use(const struct pinw_policy *policy);
 
 /* Writes the policy and its rules into the trace just opened and starts counting anew: each image. */
 void pinw_enforce_start_image(void);

@@ -186,7 +186,7 @@ static bool set_up(const struct pinw_policy *policy)
 	pinw_enforce.enforcing = is_to_enforce(policy);
 	if (!pinw_config.log[0] && pinw_image_set_log(policy->log ? policy->log : "stderr") < 0)
 		pinw_image_set_log("stderr");
-	pinw_enforce.policy = policy;
+	pinw_enforce_use(policy);
 	return true;
 }
 

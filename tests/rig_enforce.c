@@ -28,7 +28,7 @@ void pinw_rig_obey(const char *text)
 	pinw_enforce.state_memory = malloc(pinw_policy_state_bytes(policy) + 1);
 	cr_assert_not_null(pinw_enforce.state_memory);
 	pinw_enforce.enforcing = policy->mode == PINW_MODE_ENFORCE;
-	pinw_enforce.policy = policy;
+	pinw_enforce_use(policy);
 	pinw_enforce_start_image();
 }
 

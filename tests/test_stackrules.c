@@ -73,7 +73,7 @@ static void obey(const char *text)
 	pinw_enforce.state_memory =
 	    calloc(1, pinw_policy_state_bytes(policy)); /* a fork child starts it anew */
 	cr_assert_not_null(pinw_enforce.state_memory);
-	pinw_enforce.policy = policy;
+	pinw_enforce_use(policy);
 }
 
 static bool is_in(const uint16_t *ids, unsigned count, const char *label)
