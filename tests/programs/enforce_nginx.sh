@@ -19,23 +19,7 @@ thread_name = apache2
 call = setaffinity
 module = *
 INI
-mkdir temp
-cat >nginx.conf <<CONF
-daemon off;
-pid $dir/pid;
-error_log $dir/errors;
-worker_processes 2;
-worker_cpu_affinity 01 10;
-user nobody nogroup;
-thread_pool default threads=2;
-events { worker_connections 64; }
-http {
-  access_log off;
-  client_body_temp_path $dir/temp;
-  proxy_temp_path $dir/temp/p; fastcgi_temp_path $dir/temp/f; uwsgi_temp_path $dir/temp/u; scgi_temp_path $dir/temp/s;
-  server { listen 127.0.0.1:21122; location / { aio threads; sendfile off; root /usr/share; } }
-}
-CONF
+nginx_conf 21122
 page() { curl -s http://127.0.0.1:21122/common-licenses/GPL-3 | cksum; }
 expected=$(cksum </usr/share/common-licenses/GPL-3)
 serve /usr/sbin/nginx -c "$dir/nginx.conf" -e "$dir/errors"

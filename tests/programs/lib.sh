@@ -7,23 +7,26 @@
 #   serve CMD...        the program in the background: its own pid in $server
 #   await_port PORT     until it listens on loopback
 #   stop [SIGNAL]       ends the server (TERM), returns its status
+#   nginx_conf PORT     writes nginx.conf: two workers, each pinned to a CPU of its own; errors go to $dir/errors
+#   $under              a policy that run and serve start programs under, enforced; empty: none
 #   $dir                an empty directory of the case's own
 #   $SOURCES            the project
 #
 # MODE says how programs are started: bare, audit (under `pinwarden run`) or truth (under strace, the shim
 # preloaded by hand). Traces go to $TRACES, strace's logs to $LOGS.
 
-server= wrapper= logs=0
+server= wrapper= logs=0 under=
 
 # The command line that goes before a program's, in the array `prefix`.
 set_prefix() {
   case $MODE in
     bare) prefix=() ;;
-    audit) prefix=("$PINW_BUILD/pinwarden" run -q -o "$TRACES/" --) ;;
+    audit) prefix=("$PINW_BUILD/pinwarden" run -q ${under:+-p "$under" --enforce} -o "$TRACES/" --) ;;
     truth)
       logs=$((logs + 1))
       prefix=(strace -f -q -v -s 0 -e signal=none -e "trace=$CALLS" -o "$LOGS/$logs"
-        -E "LD_PRELOAD=$PINW_BUILD/libpinwarden.so" -E "PINWARDEN_OUTPUT=$TRACES/%e.%p.pwt")
+        -E "LD_PRELOAD=$PINW_BUILD/libpinwarden.so" -E "PINWARDEN_OUTPUT=$TRACES/%e.%p.pwt"
+        ${under:+-E "PINWARDEN_POLICY=$under" -E PINWARDEN_MODE=enforce})
       ;;
   esac
 }
@@ -84,3 +87,23 @@ leave() {
   exit "$status"
 }
 trap leave EXIT
+
+nginx_conf() {
+  mkdir temp
+  cat >nginx.conf <<CONF
+daemon off;
+pid $dir/pid;
+error_log $dir/errors;
+worker_processes 2;
+worker_cpu_affinity 01 10;
+user nobody nogroup;
+thread_pool default threads=2;
+events { worker_connections 64; }
+http {
+  access_log off;
+  client_body_temp_path $dir/temp;
+  proxy_temp_path $dir/temp/p; fastcgi_temp_path $dir/temp/f; uwsgi_temp_path $dir/temp/u; scgi_temp_path $dir/temp/s;
+  server { listen 127.0.0.1:$1; location / { aio threads; sendfile off; root /usr/share; } }
+}
+CONF
+}
