@@ -105,13 +105,6 @@ static void put_foreign(struct pinw_text *t, const char *text)
 	pinw_term_put_foreign(&t->term, text, strlen(text));
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 static const char *would_be(const struct pinw_rule *rule)
 {
 	static char words[64];
@@ -128,21 +121,6 @@ static const char *would_be(const struct pinw_rule *rule)
 	default:
 		return "would be logged";
 	}
-}
-
-static const char *attempt_words(unsigned attempt)
-{
-	static const char *const words[] = {
-	    [PINW_ATTEMPT_CREATE] = "creating a thread",
-	    [PINW_ATTEMPT_PIN] = "pinning",
-	    [PINW_ATTEMPT_BORN] = "creating a thread with a mask",
-	    [PINW_ATTEMPT_INHERIT] = "a mask inherited at creation",
-	    [PINW_ATTEMPT_EXIT] = "end of a thread",
-	    [PINW_ATTEMPT_END] = "end of the process",
-	    [PINW_ATTEMPT_RUN] = "time passed",
-	};
-
-	return attempt < sizeof(words) / sizeof(words[0]) && words[attempt] ? words[attempt] : "?";
 }
 
 /* What the finding's stack is of. */
@@ -177,7 +155,7 @@ static void print_finding(struct pinw_text *t, const struct trial *trial, const 
 {
 	size_t len;
 
-	pinw_term_put(&t->term, "  %s x %s", pinw_text_count(f->count), attempt_words(f->attempt));
+	pinw_term_put(&t->term, "  %s x %s", pinw_text_count(f->count), pinw_attempt_words(f->attempt));
 	if (trial->rehearsal.processes > 1) {
 		const char *program = pinw_text_program(f->process, &len);
 		pinw_term_put(&t->term, " in %" PRIu32 " ", f->process->header.self.pid);
@@ -224,7 +202,7 @@ static void print_rule(struct pinw_text *t, const struct trial *trial, const str
 	pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
 	put_foreign(t, rule->label);
 	pinw_term_put(&t->term, " (");
-	put_foreign(t, base_name(trial->file.path));
+	put_foreign(t, pinw_base_name(trial->file.path));
 	pinw_term_put(&t->term, ":%" PRIu32 "): %s %s", rule->line,
 	              pinw_text_count(trial->rehearsal.tally[rule->id - 1].violations), would_be(rule));
 	pinw_term_end(&t->term, 2, PINW_STYLE_BAD);
@@ -343,7 +321,7 @@ static void print_verdict(struct pinw_text *t, const struct trial *trial)
 	unsigned rules;
 	uint64_t count = violations(trial, &rules);
 
-	put_foreign(t, base_name(trial->file.path));
+	put_foreign(t, pinw_base_name(trial->file.path));
 	if (count)
 		pinw_term_put(&t->term, ": %s by %s", pinw_text_counted(count, "violation", "violations"),
 		              pinw_text_counted(rules, "rule", "rules"));

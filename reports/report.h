@@ -27,5 +27,10 @@ int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
 /* Names both formats use. */
 const char *pinw_thread_how_name(enum pinw_thread_how how); /* NULL for a living one */
 const char *pinw_origin_name(unsigned origin); /* enum pinw_origin; "unknown" for any other */
+const char *
+pinw_attempt_words(unsigned attempt); /* enum pinw_attempted: "creating a thread"; "?" for any other */
+
+/* The last component of a path, all of it when that is empty. */
+const char *pinw_base_name(const char *path);
 
 #endif

@@ -108,6 +108,29 @@ const char *pinw_text_end_brief(const struct pinw_process *p)
 	return buf;
 }
 
+const char *pinw_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+const char *pinw_attempt_words(unsigned attempt)
+{
+	static const char *const words[] = {
+	    [PINW_ATTEMPT_CREATE] = "creating a thread",
+	    [PINW_ATTEMPT_PIN] = "pinning",
+	    [PINW_ATTEMPT_BORN] = "creating a thread with a mask",
+	    [PINW_ATTEMPT_INHERIT] = "a mask inherited at creation",
+	    [PINW_ATTEMPT_EXIT] = "end of a thread",
+	    [PINW_ATTEMPT_END] = "end of the process",
+	    [PINW_ATTEMPT_RUN] = "time passed",
+	    [PINW_ATTEMPT_LOCK] = "locking a goroutine to its thread",
+	};
+
+	return attempt < sizeof(words) / sizeof(words[0]) && words[attempt] ? words[attempt] : "?";
+}
+
 static const char *base_name(const char *path, size_t len, size_t *ret_len)
 {
 	const char *slash = memrchr(path, '/', len);

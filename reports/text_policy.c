@@ -7,13 +7,6 @@
 
 #define VERDICT_RULES 4u /* named in the first lines of a report */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 static void put_foreign(struct pinw_text *t, const char *text)
 {
 	pinw_term_put_foreign(&t->term, text, strlen(text));
@@ -37,18 +30,7 @@ static void put_cpus(struct pinw_text *t, const struct pinw_process *p, const st
 
 static void put_attempt(struct pinw_text *t, const struct pinw_process *p, const struct pinw_violation *v)
 {
-	static const char *const words[] = {
-	    [PINW_ATTEMPT_CREATE] = "creating a thread",
-	    [PINW_ATTEMPT_PIN] = "pinning",
-	    [PINW_ATTEMPT_BORN] = "creating a thread with a mask",
-	    [PINW_ATTEMPT_INHERIT] = "a mask inherited at creation",
-	    [PINW_ATTEMPT_EXIT] = "end of a thread",
-	    [PINW_ATTEMPT_END] = "end of the process",
-	    [PINW_ATTEMPT_RUN] = "time passed",
-	    [PINW_ATTEMPT_LOCK] = "locking a goroutine to its thread",
-	};
-
-	pinw_term_put(&t->term, "%s", words[v->attempt]);
+	pinw_term_put(&t->term, "%s", pinw_attempt_words(v->attempt));
 	put_cpus(t, p, v, v->attempt == PINW_ATTEMPT_PIN ? " to " : ", ");
 }
 
@@ -158,7 +140,7 @@ static void print_rule_title(struct pinw_text *t, const struct pinw_process *p,
 	put_foreign(t, rule->label);
 	if (rule->line && p->policy.path) {
 		pinw_term_put(&t->term, " (");
-		put_foreign(t, base_name(p->policy.path));
+		put_foreign(t, pinw_base_name(p->policy.path));
 		pinw_term_put(&t->term, ":%" PRIu32 ")", rule->line);
 	}
 	pinw_term_put(&t->term, ": ");

@@ -28,13 +28,6 @@ static void put_name(struct pinw_term *term, const char *name)
 	pinw_term_put(term, "...");
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 static void put_place(struct pinw_term *term, const struct pinw_frame *f)
 {
 	const char *reason = pinw_stacks_reason(f);
@@ -44,7 +37,7 @@ static void put_place(struct pinw_term *term, const struct pinw_frame *f)
 		if (!f->inlined)
 			pinw_term_put(term, "+0x%" PRIx64, f->function_offset);
 	} else if (f->module) {
-		put_name(term, base_name(f->module));
+		put_name(term, pinw_base_name(f->module));
 		pinw_term_put(term, "+0x%" PRIx64, f->offset);
 	} else {
 		pinw_term_put(term, "0x%" PRIx64, f->offset);
@@ -59,7 +52,7 @@ static void put_place(struct pinw_term *term, const struct pinw_frame *f)
 		pinw_term_put(term, " (inlined)");
 	} else if (f->function && f->module) {
 		pinw_term_put(term, " (");
-		put_name(term, base_name(f->module));
+		put_name(term, pinw_base_name(f->module));
 		pinw_term_put(term, ")");
 	}
 	if (reason)
