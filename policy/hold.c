@@ -17,21 +17,6 @@ bool pinw_policy_wants_inside(const struct pinw_policy *policy, const uint64_t *
 	       pinw_mask_width(mask, policy->mask_words) > 1;
 }
 
-/* 1 + the only CPU of a mask, 0 when it holds none or several. */
-static uint32_t single_cpu(const uint64_t *mask, unsigned words)
-{
-	uint32_t found = 0;
-
-	for (unsigned i = 0; i < words; i++) {
-		if (!mask[i])
-			continue;
-		if (found || (mask[i] & (mask[i] - 1)))
-			return 0;
-		found = i * 64 + (uint32_t)__builtin_ctzll(mask[i]) + 1;
-	}
-	return found;
-}
-
 /* ---- taking and giving back ------------------------------------------------------------------------ */
 
 /* A number is taken first and judged afterwards, so no two attempts get the same one: of those that find a limit's worth taken
@@ -101,7 +86,7 @@ struct pinw_reservation pinw_hold_reserve(const struct pinw_policy *policy, stru
 	struct pinw_hold hold = {.allow = allow, .pinned = 1};
 
 	if (attempt->mask) {
-		hold.cpu = single_cpu(attempt->mask, policy->mask_words);
+		hold.cpu = pinw_mask_single(attempt->mask, policy->mask_words);
 	} else {
 		/* A Go lock comes on top of the CPU pin that the thread may have. */
 		hold.cpu = attempt->held.cpu;
@@ -116,7 +101,7 @@ struct pinw_hold pinw_policy_rehold(const struct pinw_policy *policy, struct pin
 	struct pinw_hold now = {0};
 
 	if (mask && pinw_policy_counts(policy, mask))
-		now = (struct pinw_hold){.pinned = 1, .cpu = single_cpu(mask, policy->mask_words)};
+		now = (struct pinw_hold){.pinned = 1, .cpu = pinw_mask_single(mask, policy->mask_words)};
 	reserve(state, held, now);
 	pinw_policy_keep(state, held, &now);
 	return now;

@@ -54,6 +54,20 @@ unsigned pinw_mask_width(const uint64_t *m, unsigned words)
 	return width;
 }
 
+uint32_t pinw_mask_single(const uint64_t *m, unsigned words)
+{
+	uint32_t found = 0;
+
+	for (unsigned i = 0; i < words; i++) {
+		if (!m[i])
+			continue;
+		if (found || (m[i] & (m[i] - 1)))
+			return 0;
+		found = i * 64 + (uint32_t)__builtin_ctzll(m[i]) + 1;
+	}
+	return found;
+}
+
 /* One CPU has one bit, and taking the lowest bit of it away leaves nothing. */
 static bool has_two(const uint64_t *m, unsigned words)
 {

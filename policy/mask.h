@@ -26,6 +26,9 @@ bool pinw_mask_subset(const uint64_t *a, const uint64_t *b, unsigned words);
 /* Number of CPUs: the pin width. */
 unsigned pinw_mask_width(const uint64_t *m, unsigned words);
 
+/* 1 + the only CPU of a mask, 0 when it holds none or several. */
+uint32_t pinw_mask_single(const uint64_t *m, unsigned words);
+
 /* Is a thread on `mask` pinned, given the process's baseline? It is when the mask
  * does not cover the baseline; on a baseline of one CPU nothing is a pin. */
 bool pinw_mask_is_pin(const uint64_t *mask, const uint64_t *baseline, unsigned words);

@@ -39,11 +39,6 @@ const char *pinw_policy_leak_name(enum pinw_policy_leak leak)
 	return key_name(PINW_PLACE_LEAK, leak);
 }
 
-const char *pinw_cap_name(enum pinw_cap cap)
-{
-	return key_name(PINW_PLACE_CAP, cap);
-}
-
 /* ---- errors --------------------------------------------------------------------------------------- */
 
 size_t pinw_policy_error_print(char *buf, size_t size, const char *path, const struct pinw_policy_error *e)

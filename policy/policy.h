@@ -253,11 +253,10 @@ size_t pinw_policy_error_print(char *buf, size_t size, const char *path, const s
  * else, of at most PINW_POLICY_BYTES_MAX bytes. */
 const char *pinw_policy_distrust(const struct stat *st, uid_t uid);
 
-/* Words: "log", "deny", ...; "ban", ...; "exit_while_pinned", ...; "max_threads", ... Never NULL. */
+/* Words: "log", "deny", ...; "ban", ...; "exit_while_pinned", ... Never NULL. */
 const char *pinw_action_name(enum pinw_action action);
 const char *pinw_section_name(enum pinw_section section);
 const char *pinw_policy_leak_name(enum pinw_policy_leak leak);
-const char *pinw_cap_name(enum pinw_cap cap);
 const char *pinw_mode_name(enum pinw_mode mode);
 
 /* Says in words what a rule matches and what then happens, one sentence or a few, without a final newline. Returns the

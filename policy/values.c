@@ -124,14 +124,6 @@ const char *pinw_errno_name(int error)
 	return NULL;
 }
 
-const char *pinw_call_name(uint32_t call)
-{
-	for (unsigned i = 0; i < COUNT(call_words); i++)
-		if (call_words[i].value == call)
-			return call_words[i].name;
-	return NULL;
-}
-
 int pinw_value_action(const char *text, uint32_t allowed, uint8_t *ret, struct pinw_phrase *why)
 {
 	struct word possible[COUNT(action_words)];

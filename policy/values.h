@@ -46,9 +46,8 @@ int pinw_value_yes_no(const char *text, bool *ret, struct pinw_phrase *why);
 /* "EPERM". */
 int pinw_value_errno(const char *text, int *ret, struct pinw_phrase *why);
 
-/* The name of an error that pinw_value_errno knows, or NULL; of a bit PINW_CALLS_*, or NULL. */
+/* The name of an error that pinw_value_errno knows, or NULL. */
 const char *pinw_errno_name(int error);
-const char *pinw_call_name(uint32_t call);
 
 /* "2027-03-31" as 20270331. */
 int pinw_value_date(const char *text, uint32_t *ret, struct pinw_phrase *why);

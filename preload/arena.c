@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "preload/arena.h"
 
-#include <sys/mman.h>
-
 #include "preload/arch.h"
+#include "preload/proc.h"
 #include "preload/shim.h"
 
 #define CHUNK_BYTES ((size_t)64 << 10)
@@ -20,13 +19,12 @@ static void grow(void)
 {
 	if (arena.total + CHUNK_BYTES > BYTES_MAX || __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
 		return;
-	long p =
-	    pinw_sys6(SYS_mmap, 0, CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p <= 0 && p > -4096)
+	char *chunk = pinw_proc_map(CHUNK_BYTES);
+	if (!chunk)
 		return;
 	arena.total += CHUNK_BYTES;
 	__atomic_store_n(&arena.left, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&arena.end, (char *)p + CHUNK_BYTES, __ATOMIC_RELEASE);
+	__atomic_store_n(&arena.end, chunk + CHUNK_BYTES, __ATOMIC_RELEASE);
 	__atomic_store_n(&arena.left, CHUNK_BYTES, __ATOMIC_RELEASE);
 }
 

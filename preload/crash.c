@@ -4,7 +4,6 @@
  */
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "preload/arch.h"
 #include "preload/log.h"
@@ -84,15 +83,6 @@ static void put_group(struct pinw_logtext *text, const struct group *group, uint
 	pinw_logtext_put(text, "\n");
 }
 
-static bool map_dump(void)
-{
-	long p =
-	    pinw_sys6(SYS_mmap, 0, sizeof(*dump), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	dump = p < 0 && p > -4096 ? NULL : (struct dump *)p;
-	return dump;
-}
-
 static void put_threads(struct pinw_log_block *block, uint64_t now_ns)
 {
 	pinw_registry_each(collect, NULL);
@@ -123,7 +113,8 @@ static void report(const struct pinw_violation *v)
 	pinw_logtext_stack(block.text, "called at", v->site);
 	pinw_logtext_put(block.text, "\n");
 	pinw_log_report_flush(&block);
-	if (map_dump())
+	dump = pinw_proc_map(sizeof(*dump));
+	if (dump)
 		put_threads(&block, v->now_ns);
 	pinw_logtext_put(block.text, "pinwarden: aborted\n");
 	pinw_log_report_flush(&block);

@@ -82,19 +82,6 @@ void pinw_enforce_warn(enum pinw_cap cap, uint64_t value, const struct pinw_viol
 
 /* ---- pins ---------------------------------------------------------------------------------- */
 
-/* The CPU, plus 1, of a mask that holds just one; else 0. */
-static uint32_t single_cpu(const uint64_t *mask)
-{
-	unsigned words = pinw_shim.mask_words;
-
-	if (pinw_mask_width(mask, words) != 1)
-		return 0;
-	for (unsigned i = 0; i < words; i++)
-		if (mask[i])
-			return i * 64 + (uint32_t)__builtin_ctzll(mask[i]) + 1;
-	return 0;
-}
-
 struct inside {
 	const uint64_t *mask;
 	const struct pinw_thread *except;
@@ -257,7 +244,7 @@ void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, con
 	if (!pinw_enforce.holds || thread->image_gen != pinw_shim.image_gen)
 		return;
 	if (trial && trial->holds && trial->image_gen == pinw_shim.image_gen && mask &&
-	    trial->hold.cpu == single_cpu(mask) &&
+	    trial->hold.cpu == pinw_mask_single(mask, pinw_shim.mask_words) &&
 	    memcmp(&trial->held, &ruled->hold, sizeof(trial->held)) == 0) {
 		pinw_policy_keep(&pinw_enforce.state, &trial->held, &trial->hold);
 		ruled->hold = trial->hold;

@@ -5,7 +5,6 @@
 #include <elf.h>
 #include <link.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "preload/arch.h"
 #include "preload/elfsym.h"
@@ -46,11 +45,8 @@ static struct {
 void pinw_module_init(const char *exe, uint32_t exe_len)
 {
 	pinw_put_bytes(modules.exe, sizeof(modules.exe), 0, exe, exe_len);
-	if (modules.room)
-		return;
-	long p = pinw_sys6(SYS_mmap, 0, sizeof(*modules.room), PROT_READ | PROT_WRITE,
-	                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	modules.room = p < 0 && p > -4096 ? NULL : (struct room *)p;
+	if (!modules.room)
+		modules.room = pinw_proc_map(sizeof(*modules.room));
 }
 
 /* ---- what the loader and the object say ------------------------------------------- */

@@ -69,14 +69,6 @@ static void refuse_file(const char *what, long error)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-static void *map_private(size_t bytes)
-{
-	long p =
-	    pinw_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return p < 0 && p > -4096 ? NULL : (void *)p;
-}
-
 static long read_all(int fd, char *bytes, size_t size)
 {
 	size_t len = 0;
@@ -111,7 +103,7 @@ static bool read_file(int fd, struct text *ret_text)
 		return false;
 	}
 	size_t size = (size_t)st.st_size + 1; /* one more: to see whether it goes on */
-	char *bytes = map_private(size);
+	char *bytes = pinw_proc_map(size);
 	r = bytes ? read_all(fd, bytes, size) : -ENOMEM;
 	if (r < 0) {
 		refuse_file("cannot be read", -r);
@@ -177,7 +169,7 @@ static bool is_to_enforce(const struct pinw_policy *policy)
 
 static bool set_up(const struct pinw_policy *policy)
 {
-	void *state = map_private(pinw_policy_state_bytes(policy) + 1);
+	void *state = pinw_proc_map(pinw_policy_state_bytes(policy) + 1);
 
 	if (!state)
 		return false;
@@ -204,7 +196,7 @@ static void parse(const struct text *text)
 	const struct pinw_policy *policy;
 
 	pinw_enforce.present = host.present;
-	memory.bytes = map_private(memory.size);
+	memory.bytes = pinw_proc_map(memory.size);
 	int r = memory.bytes ? pinw_policy_parse(text->bytes, text->len, pinw_config.policy, &host, &memory,
 	                                         &policy, &error)
 	                     : -ENOMEM;

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "policy/mask.h"
@@ -344,6 +345,14 @@ long pinw_proc_stderr(const char *text, size_t len)
 }
 
 /* ---- memory ----------------------------------------------------------------------- */
+
+void *pinw_proc_map(size_t bytes)
+{
+	long p =
+	    pinw_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p < 0 && p > -4096 ? NULL : (void *)p;
+}
 
 /* Can the word at `at` be read? The kernel compares it with a value and then wakes nobody (futex(2), FUTEX_CMP_REQUEUE):
  * EFAULT says no. Unlike process_vm_readv no filter forbids this call, and valgrind knows it. */

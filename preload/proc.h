@@ -54,6 +54,9 @@ long pinw_proc_stderr(const char *text, size_t len);
 /* Copies memory that may not be there. Returns how many bytes could be read; 0 once the target sealed itself. */
 size_t pinw_proc_peek(void *to, const void *from, size_t len);
 
+/* Zeroed memory of our own, never given back; NULL when there is none. */
+void *pinw_proc_map(size_t bytes);
+
 /* Remembers what stderr is. */
 void pinw_proc_stderr_init(void);
 

@@ -7,6 +7,7 @@
 
 #include "preload/arch.h"
 #include "preload/lock.h"
+#include "preload/proc.h"
 #include "preload/trace.h"
 
 #define CHUNKS_MAX 16u /* 63 + 128 + 256 ... about 4 million threads */
@@ -47,18 +48,10 @@ static struct pinw_thread *at(uint32_t index)
 
 /* ---- room ------------------------------------------------------------------------- */
 
-static void *map_private(size_t bytes)
-{
-	long p =
-	    pinw_sys6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return p < 0 && p > -4096 ? NULL : (void *)p;
-}
-
 /* The kernel empties these in a fork child, which has none of the threads they speak of. */
 static uint32_t *map_hints(void)
 {
-	uint32_t *hints = map_private(HINTS * sizeof(*hints));
+	uint32_t *hints = pinw_proc_map(HINTS * sizeof(*hints));
 
 	if (hints)
 		pinw_sys3(SYS_madvise, hints, HINTS * sizeof(*hints), MADV_WIPEONFORK_);
@@ -67,7 +60,7 @@ static uint32_t *map_hints(void)
 
 static struct pinw_thread *map_threads(uint32_t count)
 {
-	return map_private(count * sizeof(struct pinw_thread));
+	return pinw_proc_map(count * sizeof(struct pinw_thread));
 }
 
 /* Adds room for `count` threads. Without slots in the file they live in private memory: the ledger stays right,
@@ -77,7 +70,7 @@ static bool add_chunk(uint32_t count, struct pinw_thread *threads, void *slots, 
 	struct chunk *chunk = &registry.chunks[registry.chunks_used];
 
 	if (threads && !slots)
-		slots = map_private(count * pinw_slot_bytes());
+		slots = pinw_proc_map(count * pinw_slot_bytes());
 	if (!threads || !slots) {
 		if (threads)
 			pinw_sys2(SYS_munmap, threads, count * sizeof(*threads));

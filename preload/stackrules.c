@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "policy/spell.h"
 #include "preload/arch.h"
@@ -12,6 +11,7 @@
 #include "preload/enforce.h"
 #include "preload/lock.h"
 #include "preload/module.h"
+#include "preload/proc.h"
 #include "preload/shim.h"
 #include "preload/site.h"
 #include "preload/unwind.h"
@@ -322,13 +322,8 @@ static void resolve(struct job *job)
 
 static bool map_known(void)
 {
-	long p = pinw_sys6(SYS_mmap, 0, sizeof(*known), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-	                   -1, 0);
-
-	if (p < 0 && p > -4096)
-		return false;
-	__atomic_store_n(&known, (struct known *)p, __ATOMIC_RELEASE);
-	return true;
+	__atomic_store_n(&known, pinw_proc_map(sizeof(*known)), __ATOMIC_RELEASE);
+	return known;
 }
 
 /* False: there is no memory for it. */

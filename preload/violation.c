@@ -2,11 +2,11 @@
 #include "preload/violation.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "preload/arch.h"
 #include "preload/enforce.h"
 #include "preload/log.h"
+#include "preload/proc.h"
 #include "preload/trace.h"
 
 static struct pinw_rule_cell *cells; /* of this image */
@@ -43,9 +43,7 @@ void pinw_violation_start_image(const struct pinw_policy *policy, bool enforcing
 	cells = NULL;
 	if (policy->rule_count && pinw_trace_rules(policy->rule_count, &cells) < 0) {
 		/* No room in the file: the counts go on in private memory, the events tell the rest. */
-		long p = pinw_sys6(SYS_mmap, 0, policy->rule_count * sizeof(*cells), PROT_READ | PROT_WRITE,
-		                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		cells = p < 0 && p > -4096 ? NULL : (struct pinw_rule_cell *)p;
+		cells = pinw_proc_map(policy->rule_count * sizeof(*cells));
 	}
 	pinw_trace_meta(PINW_REC_POLICY, &record, sizeof(record), policy->path, len);
 	for (uint32_t i = 0; i < policy->rule_count; i++) {

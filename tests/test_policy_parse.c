@@ -722,7 +722,6 @@ Test(policy_parse, words_of_the_file_are_the_names_of_things)
 	cr_assert_str_eq(pinw_section_name((enum pinw_section)0), "?");
 	cr_assert_str_eq(pinw_policy_leak_name(PINW_PLEAK_PINNED_IDLE), "pinned_idle");
 	cr_assert_str_eq(pinw_policy_leak_name(PINW_PLEAK_GROWTH), "growth");
-	cr_assert_str_eq(pinw_cap_name(PINW_CAP_MAX_PINNED_PER_CPU), "max_pinned_per_cpu");
 	cr_assert_str_eq(pinw_mode_name(PINW_MODE_ENFORCE), "enforce");
 }
 
