@@ -5,6 +5,7 @@
  *     find.c    where is the Go runtime in the main program?     names → addresses
  *     patch_x86_64.c   does it look as it must, to the byte?      jumps to stubs on a page of ours nearby
  *     hook_x86_64.S    from a goroutine's stack to ours and back  → pinw_go_hook
+ *     stack.c   where was it called from?                         goroutine's frames → site
  *     locks.c   what does it do to this thread's lock?            counters, slot, one record
  *
  * Everything is found and written by the constructor, before the runtime's first instruction, in one thread. What does not
@@ -28,6 +29,11 @@
 #define PINW_GO_AREA_BUSY 0
 #define PINW_GO_AREA_RSP 8
 
+/* struct g begins with its stack's bounds, struct m with its g0, in every version; m as LockOSThread's own code says. */
+#define PINW_GO_G_STACK_LO 0x00
+#define PINW_GO_G_STACK_HI 0x08
+#define PINW_GO_G_M 0x30
+
 #ifndef __ASSEMBLER__
 
 #	include <stdbool.h>
@@ -35,6 +41,7 @@
 #	include <stdint.h>
 
 #	include "preload/shim.h"
+#	include "preload/site.h"
 
 /* Finds and patches the Go runtime of the main program. Constructor only; nothing happens in any other program. */
 void pinw_go_start(void);
@@ -51,7 +58,15 @@ void pinw_go_thread_end(uint64_t now_ns);
 
 /* ---- within preload/go --------------------------------------------------------------------- */
 
-/* Where the runtime is. Addresses are those of this process. */
+/* What was verified. */
+struct pinw_go_layout {
+	uint32_t m_locked_ext; /* of m: LockOSThread calls not undone */
+	uint32_t m_locked_g; /* of m */
+	uint32_t g_locked_m; /* of g */
+	uint32_t g_goid;
+};
+
+/* Where a runtime is. Addresses are those of this process. */
 struct pinw_go_runtime {
 	const unsigned char *text; /* Go's own code, [text, etext) */
 	const unsigned char *etext;
@@ -61,18 +76,11 @@ struct pinw_go_runtime {
 	const unsigned char
 	    *signal_lock; /* runtime.ensureSigM.func1, [signal_lock, signal_lock_end): the runtime's own */
 	const unsigned char *signal_lock_end;
+	struct pinw_go_layout layout; /* once it is verified */
 };
 
 /* Returns 0; -ENOENT: no Go program; else the note that says why (enum pinw_note). */
 int pinw_go_find(struct pinw_go_runtime *ret_runtime);
-
-/* What was verified. */
-struct pinw_go_layout {
-	uint32_t m_locked_ext; /* of m: LockOSThread calls not undone */
-	uint32_t m_locked_g; /* of m */
-	uint32_t g_locked_m; /* of g */
-	uint32_t g_goid;
-};
 
 enum pinw_go_patch_kind {
 	PINW_GO_LOCK = 1,
@@ -86,13 +94,13 @@ struct pinw_go_patch {
 	uint32_t reserved;
 	uintptr_t address; /* of the first displaced instruction */
 	uintptr_t next; /* after the displaced ones */
+	const struct pinw_go_runtime *runtime; /* whose code it is in */
 };
 
 #	define PINW_GO_PATCHES_MAX 1024u
 
 struct pinw_go_state {
 	struct pinw_go_runtime runtime;
-	struct pinw_go_layout layout;
 	bool on; /* hooks are in place */
 	bool counts; /* those of locks too, not the end of the process alone */
 	uint32_t patch_count;
@@ -115,6 +123,7 @@ struct pinw_go_area {
 	uint32_t next_free; /* number + 1 of the next free area */
 	uint32_t number;
 	uint32_t image_gen; /* image that the open lock was booked in */
+	const struct pinw_go_runtime *runtime; /* that the open lock is of */
 	uintptr_t m; /* that the open lock is of */
 	struct pinw_thread *thread; /* likewise */
 	uint32_t seq; /* its start sequence */
@@ -132,6 +141,16 @@ void pinw_go_area_give(struct pinw_go_area *area);
 
 /* Calls fn for each area that was ever taken. */
 void pinw_go_area_each(void (*fn)(struct pinw_go_area *, void *), void *arg);
+
+/* The registers of Go code that tell where it is. */
+struct pinw_go_regs {
+	uintptr_t pc; /* a return address, or what follows the patched instructions */
+	uintptr_t rbp;
+	uintptr_t g;
+};
+
+/* The site of a goroutine's stack at a hook. Lock-free when it is known. */
+struct pinw_site_ref pinw_go_site(const struct pinw_go_runtime *runtime, const struct pinw_go_regs *regs);
 
 /* What a stub leaves on the goroutine's stack, from pinw_go_enter on. */
 struct pinw_go_frame {

@@ -9,12 +9,8 @@
 #include "preload/go/go.h"
 #include "preload/life.h"
 #include "preload/process.h"
-#include "preload/site.h"
 #include "preload/trace.h"
 
-#define G_STACK_LO 0x00 /* struct g begins with its stack's bounds, struct m with its g0, in every version */
-#define G_STACK_HI 0x08
-#define G_M 0x30 /* as LockOSThread's own code says (patch_x86_64.c) */
 #define OWNERS 1024u
 
 /* Who locked an M last that is lent to threads of C's: a mark of the M in the high half, the thread's sequence in the low. Atomic.
@@ -27,15 +23,15 @@ static uint64_t word_at(uintptr_t at, uint32_t offset)
 }
 
 /* m.lockedExt of a goroutine's thread: LockOSThread calls not undone. */
-static uint32_t locked_ext(uintptr_t g)
+static uint32_t locked_ext(const struct pinw_go_runtime *runtime, uintptr_t g)
 {
-	return *(const uint32_t *)(word_at(g, G_M) + pinw_go.layout.m_locked_ext);
+	return *(const uint32_t *)(word_at(g, PINW_GO_G_M) + runtime->layout.m_locked_ext);
 }
 
 /* m.lockedInt, which follows it: the runtime's own. */
-static uint32_t locked_int(uintptr_t g)
+static uint32_t locked_int(const struct pinw_go_runtime *runtime, uintptr_t g)
 {
-	return *(const uint32_t *)(word_at(g, G_M) + pinw_go.layout.m_locked_ext + 4);
+	return *(const uint32_t *)(word_at(g, PINW_GO_G_M) + runtime->layout.m_locked_ext + 4);
 }
 
 static uint64_t *owner_place(uintptr_t m)
@@ -52,35 +48,10 @@ static uint64_t owner_of(const struct pinw_go_area *area)
  * another one since. */
 static bool is_undone(const struct pinw_go_area *area)
 {
-	if (*(const uint32_t *)(area->m + pinw_go.layout.m_locked_ext) == 0)
+	if (*(const uint32_t *)(area->m + area->runtime->layout.m_locked_ext) == 0)
 		return true;
 	uint64_t owner = area->lent ? __atomic_load_n(owner_place(area->m), __ATOMIC_RELAXED) : 0;
 	return owner >> 32 == owner_of(area) >> 32 && owner != owner_of(area);
-}
-
-/* ---- where ----------------------------------------------------------------------------------- */
-
-static bool is_text(uintptr_t pc)
-{
-	return pc > (uintptr_t)pinw_go.runtime.text && pc <= (uintptr_t)pinw_go.runtime.etext;
-}
-
-/* The stack from `pc` outwards by the chain of frame pointers, which Go keeps in all of its functions but those without a
- * frame: within the goroutine's stack and Go's code. What lies beyond a callback from C is not followed. */
-static uint32_t site_of(uintptr_t pc, uintptr_t rbp, uintptr_t g)
-{
-	uintptr_t pcs[PINW_FRAMES_MAX], low = word_at(g, G_STACK_LO), high = word_at(g, G_STACK_HI);
-	unsigned count = 0;
-
-	for (pcs[count++] = pc; rbp >= low && rbp + 16 <= high && !(rbp & 7) && count < PINW_FRAMES_MAX;
-	     count++) {
-		pcs[count] = word_at(rbp, 8);
-		if (!is_text(pcs[count]))
-			break;
-		low = rbp + 16;
-		rbp = word_at(rbp, 0);
-	}
-	return pinw_site_of(pcs, count, (uint16_t)(PINW_SITE_FP | (rbp ? PINW_SITE_TRUNCATED : 0))).id;
 }
 
 /* ---- open and closed --------------------------------------------------------------------------- */
@@ -110,18 +81,21 @@ static void record(const struct pinw_go_area *area, enum pinw_golock_kind kind, 
 	pinw_trace_event(PINW_REC_GOLOCK, &record, sizeof(record), NULL, 0);
 }
 
-static void open_lock(struct pinw_thread *self, struct pinw_go_area *area, uint32_t site, uintptr_t g)
+static void open_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime, uint32_t site,
+                      uintptr_t g)
 {
+	struct pinw_go_area *area = pinw_go_area;
 	struct pinw_slot *slot = self->slot;
 
 	area->since_ns = slot->golock_since_ns = pinw_now();
-	area->goid = slot->golock_goid = word_at(g, pinw_go.layout.g_goid);
+	area->goid = slot->golock_goid = word_at(g, runtime->layout.g_goid);
 	area->site = slot->golock_site = site;
 	area->image_gen = pinw_shim.image_gen;
-	area->m = word_at(g, G_M);
+	area->runtime = runtime;
+	area->m = word_at(g, PINW_GO_G_M);
 	area->thread = self;
 	area->seq = slot->thread;
-	area->lent = locked_int(g) > 1;
+	area->lent = locked_int(runtime, g) > 1;
 	if (area->lent)
 		__atomic_store_n(owner_place(area->m), owner_of(area), __ATOMIC_RELAXED);
 	__atomic_store_n(&area->depth, 1, __ATOMIC_RELEASE);
@@ -159,13 +133,13 @@ static bool is_open(struct pinw_go_area *area)
 /* ---- the four patches ---------------------------------------------------------------------------- */
 
 /* LockOSThread is about to count one more. */
-static void on_lock(struct pinw_thread *self, uintptr_t caller, uintptr_t rbp, uintptr_t g)
+static void on_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime,
+                    const struct pinw_go_regs *regs)
 {
 	struct pinw_go_area *area = pinw_go_area;
-	uint32_t before = locked_ext(g);
+	uint32_t before = locked_ext(runtime, regs->g);
 
-	if (caller > (uintptr_t)pinw_go.runtime.signal_lock &&
-	    caller <= (uintptr_t)pinw_go.runtime.signal_lock_end) {
+	if (regs->pc > (uintptr_t)runtime->signal_lock && regs->pc <= (uintptr_t)runtime->signal_lock_end) {
 		pinw_count(golocks_runtime, 1);
 		return;
 	}
@@ -179,40 +153,44 @@ static void on_lock(struct pinw_thread *self, uintptr_t caller, uintptr_t rbp, u
 	}
 	if (is_open(area))
 		close_lock(area, PINW_GOLOCK_UNLOCK_UNSEEN, 0, pinw_now());
-	open_lock(self, area, site_of(caller, rbp, g), g);
+	open_lock(self, runtime, pinw_go_site(runtime, regs).id, regs->g);
 }
 
 /* The goroutine and the thread are let go of: by UnlockOSThread, or by the runtime, which locks threads for itself. */
-static void on_unlock(uintptr_t next, uintptr_t rbp, uintptr_t g)
+static void on_unlock(const struct pinw_go_runtime *runtime, const struct pinw_go_regs *regs)
 {
-	if (is_open(pinw_go_area) && !locked_ext(g))
-		close_lock(pinw_go_area, PINW_GOLOCK_UNLOCK, site_of(next, rbp, g), pinw_now());
+	if (is_open(pinw_go_area) && !locked_ext(runtime, regs->g))
+		close_lock(pinw_go_area, PINW_GOLOCK_UNLOCK, pinw_go_site(runtime, regs).id, pinw_now());
 }
 
 /* The M ends: an unlock that the runtime had still to finish was one. */
-static void on_mexit(uintptr_t g)
+static void on_mexit(const struct pinw_go_runtime *runtime, uintptr_t g)
 {
 	if (is_open(pinw_go_area))
-		close_lock(pinw_go_area, locked_ext(g) ? PINW_GOLOCK_DESTROYED : PINW_GOLOCK_UNLOCK_UNSEEN, 0,
+		close_lock(pinw_go_area,
+		           locked_ext(runtime, g) ? PINW_GOLOCK_DESTROYED : PINW_GOLOCK_UNLOCK_UNSEEN, 0,
 		           pinw_now());
 }
 
 void pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
 {
 	const struct pinw_go_patch *patch = &pinw_go.patches[frame->patch];
+	struct pinw_go_regs regs = {.rbp = rbp, .g = g};
 	struct pinw_thread *self = pinw_enter();
 
 	if (!self)
 		return;
 	switch (patch->kind) {
 	case PINW_GO_LOCK:
-		on_lock(self, frame->top[0], rbp, g);
+		regs.pc = frame->top[0];
+		on_lock(self, patch->runtime, &regs);
 		break;
 	case PINW_GO_UNLOCK:
-		on_unlock(patch->next, rbp, g);
+		regs.pc = patch->next;
+		on_unlock(patch->runtime, &regs);
 		break;
 	case PINW_GO_MEXIT:
-		on_mexit(g);
+		on_mexit(patch->runtime, g);
 		break;
 	case PINW_GO_EXIT:
 		pinw_image_end(PINW_END_EXIT, (uint32_t)frame->top[1] & 0xff);

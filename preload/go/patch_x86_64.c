@@ -96,7 +96,7 @@ static bool read_layout(const unsigned char *lock, struct pinw_go_layout *ret)
 /* The entry of LockOSThread: until Go 1.20, and from 1.21 on. The goroutine's number has its place accordingly. */
 static bool is_lock_entry(struct place *p)
 {
-	struct pinw_go_layout *layout = &pinw_go.layout;
+	struct pinw_go_layout *layout = &pinw_go.runtime.layout;
 
 	if (!read_layout(p->at, layout))
 		return false;
@@ -130,7 +130,7 @@ static bool is_exit_entry(struct place *p)
  * m.lockedExt just before. */
 static bool is_unlock(const unsigned char *at)
 {
-	const struct pinw_go_layout *layout = &pinw_go.layout;
+	const struct pinw_go_layout *layout = &pinw_go.runtime.layout;
 	const unsigned char *first = at - 11;
 
 	if ((first[0] != 0x48 && first[0] != 0x49) || first[1] != 0xc7 || (first[2] & 0xf8) != 0x80 ||
@@ -230,7 +230,8 @@ static void add_place(struct place place)
 
 static bool is_store(const unsigned char *at)
 {
-	return HAS(at, "\x49\xc7\x86") && get32(at + 3) == pinw_go.layout.g_locked_m && get32(at + 7) == 0;
+	return HAS(at, "\x49\xc7\x86") && get32(at + 3) == pinw_go.runtime.layout.g_locked_m &&
+	       get32(at + 7) == 0;
 }
 
 /* The next of the stores that end an unlock: 49 c7 86 LOCKEDM 00000000, from `at` on. The text may be tens of megabytes, and the
@@ -320,8 +321,10 @@ static void write_jump(const struct place *p, uint32_t number)
 {
 	unsigned char jump[16] = {0xe9};
 
-	pinw_go.patches[number] = (struct pinw_go_patch){
-	    .kind = p->kind, .address = (uintptr_t)p->at, .next = (uintptr_t)p->at + p->displaced};
+	pinw_go.patches[number] = (struct pinw_go_patch){.kind = p->kind,
+	                                                 .address = (uintptr_t)p->at,
+	                                                 .next = (uintptr_t)p->at + p->displaced,
+	                                                 .runtime = &pinw_go.runtime};
 	int32_t distance = (int32_t)(make_stub(p, number) - (p->at + JUMP_BYTES));
 	put(jump + 1, &distance, 4);
 	memset(jump + JUMP_BYTES, 0xcc, p->displaced - JUMP_BYTES); /* int3 */
