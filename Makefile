@@ -102,6 +102,7 @@ REPORTS_SRC := \
   reports/golocks.c \
   reports/growth.c \
   reports/idle.c \
+  reports/idle_unwind.c \
   reports/json.c \
   reports/launch.c \
   reports/leaks.c \
@@ -135,6 +136,7 @@ REPORTS_SRC := \
   reports/stacks.c \
   reports/summary.c \
   reports/symbols.c \
+  reports/symbols_go.c \
   reports/symbols_worker.c \
   reports/table.c \
   reports/target.c \
@@ -162,9 +164,11 @@ UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(GO_SRC) 
 TEST_SRC := \
   tests/policy_rig.c \
   tests/policy_text.c \
+  tests/report_rig.c \
   tests/rig.c \
   tests/rig_enforce.c \
   tests/test_arena.c \
+  tests/test_cmd_report.c \
   tests/test_detect.c \
   tests/test_alerts.c \
   tests/test_elfsym.c \
@@ -187,6 +191,8 @@ TEST_SRC := \
   tests/test_match_pins.c \
   tests/test_match_text.c \
   tests/test_model.c \
+  tests/test_model_policy.c \
+  tests/test_model_tree.c \
   tests/test_pattern.c \
   tests/test_pclntab.c \
   tests/test_policy_check.c \
@@ -201,6 +207,8 @@ TEST_SRC := \
   tests/test_reader.c \
   tests/test_registry.c \
   tests/test_report.c \
+  tests/test_report_json.c \
+  tests/test_report_policy.c \
   tests/test_run.c \
   tests/test_site.c \
   tests/test_spell.c \

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "reports/idle.h"
+#include "reports/idle_private.h"
 
-#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,14 +8,12 @@
 #include <libunwind-ptrace.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -31,39 +28,10 @@
 #define PAGE 4096u
 #define STACK_PAGES 32u /* 128 KiB: its copy takes a few microseconds */
 #define STOP_WAIT_NS 100000000u
-#define UNWIND_WAIT_NS UINT64_C(5000000000)
-#define REGISTERS 17u /* UNW_X86_64_RAX .. RIP */
 #define LINE_BYTES (PAGE + 256u)
 #define EVENT_STOP 128 /* PTRACE_EVENT_STOP, which not every <sys/ptrace.h> has */
 
-struct mapping {
-	uint64_t start, end, offset, inode;
-	bool constant; /* cannot be written: its bytes are the file's */
-	char *path;
-};
-
-/* One thread's stack on its way from the thread to the frames. */
-struct snapshot {
-	pid_t pid, tid;
-	uint64_t reg[REGISTERS];
-	uint32_t known; /* registers, by bit */
-	uint64_t base; /* where the copy began */
-	size_t bytes;
-	unsigned char *stack; /* STACK_PAGES pages */
-	struct mapping *maps;
-	size_t map_count, map_room;
-	int error; /* of the stop */
-	uint64_t stopped_ns;
-};
-
-/* What the unwinding process leaves behind. */
-struct walk {
-	bool done, truncated, no_library;
-	unsigned count;
-	uint64_t pc[PINW_IDLE_FRAMES];
-};
-
-static uint64_t now_ns(void)
+uint64_t pinw_idle_now(void)
 {
 	struct timespec ts;
 
@@ -71,7 +39,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void pause_ns(long ns)
+void pinw_idle_pause(long ns)
 {
 	struct timespec ts = {.tv_nsec = ns};
 
@@ -112,7 +80,7 @@ static int read_maps(struct snapshot *s)
 	return r == 0 && !s->map_count ? -ESRCH : r;
 }
 
-static const struct mapping *mapping_at(const struct snapshot *s, uint64_t address)
+const struct mapping *pinw_idle_mapping(const struct snapshot *s, uint64_t address)
 {
 	size_t lo = 0, hi = s->map_count;
 
@@ -150,7 +118,7 @@ static int copy_stack(struct snapshot *s)
 
 static void take_registers(struct snapshot *s, const struct user_regs_struct *r)
 {
-	const uint64_t reg[REGISTERS] = {
+	const uint64_t reg[PINW_IDLE_REGISTERS] = {
 	    [UNW_X86_64_RAX] = r->rax, [UNW_X86_64_RDX] = r->rdx, [UNW_X86_64_RCX] = r->rcx,
 	    [UNW_X86_64_RBX] = r->rbx, [UNW_X86_64_RSI] = r->rsi, [UNW_X86_64_RDI] = r->rdi,
 	    [UNW_X86_64_RBP] = r->rbp, [UNW_X86_64_RSP] = r->rsp, [UNW_X86_64_R8] = r->r8,
@@ -160,20 +128,20 @@ static void take_registers(struct snapshot *s, const struct user_regs_struct *r)
 	};
 
 	memcpy(s->reg, reg, sizeof(reg));
-	s->known = (1u << REGISTERS) - 1;
+	s->known = (1u << PINW_IDLE_REGISTERS) - 1;
 }
 
 /* Waits until the thread stands. Nothing is taken from anybody who waits for it too: its end is the business of
  * whoever started it. *ret_signal is one that it was about to get, 0 = none; *ret_since is a time at which it did not stand yet. */
 static int await_stop(pid_t tid, int *ret_signal, uint64_t *ret_since)
 {
-	uint64_t until = now_ns() + STOP_WAIT_NS, asked = 0;
+	uint64_t until = pinw_idle_now() + STOP_WAIT_NS, asked = 0;
 
 	do {
 		siginfo_t info = {0};
 
 		*ret_since = asked ? asked : *ret_since;
-		asked = now_ns();
+		asked = pinw_idle_now();
 		if (waitid(P_PID, (id_t)tid, &info, WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL) < 0)
 			return -ESRCH;
 		if (info.si_pid && info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED)
@@ -182,8 +150,8 @@ static int await_stop(pid_t tid, int *ret_signal, uint64_t *ret_since)
 			*ret_signal = info.si_status >> 8 == EVENT_STOP ? 0 : info.si_status & 0x7f;
 			return 0;
 		}
-		pause_ns(10000);
-	} while (now_ns() < until);
+		pinw_idle_pause(10000);
+	} while (pinw_idle_now() < until);
 	return -EBUSY;
 }
 
@@ -207,7 +175,7 @@ static void rehearse(struct snapshot *s)
 	waitid(P_PID, (id_t)s->tid, &info, WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL);
 	ptrace(PTRACE_GETREGS, s->tid, 0, &regs); /* refused: it runs */
 	copy_stack(s);
-	pause_ns(1000);
+	pinw_idle_pause(1000);
 }
 
 /* The life of the tracer. Whichever way it ends, the kernel detaches what it holds. */
@@ -223,7 +191,7 @@ static void *stop_and_copy(void *arg)
 		return NULL;
 	}
 	rehearse(s);
-	uint64_t before = now_ns();
+	uint64_t before = pinw_idle_now();
 	if (ptrace(PTRACE_INTERRUPT, s->tid, 0, 0) < 0)
 		s->error = -errno;
 	else
@@ -237,7 +205,7 @@ static void *stop_and_copy(void *arg)
 		s->error = copy_stack(s);
 	}
 	ptrace(PTRACE_DETACH, s->tid, 0, (void *)(intptr_t)sig);
-	s->stopped_ns = now_ns() - before;
+	s->stopped_ns = pinw_idle_now() - before;
 	return NULL;
 }
 
@@ -300,176 +268,6 @@ static int take_asleep(struct snapshot *s, int task, const struct pinw_sleep *be
 	return cpu == cpu_after && after.call == before->call && after.sp == before->sp ? 0 : -EAGAIN;
 }
 
-/* ---- unwinding, in a process of its own ---------------------------------------------------------------- */
-
-/* For the callbacks, in the unwinding process alone: the pointer that they are handed is libunwind-ptrace's own. */
-static struct {
-	const struct snapshot *s;
-	int fd; /* the file read last */
-	const struct mapping *of;
-} reading = {.fd = -1};
-
-#define SYMBOL_TEXT(name) #name
-#define SYMBOL(name) SYMBOL_TEXT(name)
-
-/* libunwind, opened in the unwinding process alone: where it is loaded its _Unwind_* functions stand in for the
- * compiler's, so nothing else is to meet it. */
-static struct {
-	unw_addr_space_t (*create_addr_space)(unw_accessors_t *, int);
-	int (*init_remote)(unw_cursor_t *, unw_addr_space_t, void *);
-	int (*get_reg)(unw_cursor_t *, int, unw_word_t *);
-	int (*step)(unw_cursor_t *);
-	void *(*upt_create)(pid_t);
-	int (*find_proc_info)(unw_addr_space_t, unw_word_t, unw_proc_info_t *, int, void *);
-	void (*put_unwind_info)(unw_addr_space_t, unw_proc_info_t *, void *);
-} lib;
-
-static bool take_symbol(void *handle, const char *name, void *to)
-{
-	void *symbol = handle ? dlsym(handle, name) : NULL;
-
-	memcpy(to, &symbol, sizeof(symbol));
-	return symbol != NULL;
-}
-
-/* The second library names the first one nowhere, hence RTLD_GLOBAL. */
-static bool open_library(void)
-{
-	void *unw = dlopen("libunwind-x86_64.so.8", RTLD_NOW | RTLD_GLOBAL);
-	void *upt = unw ? dlopen("libunwind-ptrace.so.0", RTLD_NOW) : NULL;
-
-	return take_symbol(unw, SYMBOL(unw_create_addr_space), &lib.create_addr_space) &&
-	       take_symbol(unw, SYMBOL(unw_init_remote), &lib.init_remote) &&
-	       take_symbol(unw, SYMBOL(unw_get_reg), &lib.get_reg) &&
-	       take_symbol(unw, SYMBOL(unw_step), &lib.step) &&
-	       take_symbol(upt, "_UPT_create", &lib.upt_create) &&
-	       take_symbol(upt, "_UPT_find_proc_info", &lib.find_proc_info) &&
-	       take_symbol(upt, "_UPT_put_unwind_info", &lib.put_unwind_info);
-}
-
-static int no_list(unw_addr_space_t as, unw_word_t *address, void *arg)
-{
-	(void)as, (void)address, (void)arg;
-	return -UNW_ENOINFO;
-}
-
-/* The stack is in the copy; everything else an unwinder needs is constant and in files. */
-static int access_mem(unw_addr_space_t as, unw_word_t address, unw_word_t *value, int write, void *arg)
-{
-	const struct snapshot *s = reading.s;
-
-	(void)as, (void)arg;
-	if (write)
-		return -UNW_EREADONLYREG;
-	if (address >= s->base && s->bytes >= sizeof(*value) &&
-	    address - s->base <= s->bytes - sizeof(*value)) {
-		memcpy(value, s->stack + (address - s->base), sizeof(*value));
-		return 0;
-	}
-	const struct mapping *m = mapping_at(s, address);
-	if (!m || !m->constant || !m->path)
-		return -UNW_EINVAL;
-	if (reading.of != m) {
-		if (reading.fd >= 0)
-			close(reading.fd);
-		reading.fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		reading.of = m;
-	}
-	off_t at = (off_t)(address - m->start + m->offset);
-	return reading.fd >= 0 && pread(reading.fd, value, sizeof(*value), at) == sizeof(*value)
-	           ? 0
-	           : -UNW_EINVAL;
-}
-
-static int access_reg(unw_addr_space_t as, unw_regnum_t reg, unw_word_t *value, int write, void *arg)
-{
-	const struct snapshot *s = reading.s;
-
-	(void)as, (void)arg;
-	if (write)
-		return -UNW_EREADONLYREG;
-	if (reg < 0 || (unsigned)reg >= REGISTERS || !(s->known >> reg & 1))
-		return -UNW_EBADREG;
-	*value = s->reg[reg];
-	return 0;
-}
-
-static int access_fpreg(unw_addr_space_t as, unw_regnum_t reg, unw_fpreg_t *value, int write, void *arg)
-{
-	(void)as, (void)reg, (void)value, (void)write, (void)arg;
-	return -UNW_EBADREG;
-}
-
-static int no_resume(unw_addr_space_t as, unw_cursor_t *cursor, void *arg)
-{
-	(void)as, (void)cursor, (void)arg;
-	return -UNW_EINVAL;
-}
-
-static int no_name(unw_addr_space_t as, unw_word_t address, char *name, size_t size, unw_word_t *offset,
-                   void *arg)
-{
-	(void)as, (void)address, (void)name, (void)size, (void)offset, (void)arg;
-	return -UNW_ENOINFO;
-}
-
-static void unwind(struct snapshot *s, struct walk *walk)
-{
-	unw_accessors_t accessors = {.find_proc_info = lib.find_proc_info,
-	                             .put_unwind_info = lib.put_unwind_info,
-	                             .get_dyn_info_list_addr = no_list,
-	                             .access_mem = access_mem,
-	                             .access_reg = access_reg,
-	                             .access_fpreg = access_fpreg,
-	                             .resume = no_resume,
-	                             .get_proc_name = no_name};
-	void *upt = lib.upt_create(s->tid);
-	unw_addr_space_t as = lib.create_addr_space(&accessors, 0);
-	unw_cursor_t cursor;
-
-	reading.s = s;
-	int r = upt && as ? lib.init_remote(&cursor, as, upt) : -UNW_ENOMEM;
-
-	while (r >= 0 && walk->count < PINW_IDLE_FRAMES) {
-		unw_word_t pc;
-		if (lib.get_reg(&cursor, UNW_REG_IP, &pc) < 0 || !pc)
-			break;
-		walk->pc[walk->count++] = pc;
-		r = lib.step(&cursor);
-		if (r == 0)
-			break;
-	}
-	walk->truncated = r != 0;
-	walk->done = true;
-}
-
-/* A hostile object may bring the unwinder down or keep it busy: that costs this stack and nothing else. */
-static int unwind_apart(struct snapshot *s, struct walk *walk)
-{
-	uint64_t until = now_ns() + UNWIND_WAIT_NS;
-	pid_t child = fork();
-
-	if (child < 0)
-		return -errno;
-	if (child == 0) {
-		struct rlimit none = {0, 0};
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		setrlimit(RLIMIT_CORE, &none);
-		walk->no_library = !open_library();
-		if (!walk->no_library)
-			unwind(s, walk);
-		_exit(0);
-	}
-	while (waitpid(child, NULL, WNOHANG) == 0) {
-		if (now_ns() > until)
-			kill(child, SIGKILL);
-		pause_ns(200000);
-	}
-	if (walk->no_library)
-		return -ELIBACC;
-	return walk->count ? 0 : -ENODATA;
-}
-
 /* ---- which object, and where in it ---------------------------------------------------------------------- */
 
 /* The address that the object's symbols count from: that of the loaded part which holds the file's byte `at`. */
@@ -500,7 +298,7 @@ static bool link_address(const char *path, uint64_t at, uint64_t inode, uint64_t
 
 static void place_frame(const struct snapshot *s, uint64_t pc, struct pinw_idle_frame *ret)
 {
-	const struct mapping *m = mapping_at(s, pc - 1);
+	const struct mapping *m = pinw_idle_mapping(s, pc - 1);
 
 	*ret = (struct pinw_idle_frame){.offset = pc};
 	if (!m || !m->path)
@@ -526,7 +324,7 @@ static int try_asleep(struct snapshot *s, int task, const struct pinw_sleep *sle
 {
 	int r = sleep->sp ? take_asleep(s, task, sleep) : -EAGAIN;
 
-	return r < 0 ? r : unwind_apart(s, walk);
+	return r < 0 ? r : pinw_idle_unwind(s, walk);
 }
 
 static int try_stopped(struct snapshot *s, struct walk *walk)
@@ -534,7 +332,7 @@ static int try_stopped(struct snapshot *s, struct walk *walk)
 	int r = take_stopped(s);
 
 	*walk = (struct walk){0};
-	return r < 0 ? r : unwind_apart(s, walk);
+	return r < 0 ? r : pinw_idle_unwind(s, walk);
 }
 
 /* A stop is for the threads that run, and for those whose registers are needed to go on from some frame. */

@@ -10,8 +10,6 @@
  * Whatever happens, the thread is not left standing: it is stopped by a thread of this process that exists for
  * that alone, and the kernel lets go of what a tracer holds when the tracer ends. Signals that arrive meanwhile are
  * delivered.
- *
- * Only this file knows libunwind's remote side.
  */
 #ifndef PINW_REPORTS_IDLE_H
 #define PINW_REPORTS_IDLE_H

@@ -11,13 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "preload/go/goelf.h"
 #include "reports/demangle.h"
 #include "reports/ranges.h"
+#include "reports/symbols_go.h"
 
 /* Files kept open at once; each costs up to three descriptors. */
 #define MODULES_MAX 128u
@@ -56,9 +55,7 @@ struct module {
 	struct unit *units;
 	size_t unit_count, unit_room;
 	struct pinw_ranges unit_ranges;
-	void *go_file; /* a Go program's bytes, else NULL */
-	size_t go_bytes;
-	struct pinw_goelf go;
+	struct pinw_symbols_go go;
 };
 
 struct pinw_engine {
@@ -379,47 +376,6 @@ static size_t dwarf_frames(struct pinw_engine *e, struct unit *u, Dwarf_Addr pc,
 	return count;
 }
 
-/* ---- Go's own table -------------------------------------------------------------------------- */
-
-/* Frames of `address` as that table has them, calls inlined there first; its strings are in the file. Returns their
- * number, 0 when it has nothing. */
-static size_t go_frames(struct module *m, uint64_t address, struct pinw_symbol_frame *frames, size_t max,
-                        uint64_t *ret_start)
-{
-	uint64_t function, start;
-	size_t len, count = 0;
-
-	if (!m->go_file || !pinw_goelf_find(&m->go, address, &function, &start))
-		return 0;
-	const char *name = pinw_pclntab_name(&m->go.table, function, &len);
-	struct pinw_goelf_call call = {.distance = address - start};
-	for (bool inlined = true; name && inlined && count < max; count++) {
-		struct pinw_pclntab_place place = pinw_pclntab_place(&m->go.table, function, call.distance);
-
-		inlined = pinw_goelf_inlined(&m->go, function, call.distance, &call);
-		frames[count] = (struct pinw_symbol_frame){.function = inlined ? call.name : name,
-		                                           .function_offset = address - start,
-		                                           .file = place.file,
-		                                           .line = place.file ? place.line : 0,
-		                                           .symbols = inlined ? NULL : name,
-		                                           .inlined = inlined};
-	}
-	*ret_start = start;
-	return count;
-}
-
-/* Keeps the file at hand if it is Go's. */
-static void open_go(struct module *m, int fd, size_t bytes)
-{
-	m->go_file = bytes ? mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-	m->go_bytes = bytes;
-	if (m->go_file != MAP_FAILED && pinw_goelf_open(m->go_file, bytes, &m->go))
-		return;
-	if (m->go_file != MAP_FAILED)
-		munmap(m->go_file, bytes);
-	m->go_file = NULL;
-}
-
 /* ---- one address ----------------------------------------------------------------------------- */
 
 /* Frames by the debug information; *ret_count 0 when it knows no function there, and then at most the place. */
@@ -441,8 +397,6 @@ static int dwarf_lookup(struct pinw_engine *e, struct module *m, uint64_t addres
 	return 0;
 }
 
-/* Go's table goes first where it has inlined calls: in sources that use cgo, Go's debug information gives the lines of
- * generated files for them, and that of new versions is more than an older ELF library reads. */
 static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t address,
                           struct pinw_symbol_frame *frames, size_t max, size_t *ret_count)
 {
@@ -454,8 +408,8 @@ static int lookup_address(struct pinw_engine *e, struct module *m, uint64_t addr
 	if (r < 0)
 		return r;
 	const struct symbol *symbol = find_symbol(m, address, &start);
-	size_t go_count = go_frames(m, address, go, GO_FRAMES_MAX, &go_start);
-	if (!go_count || m->go.table.layout != PINW_PCLNTAB_1_18)
+	size_t go_count = pinw_symbols_go_frames(&m->go, address, go, GO_FRAMES_MAX, &go_start);
+	if (!go_count || !pinw_symbols_go_leads(&m->go))
 		r = dwarf_lookup(e, m, address, &place, frames, max, &count);
 	if (r < 0)
 		return r;
@@ -497,8 +451,7 @@ static void module_free(struct module *m)
 	free(m->symbol_ranges.items);
 	if (m->dwfl)
 		dwfl_end(m->dwfl);
-	if (m->go_file)
-		munmap(m->go_file, m->go_bytes);
+	pinw_symbols_go_close(&m->go);
 	free(m->path);
 	free(m);
 }
@@ -565,7 +518,7 @@ static int module_open(struct module *m)
 		return errno == ENOENT || errno == ENOTDIR ? -ENOENT : -ENODATA;
 	r = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read_identity(m, fd) : -ENODATA;
 	if (r == 0) {
-		open_go(m, fd, (size_t)st.st_size);
+		pinw_symbols_go_open(&m->go, fd, (size_t)st.st_size);
 		return module_load(m, fd);
 	}
 	close(fd);
