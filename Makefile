@@ -103,6 +103,7 @@ REPORTS_SRC := \
   reports/growth.c \
   reports/idle.c \
   reports/idle_unwind.c \
+  reports/inputs.c \
   reports/json.c \
   reports/launch.c \
   reports/leaks.c \
@@ -147,6 +148,7 @@ REPORTS_SRC := \
   reports/text_process.c \
   reports/text_stack.c \
   reports/tree.c \
+  reports/trial.c \
   reports/utf8.c \
   reports/violations.c \
   reports/watch.c \

@@ -11,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "reports/inputs.h"
 #include "reports/report.h"
+#include "reports/say.h"
 
 enum status {
 	STATUS_READ = 0,
@@ -50,9 +51,10 @@ static const char help_text[] =
 
 static int usage(const char *format, const char *what)
 {
-	fputs("pinwarden report: ", stderr);
-	fprintf(stderr, format, what);
-	fputs("\nTry 'pinwarden report --help'.\n", stderr);
+	char text[4096];
+
+	snprintf(text, sizeof(text), format, what);
+	pinw_say("report: %s; see: pinwarden report --help", text);
 	return -EINVAL;
 }
 
@@ -147,33 +149,6 @@ static int parse_options(struct options *o, int argc, char **argv)
 	return error;
 }
 
-/* ---- reading -------------------------------------------------------------------------- */
-
-static int read_path(struct pinw_model *m, const char *path, bool *ret_empty)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-		return pinw_model_add(m, path);
-	int count = pinw_model_add_directory(m, path);
-	if (count == -ENOMEM)
-		return count;
-	if (count <= 0) {
-		fprintf(stderr, "pinwarden report: %s: %s\n", path,
-		        count < 0 ? strerror(-count) : "no *.pwt in this directory");
-		*ret_empty = true;
-	}
-	return 0;
-}
-
-static void say_unreadable(const struct pinw_model *m)
-{
-	for (size_t i = 0; i < m->process_count; i++)
-		if (m->processes[i]->error)
-			fprintf(stderr, "pinwarden report: %s: %s\n", m->processes[i]->path,
-			        pinw_reader_strerror(m->processes[i]->error));
-}
-
 /* ---- writing -------------------------------------------------------------------------- */
 
 static bool want_color(const struct options *o)
@@ -211,7 +186,7 @@ static int write_report(const struct pinw_model *m, const struct options *o)
 	}
 	if (o->output && !(out = fopen(o->output, "we"))) {
 		int error = -errno;
-		fprintf(stderr, "pinwarden report: %s: %s\n", o->output, strerror(-error));
+		pinw_say("report: %s: %s", o->output, strerror(-error));
 		return error;
 	}
 	setvbuf(out, buffer, _IOFBF, sizeof(buffer));
@@ -219,33 +194,25 @@ static int write_report(const struct pinw_model *m, const struct options *o)
 	if (o->output && fclose(out) != 0 && error == 0)
 		error = -errno;
 	if (error < 0)
-		fprintf(stderr, "pinwarden report: %s: %s\n", o->output ? o->output : "standard output",
-		        strerror(-error));
+		pinw_say("report: %s: %s", o->output ? o->output : "standard output", strerror(-error));
 	return error;
 }
 
 int pinw_cmd_report(int argc, char **argv)
 {
-	struct pinw_model *m = NULL;
+	struct pinw_model *m;
 	struct options o;
-	bool empty = false;
+	bool unreadable;
 
 	if (parse_options(&o, argc, argv) < 0)
 		return STATUS_USAGE;
 	if (o.help)
 		return fputs(help_text, stdout) < 0 || fflush(stdout) != 0 ? STATUS_USAGE : STATUS_READ;
-	int error = pinw_model_new(&m);
-	for (int i = optind; error == 0 && i < argc; i++)
-		error = read_path(m, argv[i], &empty);
-	if (error == 0)
-		error = pinw_model_finish(m);
-	if (error < 0) {
-		fprintf(stderr, "pinwarden report: %s\n", strerror(-error));
+	if (pinw_inputs_read("report", argc - optind, argv + optind, &m, &unreadable) < 0) {
 		pinw_model_free(m);
 		return STATUS_UNREADABLE;
 	}
-	int status = m->damaged || empty ? STATUS_UNREADABLE : STATUS_READ;
-	say_unreadable(m);
+	int status = unreadable ? STATUS_UNREADABLE : STATUS_READ;
 	if ((m->process_count || o.json) && write_report(m, &o) < 0)
 		status = STATUS_USAGE;
 	pinw_model_free(m);

@@ -9,13 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "reports/policy_cmds.h"
-#include "reports/policy_file.h"
-#include "reports/rehearse.h"
 #include "reports/say.h"
 #include "reports/text_private.h"
+#include "reports/trial.h"
 
 static const char help_text[] =
     "Usage: pinwarden policy test TRACE... -p POLICY\n"
@@ -36,67 +34,6 @@ struct options {
 	const char *policy;
 	size_t top;
 };
-
-/* One policy and the past it is held against. */
-struct trial {
-	struct options options;
-	struct pinw_policy_file file;
-	struct pinw_policy_parsed parsed; /* for the host of the last process */
-	struct pinw_policy_host host;
-	bool has_parsed;
-	struct pinw_model *model;
-	struct pinw_stacks *stacks;
-	struct pinw_rehearsal rehearsal;
-};
-
-/* ---- judging -------------------------------------------------------------------------- */
-
-static bool same_host(const struct pinw_policy_host *a, const struct pinw_policy_host *b)
-{
-	return a->mask_words == b->mask_words && a->today == b->today &&
-	       memcmp(a->baseline, b->baseline, a->mask_words * sizeof(*a->baseline)) == 0;
-}
-
-/* The policy as it is on that process's machine and day. Says what is wrong. */
-static int parse_for(struct trial *t, const struct pinw_process *p)
-{
-	struct pinw_policy_host host;
-	struct pinw_policy_error wrong = {0};
-
-	pinw_rehearsal_host(p, &host);
-	if (t->has_parsed && same_host(&t->host, &host))
-		return 0;
-	pinw_policy_parsed_done(&t->parsed);
-	t->has_parsed = false;
-	int error = pinw_policy_file_parse(&t->file, &host, &t->parsed, &wrong);
-	if (error == -EINVAL) {
-		pinw_policy_file_complain(t->file.path, &wrong);
-		pinw_say("policy test: that is so on the machine of %s", p->path);
-	}
-	t->host = host;
-	t->has_parsed = error == 0;
-	return error;
-}
-
-static int rehearse_all(struct trial *t)
-{
-	bool begun = false;
-
-	for (size_t i = 0; i < t->model->process_count; i++) {
-		const struct pinw_process *p = t->model->processes[i];
-		if (p->error)
-			continue;
-		int error = parse_for(t, p);
-		if (error == 0 && !begun)
-			error = pinw_rehearsal_init(&t->rehearsal, t->parsed.policy->rule_count);
-		begun = true;
-		if (error == 0)
-			error = pinw_rehearse(&t->rehearsal, t->parsed.policy, p, t->stacks);
-		if (error < 0)
-			return error;
-	}
-	return 0;
-}
 
 /* ---- words ------------------------------------------------------------------------------ */
 
@@ -150,7 +87,7 @@ static void put_finding_threads(struct pinw_text *t, const struct pinw_finding *
 		pinw_term_put(&t->term, ", ...");
 }
 
-static void print_finding(struct pinw_text *t, const struct trial *trial, const struct pinw_finding *f,
+static void print_finding(struct pinw_text *t, const struct pinw_trial *trial, const struct pinw_finding *f,
                           const struct pinw_rule *rule)
 {
 	size_t len;
@@ -183,7 +120,7 @@ static int by_count(const void *x, const void *y)
 	return (a->first_ns > b->first_ns) - (a->first_ns < b->first_ns);
 }
 
-static void print_rule(struct pinw_text *t, const struct trial *trial, const struct pinw_rule *rule)
+static void print_rule(struct pinw_text *t, const struct pinw_trial *trial, const struct pinw_rule *rule)
 {
 	const struct pinw_table *all = &trial->rehearsal.findings;
 	const struct pinw_finding **mine = calloc(all->count + 1, sizeof(void *));
@@ -214,7 +151,7 @@ static void print_rule(struct pinw_text *t, const struct trial *trial, const str
 }
 
 /* Strongest action first, else as in the file. */
-static void print_rules(struct pinw_text *t, const struct trial *trial)
+static void print_rules(struct pinw_text *t, const struct pinw_trial *trial)
 {
 	const struct pinw_policy *policy = trial->parsed.policy;
 
@@ -237,7 +174,7 @@ static bool is_about_go(const struct pinw_rule *rule)
 	       (rule->section == PINW_SECTION_LEAK && rule->leak == PINW_PLEAK_UNBALANCED);
 }
 
-static void print_limits(struct pinw_text *t, const struct trial *trial)
+static void print_limits(struct pinw_text *t, const struct pinw_trial *trial)
 {
 	const struct pinw_rehearsal *r = &trial->rehearsal;
 	const struct pinw_policy *policy = trial->parsed.policy;
@@ -272,7 +209,7 @@ static void print_limits(struct pinw_text *t, const struct trial *trial)
 		               pinw_text_counted(r->dropped, "event was", "events were"));
 }
 
-static bool is_idle(const struct trial *trial, uint32_t i, bool suppressions)
+static bool is_idle(const struct pinw_trial *trial, uint32_t i, bool suppressions)
 {
 	uint8_t section = trial->parsed.policy->rules[i].section;
 	bool asked = suppressions ? section == PINW_SECTION_SUPPRESS
@@ -282,7 +219,8 @@ static bool is_idle(const struct trial *trial, uint32_t i, bool suppressions)
 	return asked && !trial->rehearsal.tally[i].matched && !trial->rehearsal.tally[i].violations;
 }
 
-static void print_idle(struct pinw_text *t, const struct trial *trial, const char *title, bool suppressions)
+static void print_idle(struct pinw_text *t, const struct pinw_trial *trial, const char *title,
+                       bool suppressions)
 {
 	const struct pinw_policy *policy = trial->parsed.policy;
 	bool any = false;
@@ -303,23 +241,11 @@ static void print_idle(struct pinw_text *t, const struct trial *trial, const cha
 
 /* ---- the document -------------------------------------------------------------------------------- */
 
-static uint64_t violations(const struct trial *trial, unsigned *ret_rules)
-{
-	uint64_t sum = 0;
-
-	*ret_rules = 0;
-	for (unsigned i = 0; i < trial->rehearsal.rule_count; i++) {
-		sum += trial->rehearsal.tally[i].violations;
-		*ret_rules += trial->rehearsal.tally[i].violations > 0;
-	}
-	return sum;
-}
-
-static void print_verdict(struct pinw_text *t, const struct trial *trial)
+static void print_verdict(struct pinw_text *t, const struct pinw_trial *trial)
 {
 	const struct pinw_rehearsal *r = &trial->rehearsal;
 	unsigned rules;
-	uint64_t count = violations(trial, &rules);
+	uint64_t count = pinw_trial_violations(trial, &rules);
 
 	put_foreign(t, pinw_base_name(trial->file.path));
 	if (count)
@@ -339,11 +265,9 @@ static void print_verdict(struct pinw_text *t, const struct trial *trial)
 	pinw_term_end(&t->term, 4, PINW_STYLE_PLAIN);
 }
 
-static int print_trial(const struct trial *trial)
+static int print_trial(const struct pinw_trial *trial, size_t top)
 {
-	struct pinw_text t = {.stacks = trial->stacks,
-	                      .model = trial->model,
-	                      .top = trial->options.top ? trial->options.top : SIZE_MAX};
+	struct pinw_text t = {.stacks = trial->stacks, .model = trial->model, .top = top ? top : SIZE_MAX};
 
 	pinw_term_init(&t.term, stdout, false);
 	pinw_table_init(&t.shown, 1);
@@ -358,70 +282,19 @@ static int print_trial(const struct trial *trial)
 
 /* ---- the command ----------------------------------------------------------------------------------- */
 
-/* Returns 0, or -errno after saying why; `ret_unreadable` when some trace was. */
-static int read_traces(struct trial *t, int count, char **paths, bool *ret_unreadable)
-{
-	int error = pinw_model_new(&t->model);
-
-	for (int i = 0; error == 0 && i < count; i++) {
-		struct stat st;
-		bool folder = stat(paths[i], &st) == 0 && S_ISDIR(st.st_mode);
-		int added = folder ? pinw_model_add_directory(t->model, paths[i])
-		                   : pinw_model_add(t->model, paths[i]);
-		if (added == -ENOMEM)
-			error = added;
-		else if (folder && added <= 0) {
-			pinw_say("policy test: %s: %s", paths[i],
-			         added < 0 ? strerror(-added) : "no *.pwt in this directory");
-			*ret_unreadable = true;
-		}
-	}
-	if (error == 0)
-		error = pinw_model_finish(t->model);
-	for (size_t i = 0; error == 0 && i < t->model->process_count; i++)
-		if (t->model->processes[i]->error)
-			pinw_say("policy test: %s: %s", t->model->processes[i]->path,
-			         pinw_reader_strerror(t->model->processes[i]->error));
-	*ret_unreadable = *ret_unreadable || (error == 0 && t->model->damaged);
-	return error;
-}
-
-static int judge_and_print(struct trial *t)
+static int try_policy(struct pinw_trial *t, const struct options *o, int count, char **paths)
 {
 	unsigned rules;
-	int error = rehearse_all(t);
+	int status = pinw_trial_run(t, "policy test", o->policy, count, paths);
 
-	if (error == -EINVAL && !t->has_parsed)
-		return PINW_POLICY_BAD; /* said */
-	if (error == 0 && t->rehearsal.processes)
-		error = print_trial(t);
-	if (error < 0) {
+	if (status)
+		return status;
+	int error = t->rehearsal.processes ? print_trial(t, o->top) : 0;
+	if (error < 0)
 		pinw_say("policy test: %s", strerror(-error));
+	if (error < 0 || t->unreadable)
 		return PINW_POLICY_UNREADABLE;
-	}
-	return violations(t, &rules) ? PINW_POLICY_FINDINGS : PINW_POLICY_CLEAN;
-}
-
-static int try_policy(struct trial *t, int count, char **paths)
-{
-	struct pinw_policy_error wrong = {0};
-	bool unreadable = false;
-	int error = pinw_policy_file_read(&t->file, t->options.policy, &wrong);
-
-	if (error == -EINVAL) {
-		pinw_policy_file_complain(t->options.policy, &wrong);
-		return PINW_POLICY_BAD;
-	}
-	if (error == 0)
-		error = pinw_stacks_open(&t->stacks);
-	if (error == 0)
-		error = read_traces(t, count, paths, &unreadable);
-	if (error < 0) {
-		pinw_say("policy test: %s", strerror(-error));
-		return PINW_POLICY_UNREADABLE;
-	}
-	int status = judge_and_print(t);
-	return unreadable && status != PINW_POLICY_BAD ? PINW_POLICY_UNREADABLE : status;
+	return pinw_trial_violations(t, &rules) ? PINW_POLICY_FINDINGS : PINW_POLICY_CLEAN;
 }
 
 static int parse_top(struct options *o, const char *value)
@@ -445,7 +318,8 @@ int pinw_policy_test(int argc, char **argv)
 	                                        {"top", required_argument, NULL, OPTION_TOP},
 	                                        {"help", no_argument, NULL, 'h'},
 	                                        {NULL, 0, NULL, 0}};
-	struct trial t = {.options = {.top = 20}};
+	struct options o = {.top = 20};
+	struct pinw_trial t = {0};
 	int option;
 
 	optind = 0;
@@ -456,22 +330,18 @@ int pinw_policy_test(int argc, char **argv)
 			return fflush(stdout) == 0 ? PINW_POLICY_CLEAN : PINW_POLICY_BAD;
 		}
 		if (option == 'p')
-			t.options.policy = optarg;
+			o.policy = optarg;
 		else if (option != OPTION_TOP)
 			return pinw_policy_usage("test", option, argv, "-p, --top and -h");
-		else if (parse_top(&t.options, optarg) < 0)
+		else if (parse_top(&o, optarg) < 0)
 			return PINW_POLICY_BAD;
 	}
-	if (!t.options.policy || optind == argc) {
+	if (!o.policy || optind == argc) {
 		pinw_say("policy test: no %s is named; type: pinwarden policy test TRACE -p POLICY",
-		         t.options.policy ? "trace" : "policy");
+		         o.policy ? "trace" : "policy");
 		return PINW_POLICY_BAD;
 	}
-	int status = try_policy(&t, argc - optind, argv + optind);
-	pinw_rehearsal_done(&t.rehearsal);
-	pinw_policy_parsed_done(&t.parsed);
-	pinw_policy_file_done(&t.file);
-	pinw_stacks_free(t.stacks);
-	pinw_model_free(t.model);
+	int status = try_policy(&t, &o, argc - optind, argv + optind);
+	pinw_trial_done(&t);
 	return status;
 }

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "reports/inputs.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "reports/say.h"
+
+static int read_directory(const char *command, struct pinw_model *m, const char *path, bool *ret_unreadable)
+{
+	int count = pinw_model_add_directory(m, path);
+
+	if (count == -ENOMEM)
+		return count;
+	if (count <= 0) {
+		pinw_say("%s: %s: %s", command, path,
+		         count < 0 ? strerror(-count) : "no *.pwt in this directory");
+		*ret_unreadable = true;
+	}
+	return 0;
+}
+
+static void say_unreadable(const char *command, const struct pinw_model *m)
+{
+	for (size_t i = 0; i < m->process_count; i++)
+		if (m->processes[i]->error)
+			pinw_say("%s: %s: %s", command, m->processes[i]->path,
+			         pinw_reader_strerror(m->processes[i]->error));
+}
+
+int pinw_inputs_read(const char *command, int count, char **paths, struct pinw_model **ret_model,
+                     bool *ret_unreadable)
+{
+	struct pinw_model *m = NULL;
+	int error = pinw_model_new(&m);
+
+	*ret_unreadable = false;
+	for (int i = 0; error == 0 && i < count; i++) {
+		struct stat st;
+		bool is_directory = stat(paths[i], &st) == 0 && S_ISDIR(st.st_mode);
+
+		error = is_directory ? read_directory(command, m, paths[i], ret_unreadable)
+		                     : pinw_model_add(m, paths[i]);
+	}
+	if (error == 0)
+		error = pinw_model_finish(m);
+	*ret_model = m;
+	if (error < 0) {
+		pinw_say("%s: %s", command, strerror(-error));
+		return error;
+	}
+	say_unreadable(command, m);
+	*ret_unreadable = *ret_unreadable || m->damaged;
+	return 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One policy held against recorded runs: what `policy test` and `check` have in common.
+ *
+ *     policy file + traces ──pinw_trial_run──► rehearsal (reports/rehearse.h), model and stacks to show it with
+ */
+#ifndef PINW_REPORTS_TRIAL_H
+#define PINW_REPORTS_TRIAL_H
+
+#include "reports/policy_file.h"
+#include "reports/rehearse.h"
+
+/* All zero before pinw_trial_run. */
+struct pinw_trial {
+	struct pinw_policy_file file;
+	struct pinw_policy_parsed parsed; /* as it is on the machine and day of the last process */
+	struct pinw_policy_host host; /* these */
+	bool has_parsed;
+	struct pinw_model *model;
+	struct pinw_stacks *stacks;
+	struct pinw_rehearsal rehearsal;
+	bool unreadable; /* some trace was, or is damaged; what could be read was judged */
+};
+
+/* Reads both and judges. Returns 0, or the exit status of a command that cannot go on, after saying why on stderr behind
+ * `command`: PINW_POLICY_BAD or PINW_POLICY_UNREADABLE. Call pinw_trial_done in either case. */
+int pinw_trial_run(struct pinw_trial *t, const char *command, const char *policy, int count, char **traces);
+void pinw_trial_done(struct pinw_trial *t);
+
+/* Violations of all rules; how many rules they are of. */
+uint64_t pinw_trial_violations(const struct pinw_trial *t, unsigned *ret_rules);
+
+#endif
