@@ -235,6 +235,11 @@ static bool covers_bits(uint32_t wide, uint32_t narrow)
 	return !wide || (narrow && !(narrow & ~wide));
 }
 
+static bool covers_calls(uint32_t wide, uint32_t narrow)
+{
+	return covers_bits(wide & PINW_CALLS_SETAFFINITY ? wide | PINW_CALLS_RAW : wide, narrow);
+}
+
 static bool covers_cpus(const struct pinw_draft *d, const struct pinw_rule *wide,
                         const struct pinw_rule *narrow)
 {
@@ -258,7 +263,7 @@ static bool shadows(const struct pinw_draft *d, const struct pinw_rule *first, c
 	for (unsigned i = 0; i < PINW_LISTS; i++)
 		if (!covers_list(&a[i], &b[i]))
 			return false;
-	return covers_bits(first->calls, second->calls) && covers_bits(first->kinds, second->kinds) &&
+	return covers_calls(first->calls, second->calls) && covers_bits(first->kinds, second->kinds) &&
 	       covers_bits(first->leaks, second->leaks) && covers_cpus(d, first, second);
 }
 
@@ -316,6 +321,8 @@ static void warn_of(struct pinw_draft *d, const struct pinw_rule *rule)
 	if (rule->calls & PINW_CALLS_GOLOCK || rule->kinds == PINW_KINDS_GO ||
 	    (rule->section == PINW_SECTION_LEAK && rule->leak == PINW_PLEAK_UNBALANCED))
 		pinw_draft_note(d, rule->line, "only Go programs lock goroutines to threads");
+	if (rule->calls == PINW_CALLS_RAW)
+		pinw_draft_note(d, rule->line, "raw system calls are seen in Go programs only");
 	if (rule->section == PINW_SECTION_CAPS && rule->cap == PINW_CAP_MAX_THREADS &&
 	    rule->action == PINW_ACTION_DENY)
 		pinw_draft_note(d, rule->line, "a Go program aborts about 0.2 s after a denied thread");

@@ -166,6 +166,8 @@ static const char *way_of(uint32_t call)
 		return "by another thread";
 	case PINW_CALLS_INHERIT:
 		return "by inheriting its creator's mask";
+	case PINW_CALLS_RAW:
+		return "through a raw system call of Go's";
 	default:
 		return "through runtime.LockOSThread";
 	}
@@ -175,7 +177,7 @@ static void add_calls(struct pinw_phrase *t, uint32_t calls)
 {
 	bool first = true;
 
-	for (uint32_t bit = 1; bit <= PINW_CALLS_GOLOCK; bit <<= 1) {
+	for (uint32_t bit = 1; bit <= PINW_CALLS_RAW; bit <<= 1) {
 		if (!(calls & bit))
 			continue;
 		pinw_phrase_add(t, "%s%s", first ? " " : calls >= bit << 1 ? ", " : " or ", way_of(bit));

@@ -109,11 +109,12 @@ static uint64_t rejected_initials(const struct pinw_strings *globs)
 static uint64_t rejected_calls(const struct pinw_rule *rule)
 {
 	uint64_t rejected = 0;
+	uint32_t calls = rule->calls | (rule->calls & PINW_CALLS_RAW ? PINW_CALLS_SETAFFINITY : 0);
 
-	for (unsigned i = 0; rule->calls && i < PINW_LOOSE_CALLS; i++) {
-		if (!(rule->calls & 1u << i))
+	for (unsigned i = 0; calls && i < PINW_LOOSE_CALLS; i++) {
+		if (!(calls & 1u << i))
 			rejected |= UINT64_C(1) << (PINW_LOOSE_CALLS_SHIFT + i);
-		if (!(rule->calls & (1u << i | PINW_CALLS_CROSS)))
+		if (!(calls & (1u << i | PINW_CALLS_CROSS)))
 			rejected |= UINT64_C(1) << (PINW_LOOSE_CALLS_SHIFT + PINW_LOOSE_CALLS + i);
 	}
 	return rejected;

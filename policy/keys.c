@@ -21,7 +21,7 @@
 #define EXPECTED_CPUS "a list of CPUs, such as 0-3,8"
 #define EXPECTED_CAP_ACTION "log, deny or crash"
 #define EXPECTED_LEAK_ACTION "log, crash or off"
-#define EXPECTED_CALLS "one or more of setaffinity, pthread_setaffinity, attr, cross, inherit, golock"
+#define EXPECTED_CALLS "one or more of setaffinity, pthread_setaffinity, attr, cross, inherit, golock, raw"
 
 const struct pinw_section_row pinw_sections[] = {
     [PINW_SECTION_POLICY] = {"policy", false, "[policy]", "what holds for the whole file"},

@@ -32,10 +32,11 @@ struct candidates {
 	unsigned at[2];
 };
 
-/* The bit of what the attempt's calls are; none for several calls at once, which no quick test then dismisses. */
+/* The bit of what the attempt's calls are, a raw one being a setaffinity; none for several calls at once, which no quick
+ * test then dismisses. */
 static uint64_t calls_bit(uint32_t calls)
 {
-	uint32_t call = calls & ~PINW_CALLS_CROSS;
+	uint32_t call = calls & ~(PINW_CALLS_CROSS | PINW_CALLS_RAW);
 	unsigned shift = PINW_LOOSE_CALLS_SHIFT + (calls & PINW_CALLS_CROSS ? PINW_LOOSE_CALLS : 0);
 
 	if (!call || (call & (call - 1)))

@@ -78,6 +78,8 @@ enum pinw_cap {
 #define PINW_CALLS_INHERIT                                                                                   \
 	0x10u /* a thread created by a pinned one; a fork cannot be denied any more: [leak] inherited */
 #define PINW_CALLS_GOLOCK 0x20u /* runtime.LockOSThread */
+#define PINW_CALLS_RAW                                                                                       \
+	0x40u /* a raw system call seen in Go; an attempt has PINW_CALLS_SETAFFINITY as well, whose rules are about it too */
 
 #define PINW_KINDS_CPU 0x1u
 #define PINW_KINDS_GO 0x2u
@@ -158,7 +160,7 @@ struct pinw_loose_rule {
 
 #define PINW_LOOSE_INITIALS 48u /* bits 0..47: first characters of thread names, modulo this */
 #define PINW_LOOSE_CALLS_SHIFT                                                                               \
-	48u /* bits 48..53: a call, by its bit in PINW_CALLS_*; 54..59: that call and cross */
+	48u /* bits 48..53: a call, by its bit in PINW_CALLS_*; 54..59: that call and cross; a raw one shows as setaffinity */
 #define PINW_LOOSE_CALLS 6u
 #define PINW_LOOSE_KINDS_SHIFT 60u /* bits 60, 61: PINW_KINDS_* */
 #define PINW_LOOSE_NO_CREATOR (UINT64_C(1) << 62) /* the stack that created the thread is not known */

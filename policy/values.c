@@ -29,6 +29,7 @@ static const struct word call_words[] = {
     {"cross", PINW_CALLS_CROSS},
     {"inherit", PINW_CALLS_INHERIT},
     {"golock", PINW_CALLS_GOLOCK},
+    {"raw", PINW_CALLS_RAW},
 };
 static const struct word leak_words[] = {
     {"exit_while_pinned", 1u << PINW_PLEAK_EXIT_WHILE_PINNED},

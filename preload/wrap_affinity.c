@@ -200,6 +200,7 @@ static void book(struct change *change, int error)
 static uint32_t calls_of(const struct change *change)
 {
 	return (change->call == PINW_CALL_PTHREAD_SETAFFINITY ? PINW_CALLS_PTHREAD_SETAFFINITY
+	        : change->call == PINW_CALL_RAW               ? PINW_CALLS_SETAFFINITY | PINW_CALLS_RAW
 	                                                      : PINW_CALLS_SETAFFINITY) |
 	       (change->relation == PINW_REL_CROSS ? PINW_CALLS_CROSS : 0);
 }

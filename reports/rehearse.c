@@ -175,6 +175,7 @@ static void on_name(struct stage *s, const struct pinw_past_event *event)
 static uint32_t calls_of(const struct pinw_rec_affinity *rec)
 {
 	uint32_t calls = rec->call == PINW_CALL_PTHREAD_SETAFFINITY ? PINW_CALLS_PTHREAD_SETAFFINITY
+	                 : rec->call == PINW_CALL_RAW               ? PINW_CALLS_SETAFFINITY | PINW_CALLS_RAW
 	                                                            : PINW_CALLS_SETAFFINITY;
 
 	return rec->relation == PINW_REL_CROSS ? calls | PINW_CALLS_CROSS : calls;

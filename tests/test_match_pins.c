@@ -247,9 +247,10 @@ Test(match_pins, each_origin_meets_the_rules_on_its_calls)
 	    {"cross alone", PINW_CALLS_CROSS, PINW_KINDS_CPU, 4},
 	    {"inherited", PINW_CALLS_INHERIT, PINW_KINDS_CPU, 5},
 	    {"Go lock", PINW_CALLS_GOLOCK, PINW_KINDS_GO, 6},
+	    {"raw", PINW_CALLS_SETAFFINITY | PINW_CALLS_RAW, PINW_KINDS_CPU, 1},
 	};
 
-	for (uint32_t i = 0; i < 6; i++)
+	for (uint32_t i = 0; i < 7; i++)
 		ban((struct pinw_rule){.calls = 1u << i});
 	ready();
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -261,6 +262,29 @@ Test(match_pins, each_origin_meets_the_rules_on_its_calls)
 			a.mask = NULL;
 		cr_expect_eq(verdict_of(&a), cases[i].rule, "%s", cases[i].what);
 	}
+}
+
+Test(match_pins, a_raw_call_is_meant_by_raw_and_by_setaffinity_and_no_other_call_by_raw)
+{
+	struct pinw_attempt a;
+
+	ban((struct pinw_rule){.calls = PINW_CALLS_PTHREAD_SETAFFINITY});
+	ban((struct pinw_rule){.calls = PINW_CALLS_RAW, .thread_names = GLOBS("w*")});
+	ban((struct pinw_rule){.calls = PINW_CALLS_RAW | PINW_CALLS_CROSS});
+	ban((struct pinw_rule){.calls = PINW_CALLS_SETAFFINITY});
+	ready();
+	a = attempt(&other);
+	a.calls = PINW_CALLS_SETAFFINITY | PINW_CALLS_RAW;
+	a.thread_name = "worker";
+	cr_expect_eq(verdict_of(&a), 2);
+	a.calls |= PINW_CALLS_CROSS;
+	cr_expect_eq(verdict_of(&a), 2);
+	a.thread_name = "other";
+	cr_expect_eq(verdict_of(&a), 3);
+	a.calls = PINW_CALLS_SETAFFINITY;
+	cr_expect_eq(verdict_of(&a), 4);
+	a.calls |= PINW_CALLS_CROSS;
+	cr_expect_eq(verdict_of(&a), 3);
 }
 
 Test(match_pins, a_go_lock_has_no_cpus)

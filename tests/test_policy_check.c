@@ -91,6 +91,8 @@ static const struct pair {
     {"[ban \"a\"]\nfunction = f\ncall = attr\n", "[ban \"b\"]\nfunction = f\n", false},
     {"[ban \"a\"]\ncall = attr, cross\n", "[ban \"b\"]\ncall = cross\n", true},
     {"[ban \"a\"]\ncall = cross\n", "[ban \"b\"]\ncall = attr, cross\n", false},
+    {"[ban \"a\"]\ncall = setaffinity\n", "[ban \"b\"]\ncall = raw\n", true},
+    {"[ban \"a\"]\ncall = raw\n", "[ban \"b\"]\ncall = setaffinity\n", false},
     {"[ban \"a\"]\nkind = cpu\n", "[ban \"b\"]\nkind = go\n", false},
     {"[ban \"a\"]\nkind = cpu\n", "[ban \"b\"]\nkind = cpu\nmodule = m\n", true},
     {"[ban \"a\"]\ncpus = 0-3\n", "[ban \"b\"]\ncpus = 1\n", true},
