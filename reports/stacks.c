@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "reports/symbols.h"
 
@@ -74,6 +75,46 @@ void pinw_stacks_resolve(struct pinw_stacks *s, const struct pinw_process *p, co
 		else
 			fn(arg, &frame);
 	}
+}
+
+static void keep_frame(void *arg, const struct pinw_frame *f)
+{
+	struct pinw_stack *s = arg;
+
+	if (s->count < PINW_STACK_FRAMES)
+		s->frames[s->count++] = *f;
+	else
+		s->left_out++;
+}
+
+static bool is_run_up(const struct pinw_frame *f)
+{
+	static const char *const names[] = {"start_thread",
+	                                    "clone",
+	                                    "__clone",
+	                                    "clone3",
+	                                    "__clone3",
+	                                    "__libc_start_call_main",
+	                                    "__libc_start_main",
+	                                    "__libc_start_main_impl",
+	                                    "_start"};
+
+	for (size_t i = 0; f->function && i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(f->function, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Below libc's start is the program's _start, whose name may have been stripped. */
+void pinw_stacks_read(struct pinw_stacks *s, const struct pinw_process *p, const struct pinw_site *site,
+                      struct pinw_stack *ret_stack)
+{
+	ret_stack->count = ret_stack->left_out = 0;
+	pinw_stacks_resolve(s, p, site, keep_frame, ret_stack);
+	if (ret_stack->count > 2 && is_run_up(&ret_stack->frames[ret_stack->count - 2]))
+		ret_stack->count--;
+	while (ret_stack->count > 1 && is_run_up(&ret_stack->frames[ret_stack->count - 1]))
+		ret_stack->count--;
 }
 
 void pinw_stacks_address(struct pinw_stacks *s, const struct pinw_module *m, uint64_t offset,

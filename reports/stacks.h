@@ -36,6 +36,19 @@ void pinw_stacks_free(struct pinw_stacks *s);
 void pinw_stacks_resolve(struct pinw_stacks *s, const struct pinw_process *p, const struct pinw_site *site,
                          pinw_frame_fn fn, void *arg);
 
+#define PINW_STACK_FRAMES 320u
+
+struct pinw_stack {
+	struct pinw_frame frames[PINW_STACK_FRAMES];
+	unsigned count;
+	unsigned left_out; /* frames beyond these */
+};
+
+/* The frames of a site that are worth showing: without how libc gets to main and to a thread's function, which is the same
+ * below every stack and nobody's doing. */
+void pinw_stacks_read(struct pinw_stacks *s, const struct pinw_process *p, const struct pinw_site *site,
+                      struct pinw_stack *ret_stack);
+
 /* Hands out the function of one address of a module, `offset` from its load address, in the same order. */
 void pinw_stacks_address(struct pinw_stacks *s, const struct pinw_module *m, uint64_t offset,
                          pinw_frame_fn fn, void *arg);

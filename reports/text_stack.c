@@ -8,14 +8,6 @@
 #define FRAME_COLUMN 6u
 #define NAME_MAX_BYTES 200u /* C++ names can be pages long: the start tells which one it is */
 
-#define FRAMES_KEPT 320u /* of one stack, inlined calls included */
-
-struct stack_print {
-	struct pinw_frame frames[FRAMES_KEPT];
-	unsigned count;
-	unsigned left_out;
-};
-
 static void put_name(struct pinw_term *term, const char *name)
 {
 	size_t len = strlen(name);
@@ -59,35 +51,6 @@ static void put_place(struct pinw_term *term, const struct pinw_frame *f)
 		pinw_term_put(term, " (%s)", reason);
 }
 
-static void keep_frame(void *arg, const struct pinw_frame *f)
-{
-	struct stack_print *s = arg;
-
-	if (s->count < FRAMES_KEPT)
-		s->frames[s->count++] = *f;
-	else
-		s->left_out++;
-}
-
-/* How libc gets to main and to a thread's function: the same below every stack, and nobody's doing. */
-static bool is_run_up(const struct pinw_frame *f)
-{
-	static const char *const names[] = {"start_thread",
-	                                    "clone",
-	                                    "__clone",
-	                                    "clone3",
-	                                    "__clone3",
-	                                    "__libc_start_call_main",
-	                                    "__libc_start_main",
-	                                    "__libc_start_main_impl",
-	                                    "_start"};
-
-	for (size_t i = 0; f->function && i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(f->function, names[i]) == 0)
-			return true;
-	return false;
-}
-
 static void print_frame(struct pinw_term *term, unsigned number, const struct pinw_frame *f)
 {
 	pinw_term_pad(term, FRAME_COLUMN);
@@ -96,23 +59,9 @@ static void print_frame(struct pinw_term *term, unsigned number, const struct pi
 	pinw_term_end(term, FRAME_COLUMN + 6, PINW_STYLE_PLAIN);
 }
 
-/* Frames that are worth a line. Below libc's start is the program's _start, whose name may have been stripped. */
-static unsigned frames_to_show(const struct stack_print *s)
+static void print_frames(struct pinw_text *t, const struct pinw_site *site, const struct pinw_stack *s)
 {
-	unsigned shown = s->count;
-
-	if (shown > 2 && is_run_up(&s->frames[shown - 2]))
-		shown--;
-	while (shown > 1 && is_run_up(&s->frames[shown - 1]))
-		shown--;
-	return shown;
-}
-
-static void print_frames(struct pinw_text *t, const struct pinw_site *site, const struct stack_print *s)
-{
-	unsigned shown = frames_to_show(s);
-
-	for (unsigned i = 0; i < shown; i++)
+	for (unsigned i = 0; i < s->count; i++)
 		print_frame(&t->term, i, &s->frames[i]);
 	if (site->frame_count == 0)
 		pinw_term_line(&t->term, FRAME_COLUMN, PINW_STYLE_DIM, "      (no frame could be walked)");
@@ -138,8 +87,8 @@ void pinw_text_stack(struct pinw_text *t, const struct pinw_process *p, const ch
 	bool first = true;
 	if (!pinw_table_get(&t->shown, id, &first))
 		t->term.out_of_memory = true;
-	struct stack_print s = {.count = 0};
-	pinw_stacks_resolve(t->stacks, p, site, keep_frame, &s);
+	struct pinw_stack s;
+	pinw_stacks_read(t->stacks, p, site, &s);
 	pinw_term_put(&t->term, "%s (site %" PRIu32 "%s):", title, id, first ? "" : ", above");
 	if (!first && s.count) {
 		pinw_term_put(&t->term, " ");
