@@ -161,8 +161,15 @@ struct pinw_go_frame {
 	uint64_t top[]; /* the stack as the patched code has it; at an entry: the return address first */
 };
 
+/* What comes after a hook. */
+enum pinw_go_then {
+	PINW_GO_ON = 0, /* the patched code, as if there were no hook */
+	PINW_GO_RETURN =
+	    1, /* the function returns at once. At its entry only, and only where that is a call that did nothing */
+};
+
 /* Called by the entries below on the area's stack. `rbp` and `g` are the registers of the patched code. */
-void pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g);
+enum pinw_go_then pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g);
 
 /* In hook_x86_64.S: where stubs call. At the entry of a Go function without arguments, and anywhere. */
 extern const char pinw_go_enter_function[];

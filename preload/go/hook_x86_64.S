@@ -12,6 +12,22 @@
 
 	.text
 
+/* Back onto the goroutine's stack. */
+	.macro	LEAVE
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rdi
+	popq	%rsi
+	popq	%rdx
+	popq	%rcx
+	movq	pinw_go_area@GOTTPOFF(%rip), %rax
+	movq	%fs:(%rax), %rax
+	movq	PINW_GO_AREA_RSP(%rax), %rsp
+	movl	$0, PINW_GO_AREA_BUSY(%rax)
+	.endm
+
 	.macro	ENTER xmm
 	.cfi_startproc
 	.cfi_undefined rip
@@ -78,25 +94,24 @@
 	.else
 	xorps	%xmm15, %xmm15		/* Go's zero; no other is kept across a call (ABIInternal) */
 	.endif
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rdi
-	popq	%rsi
-	popq	%rdx
-	popq	%rcx
-	movq	pinw_go_area@GOTTPOFF(%rip), %rax
-	movq	%fs:(%rax), %rax
-	movq	PINW_GO_AREA_RSP(%rax), %rsp
-	movl	$0, PINW_GO_AREA_BUSY(%rax)
+	.if !\xmm
+	testl	%eax, %eax
+	jne	8f
+	.endif
+	LEAVE
 9:	popq	%rax
 	popfq
 	ret
+	.if !\xmm
+8:	LEAVE
+	addq	$32, %rsp		/* rax, flags, the stub's address, the patch: what is left is a return */
+	ret
+	.endif
 	.cfi_endproc
 	.endm
 
-/* At the entry of a Go function: its caller keeps no SSE register across the call but the zero in xmm15. */
+/* At the entry of a Go function: its caller keeps no SSE register across the call but the zero in xmm15. It is not run
+ * when the hook says PINW_GO_RETURN. */
 	.globl	pinw_go_enter_function
 	.hidden	pinw_go_enter_function
 	.type	pinw_go_enter_function, @function

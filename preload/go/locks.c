@@ -133,15 +133,15 @@ static bool is_open(struct pinw_go_area *area)
 /* ---- the four patches ---------------------------------------------------------------------------- */
 
 /* LockOSThread is about to count one more. */
-static void on_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime,
-                    const struct pinw_go_regs *regs)
+static enum pinw_go_then on_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime,
+                                 const struct pinw_go_regs *regs)
 {
 	struct pinw_go_area *area = pinw_go_area;
 	uint32_t before = locked_ext(runtime, regs->g);
 
 	if (regs->pc > (uintptr_t)runtime->signal_lock && regs->pc <= (uintptr_t)runtime->signal_lock_end) {
 		pinw_count(golocks_runtime, 1);
-		return;
+		return PINW_GO_ON;
 	}
 	if (before) {
 		pinw_count(golocks_nested, 1);
@@ -149,11 +149,12 @@ static void on_lock(struct pinw_thread *self, const struct pinw_go_runtime *runt
 		if (is_open(area) && area->depth <= before)
 			__atomic_store_n(&self->slot->golock_depth, area->depth = before + 1,
 			                 __ATOMIC_RELEASE);
-		return;
+		return PINW_GO_ON;
 	}
 	if (is_open(area))
 		close_lock(area, PINW_GOLOCK_UNLOCK_UNSEEN, 0, pinw_now());
 	open_lock(self, runtime, pinw_go_site(runtime, regs).id, regs->g);
+	return PINW_GO_ON;
 }
 
 /* The goroutine and the thread are let go of: by UnlockOSThread, or by the runtime, which locks threads for itself. */
@@ -172,19 +173,18 @@ static void on_mexit(const struct pinw_go_runtime *runtime, uintptr_t g)
 		           pinw_now());
 }
 
-void pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
+enum pinw_go_then pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
 {
 	const struct pinw_go_patch *patch = &pinw_go.patches[frame->patch];
 	struct pinw_go_regs regs = {.rbp = rbp, .g = g};
 	struct pinw_thread *self = pinw_enter();
 
 	if (!self)
-		return;
+		return PINW_GO_ON;
 	switch (patch->kind) {
 	case PINW_GO_LOCK:
 		regs.pc = frame->top[0];
-		on_lock(self, patch->runtime, &regs);
-		break;
+		return on_lock(self, patch->runtime, &regs);
 	case PINW_GO_UNLOCK:
 		regs.pc = patch->next;
 		on_unlock(patch->runtime, &regs);
@@ -198,6 +198,7 @@ void pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
 	default:
 		break;
 	}
+	return PINW_GO_ON;
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------- */
