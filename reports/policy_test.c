@@ -42,38 +42,6 @@ static void put_foreign(struct pinw_text *t, const char *text)
 	pinw_term_put_foreign(&t->term, text, strlen(text));
 }
 
-static const char *would_be(const struct pinw_rule *rule)
-{
-	static char words[64];
-	const char *name = strerrorname_np(rule->error);
-
-	switch (rule->action) {
-	case PINW_ACTION_DENY:
-		snprintf(words, sizeof(words), "would be denied with %s", name ? name : "an error");
-		return words;
-	case PINW_ACTION_RESET:
-		return "would be reset to the baseline";
-	case PINW_ACTION_CRASH:
-		return "would crash the program";
-	default:
-		return "would be logged";
-	}
-}
-
-/* What the finding's stack is of. */
-static const char *stack_title(const struct pinw_finding *f, const struct pinw_rule *rule)
-{
-	bool by_creation = rule->section == PINW_SECTION_REQUIRE || f->leak == 1 + PINW_PLEAK_UNJOINED ||
-	                   f->leak == 1 + PINW_PLEAK_GROWTH;
-
-	if (f->attempt == PINW_ATTEMPT_INHERIT && f->threads[0] == 1)
-		return "its creator was pinned at"; /* a fork child's main thread: no call of its own made it */
-	if (by_creation || f->attempt == PINW_ATTEMPT_CREATE || f->attempt == PINW_ATTEMPT_BORN ||
-	    f->attempt == PINW_ATTEMPT_INHERIT)
-		return "created at";
-	return "pinned at";
-}
-
 /* ---- findings ------------------------------------------------------------------------------ */
 
 static void put_finding_threads(struct pinw_text *t, const struct pinw_finding *f)
@@ -107,7 +75,8 @@ static void print_finding(struct pinw_text *t, const struct pinw_trial *trial, c
 	pinw_term_end(&t->term, 6, PINW_STYLE_PLAIN);
 	pinw_table_done(&t->shown);
 	pinw_table_init(&t->shown, 1);
-	pinw_text_stack(t, f->process, stack_title(f, rule), f->site);
+	pinw_text_stack(t, f->process, pinw_trial_stack_title(rule, f->attempt, f->leak, f->threads[0]),
+	                f->site);
 }
 
 static int by_count(const void *x, const void *y)
@@ -141,7 +110,8 @@ static void print_rule(struct pinw_text *t, const struct pinw_trial *trial, cons
 	pinw_term_put(&t->term, " (");
 	put_foreign(t, pinw_base_name(trial->file.path));
 	pinw_term_put(&t->term, ":%" PRIu32 "): %s %s", rule->line,
-	              pinw_text_count(trial->rehearsal.tally[rule->id - 1].violations), would_be(rule));
+	              pinw_text_count(trial->rehearsal.tally[rule->id - 1].violations),
+	              pinw_trial_would_be(rule));
 	pinw_term_end(&t->term, 2, PINW_STYLE_BAD);
 	size_t rows = pinw_text_rows(t, count);
 	for (size_t i = 0; i < rows; i++)

@@ -30,4 +30,12 @@ void pinw_trial_done(struct pinw_trial *t);
 /* Violations of all rules; how many rules they are of. */
 uint64_t pinw_trial_violations(const struct pinw_trial *t, unsigned *ret_rules);
 
+/* "would be denied with EPERM", "would be logged". Good until the next call. */
+const char *pinw_trial_would_be(const struct pinw_rule *rule);
+
+/* What the stack of a verdict is of: "pinned at", "created at". `leak` as in struct pinw_finding; `thread`: the first that it is
+ * about. */
+const char *pinw_trial_stack_title(const struct pinw_rule *rule, enum pinw_attempted attempt, unsigned leak,
+                                   uint32_t thread);
+
 #endif
