@@ -51,6 +51,7 @@ PRELOAD_SRC := \
   preload/go/find.c \
   preload/go/locks.c \
   preload/go/patch_x86_64.c \
+  preload/go/start.c \
   preload/go/stack.c \
   preload/image.c \
   preload/init.c \

@@ -2,7 +2,8 @@
  *
  * runtime.LockOSThread and its end, counted in Go programs as they were built: cgo executables on x86-64, stripped or not.
  *
- *     find.c    where is the Go runtime in the main program?     names → addresses
+ *     start.c   when is one looked for?
+ *     find.c    where is the Go runtime of a program?            names → addresses
  *     patch_x86_64.c   does it look as it must, to the byte?      jumps to stubs on a page of ours nearby
  *     hook_x86_64.S    from a goroutine's stack to ours and back  → pinw_go_hook
  *     stack.c   where was it called from?                         goroutine's frames → site
@@ -46,7 +47,7 @@
 /* Finds and patches the Go runtime of the main program. Constructor only; nothing happens in any other program. */
 void pinw_go_start(void);
 
-/* How many places are watched for locks and unlocks. */
+/* How many places are watched for locks and unlocks, in all runtimes. */
 uint64_t pinw_go_covered(void);
 
 /* The end of the image: unlocks that nobody saw are booked. */
@@ -79,7 +80,9 @@ struct pinw_go_runtime {
 	struct pinw_go_layout layout; /* once it is verified */
 };
 
-/* Returns 0; -ENOENT: no Go program; else the note that says why (enum pinw_note). */
+#	define PINW_GO_RUNTIMES_MAX 8u /* a process has as many as it has Go programs and libraries */
+
+/* Finds the runtime of the main program. Returns 0; -ENOENT: no Go program; else the note that says why (enum pinw_note). */
 int pinw_go_find(struct pinw_go_runtime *ret_runtime);
 
 enum pinw_go_patch_kind {
@@ -97,20 +100,24 @@ struct pinw_go_patch {
 	const struct pinw_go_runtime *runtime; /* whose code it is in */
 };
 
-#	define PINW_GO_PATCHES_MAX 1024u
+#	define PINW_GO_PATCHES_MAX 4096u
+#	define PINW_GO_PLACES_MAX 1024u /* in one runtime */
 
+/* Grows only: what a patch names is complete before a jump to its stub is written. */
 struct pinw_go_state {
-	struct pinw_go_runtime runtime;
-	bool on; /* hooks are in place */
-	bool counts; /* those of locks too, not the end of the process alone */
+	bool on; /* atomic: hooks are in place */
+	uint32_t runtime_count;
 	uint32_t patch_count;
+	uint32_t covered; /* atomic: patches of runtimes whose locks are counted */
+	struct pinw_go_runtime runtimes[PINW_GO_RUNTIMES_MAX];
 	struct pinw_go_patch patches[PINW_GO_PATCHES_MAX];
 };
 
 extern struct pinw_go_state pinw_go;
 
-/* Verifies and patches; fills pinw_go. Makes the notes about what it leaves alone. */
-void pinw_go_patch(void);
+/* Verifies and patches a runtime, whose code no thread may be in; adds to pinw_go. Makes the notes about what it leaves
+ * alone. One at a time. */
+void pinw_go_patch(struct pinw_go_runtime *runtime);
 
 /* What a thread has for its hooks, at the top of the stack they run on. */
 struct pinw_go_area {

@@ -205,7 +205,7 @@ enum pinw_go_then pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp,
 
 void pinw_go_thread_begin(void)
 {
-	if (pinw_unlikely(pinw_go.on))
+	if (pinw_unlikely(__atomic_load_n(&pinw_go.on, __ATOMIC_RELAXED)))
 		pinw_go_area = pinw_go_area_take();
 }
 
@@ -231,26 +231,11 @@ static void end_lock(struct pinw_go_area *area, void *now_ns)
 
 void pinw_go_image_end(uint64_t now_ns)
 {
-	if (pinw_unlikely(pinw_go.on))
+	if (pinw_unlikely(__atomic_load_n(&pinw_go.on, __ATOMIC_RELAXED)))
 		pinw_go_area_each(end_lock, &now_ns);
 }
 
 uint64_t pinw_go_covered(void)
 {
-	return pinw_go.on && pinw_go.counts ? pinw_go.patch_count : 0;
-}
-
-void pinw_go_start(void)
-{
-	int r = pinw_go_find(&pinw_go.runtime);
-
-	if (r > 0)
-		pinw_trace_note(1, (uint32_t)r, 0);
-	if (r < 0 || !pinw_go.runtime.text)
-		return;
-	pinw_go_patch();
-	if (!pinw_go.on)
-		return;
-	pinw_go_area = pinw_go_area_take();
-	pinw_shim.live->counters.golocks_covered = pinw_go_covered();
+	return __atomic_load_n(&pinw_go.covered, __ATOMIC_RELAXED);
 }

@@ -24,6 +24,7 @@
 #define MAP_FIXED_NOREPLACE_ 0x100000 /* Linux 4.17; before, the address is a wish */
 #define FIELD_MAX 4096u /* g and m are smaller */
 #define LOCK_CODE 128u
+#define PAGE UINT64_C(4096)
 
 struct pinw_go_state pinw_go;
 
@@ -35,6 +36,16 @@ struct place {
 	unsigned
 	    branch; /* offset of a 32-bit relative jump's 6 bytes among them (0f 8x rel32), 0 none; it is run first */
 };
+
+/* What is to become of a runtime. */
+static struct plan {
+	struct pinw_go_runtime *runtime;
+	bool counts; /* its locks, and not the end of the process alone */
+	uint32_t count;
+	struct place places[PINW_GO_PLACES_MAX];
+	unsigned char *stubs;
+	size_t stub_bytes; /* whole pages */
+} plan; /* one runtime at a time */
 
 /* ---- what must be there ------------------------------------------------------------------- */
 
@@ -83,7 +94,7 @@ static bool read_layout(const unsigned char *lock, struct pinw_go_layout *ret)
 {
 	bool counts = false, wires = false;
 
-	if (lock + LOCK_CODE > pinw_go.runtime.etext)
+	if (lock + LOCK_CODE > plan.runtime->etext)
 		return false;
 	for (unsigned i = 0; i + 21 <= LOCK_CODE; i++) {
 		counts = counts || is_count(lock + i, ret);
@@ -96,7 +107,7 @@ static bool read_layout(const unsigned char *lock, struct pinw_go_layout *ret)
 /* The entry of LockOSThread: until Go 1.20, and from 1.21 on. The goroutine's number has its place accordingly. */
 static bool is_lock_entry(struct place *p)
 {
-	struct pinw_go_layout *layout = &pinw_go.runtime.layout;
+	struct pinw_go_layout *layout = &plan.runtime->layout;
 
 	if (!read_layout(p->at, layout))
 		return false;
@@ -130,7 +141,7 @@ static bool is_exit_entry(struct place *p)
  * m.lockedExt just before. */
 static bool is_unlock(const unsigned char *at)
 {
-	const struct pinw_go_layout *layout = &pinw_go.runtime.layout;
+	const struct pinw_go_layout *layout = &plan.runtime->layout;
 	const unsigned char *first = at - 11;
 
 	if ((first[0] != 0x48 && first[0] != 0x49) || first[1] != 0xc7 || (first[2] & 0xf8) != 0x80 ||
@@ -143,11 +154,6 @@ static bool is_unlock(const unsigned char *at)
 }
 
 /* ---- stubs ---------------------------------------------------------------------------------- */
-
-static struct {
-	unsigned char *base;
-	uint32_t used;
-} stubs;
 
 static unsigned char *map_at(uint64_t wish, size_t bytes)
 {
@@ -163,19 +169,22 @@ static unsigned char *map_at(uint64_t wish, size_t bytes)
 }
 
 /* Pages that every jump in the text can reach, and that can reach the text. */
-static bool map_stubs(size_t bytes)
+static bool map_stubs(void)
 {
-	uint64_t text = (uintptr_t)pinw_go.runtime.text & ~UINT64_C(4095);
-	uint64_t size = (uint64_t)(pinw_go.runtime.etext - pinw_go.runtime.text);
+	uint64_t text = (uintptr_t)plan.runtime->text & ~(PAGE - 1);
+	uint64_t size = (uint64_t)(plan.runtime->etext - plan.runtime->text);
+	size_t bytes = ((size_t)plan.count * STUB_BYTES + PAGE - 1) & ~(size_t)(PAGE - 1);
 
-	for (uint64_t far = STUBS_NEAREST; far + size + bytes < REACH && !stubs.base; far += STUBS_STEP) {
-		stubs.base = map_at(text + far, bytes);
-		if (!stubs.base && text > far + (UINT64_C(16) << 20))
-			stubs.base = map_at(text - far, bytes);
+	plan.stubs = NULL;
+	plan.stub_bytes = bytes;
+	for (uint64_t far = STUBS_NEAREST; far + size + bytes < REACH && !plan.stubs; far += STUBS_STEP) {
+		plan.stubs = map_at(text + far, bytes);
+		if (!plan.stubs && text > far + (UINT64_C(16) << 20))
+			plan.stubs = map_at(text - far, bytes);
 	}
-	for (uint64_t far = size + STUBS_STEP; far < STUBS_NEAREST && !stubs.base; far += STUBS_STEP)
-		stubs.base = map_at(text + far, bytes);
-	return stubs.base != NULL;
+	for (uint64_t far = size + STUBS_STEP; far < STUBS_NEAREST && !plan.stubs; far += STUBS_STEP)
+		plan.stubs = map_at(text + far, bytes);
+	return plan.stubs != NULL;
 }
 
 static unsigned char *put(unsigned char *to, const void *bytes, size_t len)
@@ -199,9 +208,9 @@ static unsigned char *put_branch(unsigned char *to, const unsigned char *branch)
 }
 
 /* push $number; call *target; lea 8(%rsp),%rsp, with the displaced code before or after it; jmp back. */
-static unsigned char *make_stub(const struct place *p, uint32_t number)
+static unsigned char *make_stub(unsigned char *stub, const struct place *p, uint32_t number)
 {
-	unsigned char *stub = stubs.base + (size_t)stubs.used++ * STUB_BYTES, *to = stub;
+	unsigned char *to = stub;
 	const char *enter = p->kind == PINW_GO_LOCK ? pinw_go_enter_function : pinw_go_enter_anywhere;
 	uint64_t target = (uintptr_t)enter;
 
@@ -220,17 +229,17 @@ static unsigned char *make_stub(const struct place *p, uint32_t number)
 
 /* ---- patches --------------------------------------------------------------------------------- */
 
-static struct place places[PINW_GO_PATCHES_MAX];
-static uint32_t place_count;
-
-static void add_place(struct place place)
+static bool add_place(struct place place)
 {
-	places[place_count++] = place;
+	if (plan.count == PINW_GO_PLACES_MAX)
+		return false;
+	plan.places[plan.count++] = place;
+	return true;
 }
 
 static bool is_store(const unsigned char *at)
 {
-	return HAS(at, "\x49\xc7\x86") && get32(at + 3) == pinw_go.runtime.layout.g_locked_m &&
+	return HAS(at, "\x49\xc7\x86") && get32(at + 3) == plan.runtime->layout.g_locked_m &&
 	       get32(at + 7) == 0;
 }
 
@@ -259,16 +268,14 @@ static const unsigned char *next_store(const unsigned char *at, const unsigned c
 /* All unlocks of the text. Returns how many found no room. */
 static uint32_t find_unlocks(void)
 {
-	const unsigned char *at = pinw_go.runtime.text + 64, *end = pinw_go.runtime.etext;
+	const unsigned char *at = plan.runtime->text + 64, *end = plan.runtime->etext;
 	uint32_t left_alone = 0;
 
 	for (; (at = next_store(at, end)); at += STORE_BYTES) {
 		if (!is_unlock(at))
 			continue; /* set to 0 for other reasons */
-		if (place_count == PINW_GO_PATCHES_MAX)
+		if (!add_place((struct place){PINW_GO_UNLOCK, at, STORE_BYTES, 0}))
 			left_alone++;
-		else
-			add_place((struct place){PINW_GO_UNLOCK, at, STORE_BYTES, 0});
 	}
 	return left_alone;
 }
@@ -276,80 +283,97 @@ static uint32_t find_unlocks(void)
 /* Collects what is to be patched; makes the notes about what is not. */
 static void find_places(void)
 {
-	struct place lock = {.kind = PINW_GO_LOCK, .at = pinw_go.runtime.lock};
-	struct place mexit = {.kind = PINW_GO_MEXIT, .at = pinw_go.runtime.mexit};
-	struct place leave = {.kind = PINW_GO_EXIT, .at = pinw_go.runtime.exit};
+	const struct pinw_go_runtime *r = plan.runtime;
+	struct place lock = {.kind = PINW_GO_LOCK, .at = r->lock};
+	struct place mexit = {.kind = PINW_GO_MEXIT, .at = r->mexit};
+	struct place leave = {.kind = PINW_GO_EXIT, .at = r->exit};
 
 	if (leave.at && is_exit_entry(&leave))
 		add_place(leave);
 	else
 		pinw_trace_note(1, PINW_NOTE_GO_EXIT, 0);
 	if (!lock.at) { /* it is not linked: there will be none */
-		pinw_go.counts = true;
+		plan.counts = true;
 		return;
 	}
-	uint32_t before = place_count;
 	if (!is_lock_entry(&lock)) {
 		pinw_trace_note(1, PINW_NOTE_GO_UNKNOWN, 0);
 		return;
 	}
+	uint32_t before = plan.count;
 	uint32_t left_alone = find_unlocks();
-	if (place_count == before || left_alone) {
-		place_count = before;
+	if (plan.count == before || left_alone || !add_place(lock)) {
+		plan.count = before;
 		pinw_trace_note(1, PINW_NOTE_GO_UNLOCKS, left_alone);
 		return;
 	}
-	if (place_count < PINW_GO_PATCHES_MAX) {
-		add_place(lock);
-		pinw_go.counts = true;
-	}
-	if (mexit.at && is_mexit_entry(&mexit) && place_count < PINW_GO_PATCHES_MAX)
-		add_place(mexit);
-	else
+	plan.counts = true;
+	if (!mexit.at || !is_mexit_entry(&mexit) || !add_place(mexit))
 		pinw_trace_note(1, PINW_NOTE_GO_MEXIT, 0);
 }
 
 static long protect(int protection)
 {
-	uintptr_t start = (uintptr_t)pinw_go.runtime.text & ~(uintptr_t)4095;
-	uintptr_t end = ((uintptr_t)pinw_go.runtime.etext + 4095) & ~(uintptr_t)4095;
+	uintptr_t start = (uintptr_t)plan.runtime->text & ~(PAGE - 1);
+	uintptr_t end = ((uintptr_t)plan.runtime->etext + PAGE - 1) & ~(PAGE - 1);
 
 	return pinw_sys3(SYS_mprotect, start, end - start, protection);
 }
 
-static void write_jump(const struct place *p, uint32_t number)
+static void write_jump(uint32_t i)
 {
+	const struct place *p = &plan.places[i];
+	uint32_t number = pinw_go.patch_count++;
 	unsigned char jump[16] = {0xe9};
 
 	pinw_go.patches[number] = (struct pinw_go_patch){.kind = p->kind,
 	                                                 .address = (uintptr_t)p->at,
 	                                                 .next = (uintptr_t)p->at + p->displaced,
-	                                                 .runtime = &pinw_go.runtime};
-	int32_t distance = (int32_t)(make_stub(p, number) - (p->at + JUMP_BYTES));
+	                                                 .runtime = plan.runtime};
+	const unsigned char *stub = make_stub(plan.stubs + (size_t)i * STUB_BYTES, p, number);
+	int32_t distance = (int32_t)(stub - (p->at + JUMP_BYTES));
 	put(jump + 1, &distance, 4);
 	memset(jump + JUMP_BYTES, 0xcc, p->displaced - JUMP_BYTES); /* int3 */
 	memcpy((unsigned char *)(uintptr_t)p->at, jump, p->displaced);
 }
 
-void pinw_go_patch(void)
+/* Returns 0, or the note about what is in the way, with what the kernel said in *ret_errno. */
+static int write_jumps(uint32_t *ret_errno)
 {
-	find_places();
-	if (!place_count)
-		return;
-	size_t bytes = ((size_t)place_count * STUB_BYTES + 4095) & ~(size_t)4095;
-	if (!map_stubs(bytes)) {
-		pinw_trace_note(1, PINW_NOTE_GO_MEMORY, 0);
-		return;
-	}
+	*ret_errno = 0;
+	if (plan.count > PINW_GO_PATCHES_MAX - pinw_go.patch_count)
+		return PINW_NOTE_GO_UNLOCKS;
+	if (!map_stubs())
+		return PINW_NOTE_GO_MEMORY;
 	long r = protect(PROT_READ | PROT_WRITE | PROT_EXEC);
 	if (r < 0) {
-		pinw_trace_note(1, PINW_NOTE_GO_MEMORY, (uint32_t)-r);
+		pinw_sys2(SYS_munmap, plan.stubs, plan.stub_bytes);
+		*ret_errno = (uint32_t)-r;
+		return PINW_NOTE_GO_MEMORY;
+	}
+	for (uint32_t i = 0; i < plan.count; i++)
+		write_jump(i);
+	pinw_sys3(SYS_mprotect, plan.stubs, plan.stub_bytes, PROT_READ | PROT_EXEC);
+	protect(PROT_READ | PROT_EXEC);
+	return 0;
+}
+
+void pinw_go_patch(struct pinw_go_runtime *runtime)
+{
+	uint32_t error;
+
+	plan.runtime = runtime;
+	plan.counts = false;
+	plan.count = 0;
+	find_places();
+	if (!plan.count)
+		return;
+	int note = write_jumps(&error);
+	if (note) {
+		pinw_trace_note(1, (uint32_t)note, error);
 		return;
 	}
-	for (uint32_t i = 0; i < place_count; i++)
-		write_jump(&places[i], i);
-	pinw_go.patch_count = place_count;
-	pinw_sys3(SYS_mprotect, stubs.base, bytes, PROT_READ | PROT_EXEC);
-	protect(PROT_READ | PROT_EXEC);
-	pinw_go.on = true;
+	if (plan.counts)
+		__atomic_fetch_add(&pinw_go.covered, plan.count, __ATOMIC_RELAXED);
+	__atomic_store_n(&pinw_go.on, true, __ATOMIC_RELEASE);
 }
