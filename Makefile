@@ -51,6 +51,7 @@ PRELOAD_SRC := \
   preload/go/find.c \
   preload/go/locks.c \
   preload/go/patch_x86_64.c \
+  preload/go/raw.c \
   preload/go/start.c \
   preload/go/stack.c \
   preload/image.c \
@@ -162,7 +163,7 @@ REPORTS_SRC := \
   reports/witness.c
 
 # Code that unit tests link: of the shim the recorder behind the wrappers, of the program all but main().
-UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_%,$(PRELOAD_SRC)) $(GO_SRC) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC))
+UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_% preload/go/raw.c,$(PRELOAD_SRC)) $(GO_SRC) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
   tests/policy_rig.c \

@@ -222,7 +222,7 @@ bool pinw_enforce_pin(struct pinw_trial *t, const struct pinw_pin_request *r, ui
 {
 	if (!pinw_enforce.asks_pins)
 		return true;
-	t->site = pinw_site_ref(r->self, r->where);
+	t->site = r->site ? *r->site : pinw_site_ref(r->self, r->where);
 	t->sited = true;
 	if (!may_concern(t, r) || !read_mask(r, room) || !pinw_enforce_is_judged(room))
 		return true;

@@ -82,6 +82,7 @@ struct pinw_pin_request {
 	const void *user_mask; /* may be anything */
 	size_t cpusetsize;
 	struct pinw_where where;
+	const struct pinw_site_ref *site; /* known already; NULL: that of `where` */
 };
 
 /* Judges a call that would pin a thread. `room`, of pinw_shim.mask_words words, keeps the mask until the trial is settled.

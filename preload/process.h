@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "preload/shim.h"
+#include "preload/site.h"
 
 /* Books the end of this image: a census, then how. Does nothing in a borrowed memory (vfork child). */
 void pinw_image_end(enum pinw_end how, uint32_t status);
@@ -34,6 +35,11 @@ void pinw_clone_watch(int flags);
 
 /* syscall(SYS_sched_setaffinity, ...), in wrap_affinity.c. */
 long pinw_syscall_setaffinity(long nr, long pid, unsigned long cpusetsize, const void *mask);
+
+/* Makes, or denies, and books a sched_setaffinity system call that would have gone past the C library, from a stack whose
+ * site is known. Returns the kernel's result: >= 0, or -errno. Likewise. */
+long pinw_raw_setaffinity(struct pinw_thread *self, struct pinw_site_ref site, uint32_t pid,
+                          size_t cpusetsize, const void *mask);
 
 /* Was the preload dropped from this environment? */
 bool pinw_env_unfollowed(char *const envp[]);

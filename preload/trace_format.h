@@ -495,6 +495,7 @@ enum pinw_note {
 	/* they are counted, but */
 	PINW_NOTE_GO_MEXIT = 14, /* a locked main thread's end is not seen */
 	PINW_NOTE_GO_EXIT = 15, /* the end of the process is not seen: Go leaves by a raw exit_group */
+	PINW_NOTE_GO_RAW = 17, /* its affinity calls are not seen: system calls go another way (before Go 1.19) */
 };
 
 struct pinw_rec_note {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * sched_setaffinity, pthread_setaffinity_np and syscall(SYS_sched_setaffinity).
- * Each asks the policy, makes the real call unless that is denied, then books what it did; a failed call changes
+ * sched_setaffinity, pthread_setaffinity_np and syscall(SYS_sched_setaffinity), and the system call itself where Go code
+ * makes it. Each asks the policy, makes the real call unless that is denied, then books what it did; a failed call changes
  * nothing. All of them stay async-signal-safe where they were, and none is a cancellation point.
  */
 #include <errno.h>
@@ -34,19 +34,26 @@ struct change {
 	const void *mask; /* the caller's: read only once the kernel has, or with care */
 	size_t cpusetsize;
 	struct pinw_where where;
+	const struct pinw_site_ref *site; /* known already; NULL: that of `where` */
 	struct pinw_trial *trial; /* NULL without a policy */
 };
 
 /* ---- whose mask? ------------------------------------------------------------------------ */
+
+/* Is the kernel's task another than the one whose thread-local storage this is? */
+static bool is_other_task(void)
+{
+	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
+		return pinw_tls.in_vfork;
+	return pinw_proc_tid() != pinw_tls.tid;
+}
 
 /* Does this code run under a tid of its own, in our memory? */
 static bool is_borrower(void)
 {
 	if (pinw_likely(!pinw_tls.in_vfork && !__atomic_load_n(&pinw_shim.shared_vm, __ATOMIC_RELAXED)))
 		return false;
-	if (__atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED))
-		return pinw_tls.in_vfork;
-	return pinw_proc_tid() != pinw_tls.tid;
+	return is_other_task();
 }
 
 /* The tid this code runs under; 0 when it may not be asked for. */
@@ -68,9 +75,9 @@ static void aim_at_self(struct change *change, uint32_t tid)
 	change->target_seq = pinw_tls.seq;
 }
 
-static void aim_at_tid(struct change *change, uint32_t tid)
+static void aim_at_tid(struct change *change, uint32_t tid, bool in_vfork)
 {
-	change->in_vfork = is_borrower();
+	change->in_vfork = in_vfork;
 	uint32_t own = own_tid(change);
 	if (tid == 0 || tid == own) {
 		aim_at_self(change, own);
@@ -107,7 +114,7 @@ static void aim_at_handle(struct change *change, pthread_t handle)
 		change->target_seq = change->target->slot->thread;
 		change->tid = change->target->slot->tid;
 	} else if (pinw_real.pthread_getcpuclockid && pinw_real.pthread_getcpuclockid(handle, &clock) == 0)
-		aim_at_tid(change, (uint32_t) ~(clock >> 3));
+		aim_at_tid(change, (uint32_t) ~(clock >> 3), change->in_vfork);
 }
 
 /* ---- booking ------------------------------------------------------------------------------ */
@@ -144,14 +151,20 @@ static uint32_t saturate(uint64_t value)
 	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
 }
 
+static uint32_t site_of(const struct change *change)
+{
+	if (change->trial && change->trial->sited)
+		return change->trial->site.id;
+	return change->site ? change->site->id : pinw_site(change->self, change->where);
+}
+
 /* Books a call that returned, and writes its record. */
 static void book(struct change *change, int error)
 {
 	unsigned words = pinw_shim.mask_words;
 	uint64_t masks[3 * words], *before = masks, *after = masks + words, *requested = masks + 2 * words;
 	uint64_t now = pinw_now();
-	uint32_t site = change->trial && change->trial->sited ? change->trial->site.id
-	                                                      : pinw_site(change->self, change->where);
+	uint32_t site = site_of(change);
 	struct pinw_booking booking = {.effect = PINW_EFFECT_NONE};
 
 	memset(masks, 0, sizeof(masks));
@@ -232,6 +245,7 @@ static __attribute__((noinline)) bool is_allowed(struct change *change, uint64_t
 	    .user_mask = change->mask,
 	    .cpusetsize = change->cpusetsize,
 	    .where = change->where,
+	    .site = change->site,
 	};
 
 	change->trial = (struct pinw_trial *)room;
@@ -286,7 +300,7 @@ static int set_by_tid(pid_t pid, size_t cpusetsize, const cpu_set_t *mask, struc
 		return pinw_missing();
 	if (!change.self)
 		return pinw_real.sched_setaffinity(pid, cpusetsize, mask);
-	aim_at_tid(&change, (uint32_t)pid);
+	aim_at_tid(&change, (uint32_t)pid, is_borrower());
 	if (!begin(&change, room)) {
 		errno = change.trial->error;
 		return -1;
@@ -323,7 +337,7 @@ long pinw_syscall_setaffinity(long nr, long pid, unsigned long cpusetsize, const
 
 	if (!change.self)
 		return pinw_real_syscall(nr, pid, cpusetsize, mask);
-	aim_at_tid(&change, (uint32_t)pid);
+	aim_at_tid(&change, (uint32_t)pid, is_borrower());
 	if (!begin(&change, room)) {
 		errno = change.trial->error;
 		return -1;
@@ -332,6 +346,25 @@ long pinw_syscall_setaffinity(long nr, long pid, unsigned long cpusetsize, const
 	int saved = errno;
 	finish(&change, r < 0 ? saved : 0);
 	errno = saved;
+	return r;
+}
+
+/* What runs on a thread of Go's may be the child of a clone that nobody saw, for a moment of whose life memory is shared. */
+long pinw_raw_setaffinity(struct pinw_thread *self, struct pinw_site_ref site, uint32_t pid,
+                          size_t cpusetsize, const void *mask)
+{
+	struct change change = {.self = self,
+	                        .site = &site,
+	                        .call = PINW_CALL_RAW,
+	                        .mask = mask,
+	                        .cpusetsize = (unsigned)cpusetsize};
+	uint64_t room[room_words()];
+
+	aim_at_tid(&change, pid, is_other_task());
+	if (!begin(&change, room))
+		return -change.trial->error;
+	long r = pinw_sys3(SYS_sched_setaffinity, pid, cpusetsize, mask);
+	finish(&change, r < 0 ? (int)-r : 0);
 	return r;
 }
 

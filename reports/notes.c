@@ -218,6 +218,9 @@ static void recorded_note(const struct notes *n, const struct pinw_noted *noted)
 	case PINW_NOTE_GO_EXIT:
 		note(n, "runtime.exit is not as known: how the Go program ended is not seen from inside");
 		break;
+	case PINW_NOTE_GO_RAW:
+		note(n, "raw affinity calls by Go code are not seen: Syscall6 is not as in Go 1.19 and later");
+		break;
 	default:
 		note(n, "note %" PRIu32 " (%" PRIu32 ") of a later version", noted->code, noted->arg);
 		break;

@@ -208,14 +208,26 @@ static bool is(const char *name, size_t len, const char *wanted)
 	return strlen(wanted) == len && memcmp(name, wanted, len) == 0;
 }
 
+/* Go 1.19 to 1.22, 1.23 to 1.25, from 1.26 on. A function of the same name is how assembly calls it. */
+static bool is_syscall6(const char *name, size_t len)
+{
+	return is(name, len, "runtime/internal/syscall.Syscall6") ||
+	       is(name, len, "internal/runtime/syscall.Syscall6") ||
+	       is(name, len, "internal/runtime/syscall/linux.Syscall6");
+}
+
 static void take_function(const struct pinw_pclntab *t, uint64_t i, struct pinw_go_runtime *ret)
 {
 	size_t len;
 	const char *name = pinw_pclntab_name(t, i, &len);
 
-	if (!name || len < 12 || memcmp(name, "runtime.", 8) != 0)
+	if (!name || len < 12)
 		return;
 	const unsigned char *entry = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(t, i);
+	if (is_syscall6(name, len) && pinw_go_is_syscall(entry))
+		ret->syscall = entry;
+	if (memcmp(name, "runtime.", 8) != 0)
+		return;
 	if (is(name, len, "runtime.LockOSThread"))
 		ret->lock = entry;
 	else if (is(name, len, "runtime.mexit"))

@@ -8,13 +8,15 @@
  *     hook_x86_64.S    from a goroutine's stack to ours and back  → pinw_go_hook
  *     stack.c   where was it called from?                         goroutine's frames → site
  *     locks.c   what does it do to this thread's lock?            counters, slot, one record
+ *     raw.c     whose affinity does it change?                    made and booked like the wrappers' calls
  *
  * Everything is found and written by the constructor, before the runtime's first instruction, in one thread. What does not
  * verify is left as it is, the program runs on, and a note in the trace says what is not covered.
  *
  * What is patched: the entry of runtime.LockOSThread; the second of the two stores that end an unlock (UnlockOSThread is
  * inlined everywhere, and only the last of nested unlocks comes by here); the entry of runtime.mexit, where a locked M
- * is destroyed; the entry of runtime.exit, by which Go leaves without the C library.
+ * is destroyed; the entry of runtime.exit, by which Go leaves without the C library; the entry of Syscall6, through which
+ * all system calls of Go code go that are not the runtime's own: its stub lets every number but one pass.
  *
  * The runtime's own m.lockedExt says how deep a lock is. It is read, never written. An unlock that the runtime finishes later
  * (the thread was locked by the runtime itself as well, in init functions and in callbacks from C) is counted when it is finished,
@@ -75,6 +77,8 @@ struct pinw_go_runtime {
 	const unsigned char *mexit; /* runtime.mexit */
 	const unsigned char *exit; /* runtime.exit */
 	const unsigned char
+	    *syscall; /* Syscall6 of the runtime's package for system calls, from Go 1.19 on */
+	const unsigned char
 	    *signal_lock; /* runtime.ensureSigM.func1, [signal_lock, signal_lock_end): the runtime's own */
 	const unsigned char *signal_lock_end;
 	struct pinw_go_layout layout; /* once it is verified */
@@ -90,6 +94,7 @@ enum pinw_go_patch_kind {
 	PINW_GO_UNLOCK = 2,
 	PINW_GO_MEXIT = 3,
 	PINW_GO_EXIT = 4,
+	PINW_GO_SYSCALL = 5,
 };
 
 struct pinw_go_patch {
@@ -178,9 +183,25 @@ enum pinw_go_then {
 /* Called by the entries below on the area's stack. `rbp` and `g` are the registers of the patched code. */
 enum pinw_go_then pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g);
 
-/* In hook_x86_64.S: where stubs call. At the entry of a Go function without arguments, and anywhere. */
+/* What the stub of Syscall6 leaves there. */
+struct pinw_go_call {
+	uint64_t stub;
+	uint64_t patch;
+	uint64_t caller; /* the return address */
+};
+
+/* sched_setaffinity, asked for at Syscall6. Called on the area's stack, instead of that function. Returns the kernel's
+ * result. */
+long pinw_go_raw(uint32_t pid, size_t cpusetsize, const void *mask, const struct pinw_go_call *call,
+                 uintptr_t rbp, uintptr_t g);
+
+/* Do system calls go through this function, with number and arguments where pinw_go_enter_syscall takes them from? */
+bool pinw_go_is_syscall(const unsigned char *entry);
+
+/* In hook_x86_64.S: where stubs call. At the entry of a Go function without arguments, anywhere, and at Syscall6. */
 extern const char pinw_go_enter_function[];
 extern const char pinw_go_enter_anywhere[];
+extern const char pinw_go_enter_syscall[];
 
 #endif /* __ASSEMBLER__ */
 #endif

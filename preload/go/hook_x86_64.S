@@ -129,4 +129,54 @@ pinw_go_enter_anywhere:
 	ENTER	1
 	.size	pinw_go_enter_anywhere, . - pinw_go_enter_anywhere
 
+/* At the entry of Syscall6, called for sched_setaffinity: number in rax, arguments in rbx, rcx, rdi. The call is made by
+ * pinw_go_raw, and Syscall6 is not run: its results are the caller's, -1, 0 and the error in rax, rbx, rcx, or else the kernel's
+ * rax, its rdx (the third argument, which no call but pipe changes) and 0. Go keeps no other register across the call but
+ * rsp, rbp, r14 and the zero in xmm15; r11 is free at the entry. */
+	.globl	pinw_go_enter_syscall
+	.hidden	pinw_go_enter_syscall
+	.type	pinw_go_enter_syscall, @function
+	.p2align 4
+pinw_go_enter_syscall:
+	.cfi_startproc
+	.cfi_undefined rip
+#ifndef PINW_NO_ENTRIES			/* the unit tests record without wrappers */
+	movq	pinw_go_area@GOTTPOFF(%rip), %r11
+	movq	%fs:(%r11), %r11
+	testq	%r11, %r11
+	je	9f
+	cmpl	$0, PINW_GO_AREA_BUSY(%r11)
+	jne	9f
+	movl	$1, PINW_GO_AREA_BUSY(%r11)
+	movq	%rsp, PINW_GO_AREA_RSP(%r11)
+	movq	%r11, %rsp
+	pushq	%rdi
+	pushq	%rdi			/* twice: 16-byte aligned */
+	movq	%rdi, %rdx
+	movq	%rcx, %rsi
+	movq	%rbx, %rdi
+	movq	PINW_GO_AREA_RSP(%r11), %rcx
+	movq	%rbp, %r8
+	movq	%r14, %r9
+	call	pinw_go_raw
+	popq	%rbx
+	xorps	%xmm15, %xmm15
+	movq	pinw_go_area@GOTTPOFF(%rip), %r11
+	movq	%fs:(%r11), %r11
+	movq	PINW_GO_AREA_RSP(%r11), %rsp
+	movl	$0, PINW_GO_AREA_BUSY(%r11)
+	addq	$16, %rsp		/* the stub's address, the patch: what is left is a return */
+	xorl	%ecx, %ecx
+	cmpq	$-4095, %rax
+	jb	9f
+	movq	%rax, %rcx
+	negq	%rcx
+	movq	$-1, %rax
+	xorl	%ebx, %ebx
+9:
+#endif
+	ret
+	.cfi_endproc
+	.size	pinw_go_enter_syscall, . - pinw_go_enter_syscall
+
 	.section .note.GNU-stack, "", @progbits

@@ -137,6 +137,12 @@ static bool is_exit_entry(struct place *p)
 	return HAS(p->at, "\x8b\x7c\x24\x08\xb8\xe7\x00\x00\x00\x0f\x05");
 }
 
+/* mov %rsi,%r10; mov %rdi,%rdx; mov %rcx,%rsi; mov %rbx,%rdi; syscall; cmp $-4095,%rax */
+bool pinw_go_is_syscall(const unsigned char *entry)
+{
+	return HAS(entry, "\x49\x89\xf2\x48\x89\xfa\x48\x89\xce\x48\x89\xdf\x0f\x05\x48\x3d\x01\xf0\xff\xff");
+}
+
 /* The end of an unlock, at the second of its stores: movq $0,LOCKEDG(reg); movq $0,LOCKEDM(%r14), with a look at
  * m.lockedExt just before. */
 static bool is_unlock(const unsigned char *at)
@@ -207,12 +213,22 @@ static unsigned char *put_branch(unsigned char *to, const unsigned char *branch)
 	return put_relative(put(to, branch, 2), branch + 6 + (int32_t)get32(branch + 2));
 }
 
-/* push $number; call *target; lea 8(%rsp),%rsp, with the displaced code before or after it; jmp back. */
+static const char *entry_of(enum pinw_go_patch_kind kind)
+{
+	return kind == PINW_GO_LOCK      ? pinw_go_enter_function
+	       : kind == PINW_GO_SYSCALL ? pinw_go_enter_syscall
+	                                 : pinw_go_enter_anywhere;
+}
+
+/* push $number; call *target; lea 8(%rsp),%rsp, with the displaced code before or after it; jmp back. Before all that, for
+ * system calls: cmp $203,%rax; jne to the displaced code (16 bytes on). */
 static unsigned char *make_stub(unsigned char *stub, const struct place *p, uint32_t number)
 {
 	unsigned char *to = stub;
-	const char *enter = p->kind == PINW_GO_LOCK ? pinw_go_enter_function : pinw_go_enter_anywhere;
-	uint64_t target = (uintptr_t)enter;
+	uint64_t target = (uintptr_t)entry_of(p->kind);
+
+	if (p->kind == PINW_GO_SYSCALL)
+		to = put(to, "\x48\x3d\xcb\x00\x00\x00\x75\x10", 8);
 
 	if (p->branch)
 		to = put_branch(put(to, p->at, p->branch), p->at + p->branch);
@@ -287,11 +303,16 @@ static void find_places(void)
 	struct place lock = {.kind = PINW_GO_LOCK, .at = r->lock};
 	struct place mexit = {.kind = PINW_GO_MEXIT, .at = r->mexit};
 	struct place leave = {.kind = PINW_GO_EXIT, .at = r->exit};
+	struct place raw = {.kind = PINW_GO_SYSCALL, .at = r->syscall, .displaced = 6};
 
 	if (leave.at && is_exit_entry(&leave))
 		add_place(leave);
 	else
 		pinw_trace_note(1, PINW_NOTE_GO_EXIT, 0);
+	if (raw.at)
+		add_place(raw);
+	else
+		pinw_trace_note(1, PINW_NOTE_GO_RAW, 0);
 	if (!lock.at) { /* it is not linked: there will be none */
 		plan.counts = true;
 		return;
