@@ -122,6 +122,7 @@ REPORTS_SRC := \
   reports/ranges.c \
   reports/reader.c \
   reports/reader_decode.c \
+  reports/reader_follow.c \
   reports/reader_walk.c \
   reports/rehearse.c \
   reports/rehearse_judge.c \
@@ -179,6 +180,7 @@ TEST_SRC := \
   tests/test_enforce.c \
   tests/test_enforce_life.c \
   tests/test_example_policies.c \
+  tests/test_follow.c \
   tests/test_glob.c \
   tests/test_golocks.c \
   tests/test_idle.c \

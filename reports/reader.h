@@ -127,4 +127,14 @@ typedef void (*pinw_rule_fn)(void *arg, const struct pinw_rule_cell *cell);
  * least the violations whose records were delivered, also in a trace still being written. Returns as that does. */
 int pinw_reader_rules(struct pinw_reader *r, pinw_rule_fn on_rule, void *arg);
 
+/* ---- a trace that is still written, read again and again ---- */
+
+/* Delivers the records of one kind, PINW_SEG_EVENTS or PINW_SEG_META, that were committed since the last call, each once; the
+ * first call delivers all. What a writer has begun and not committed comes with a later call; of more than 256 such cells the
+ * oldest are given up and counted in the tally's in_flight_cells. Returns 0 or -errno. */
+int pinw_reader_follow(struct pinw_reader *r, uint32_t kind, pinw_record_fn on_record, void *arg);
+
+/* Delivers the slots as they are now. Returns as pinw_reader_walk(). */
+int pinw_reader_slots(struct pinw_reader *r, pinw_slot_fn on_slot, void *arg);
+
 #endif

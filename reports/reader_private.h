@@ -4,6 +4,7 @@
  *
  * reader.c         the file, its header, its live page, problems
  * reader_walk.c    segments, cells and slots through one bounded window
+ * reader_follow.c  the records that came since the last look
  * reader_decode.c  what a checked record's bytes mean
  */
 #ifndef PINW_REPORTS_READER_PRIVATE_H
@@ -23,8 +24,19 @@ struct pinw_reader_segment {
 	uint64_t offset;
 	uint64_t bytes; /* cut to the end of the file */
 	uint64_t reserved_cells;
+	uint64_t followed; /* cells that pinw_reader_follow has passed */
 	uint32_t kind;
+	bool cut;
 };
+
+/* A cell that was handed out and not committed when pinw_reader_follow passed it. */
+struct pinw_reader_hole {
+	uint64_t offset; /* in the file */
+	uint64_t cells; /* from it to the end of its segment */
+	uint32_t kind; /* of its segment */
+};
+
+#define PINW_HOLES_MAX 256u
 
 struct pinw_reader {
 	int fd;
@@ -41,6 +53,8 @@ struct pinw_reader {
 	unsigned char *window;
 	uint64_t window_offset;
 	size_t window_bytes; /* valid ones */
+	struct pinw_reader_hole holes[PINW_HOLES_MAX]; /* oldest first */
+	size_t hole_count;
 	uint64_t payload[255 * PINW_CELL_PAYLOAD / 8]; /* of one record, its cells put together */
 };
 
@@ -55,5 +69,39 @@ const char *pinw_reader_decode(const struct pinw_reader *r, const uint64_t *payl
                                struct pinw_read_record *rec);
 
 bool pinw_reader_knows(uint8_t type);
+
+/* ---- reader_walk.c ---- */
+
+/* The window at `offset`; `len` is at most PINW_WINDOW_BYTES, both are multiples of 8. Valid until the next call. NULL when
+ * the file has no such bytes. */
+const unsigned char *pinw_reader_window(struct pinw_reader *r, uint64_t offset, size_t len);
+
+/* What was read may be older than what is there now: a process can be writing. */
+void pinw_reader_forget_window(struct pinw_reader *r);
+
+/* How many bytes from `offset` on are zero and can be stepped over, up to `max`. `p` is the window there. */
+uint64_t pinw_reader_zero_run(struct pinw_reader *r, const unsigned char *p, uint64_t offset, uint64_t max);
+
+struct pinw_cell_walk {
+	struct pinw_reader *r;
+	uint64_t first; /* offset of cell 0 */
+	uint64_t cells;
+	uint64_t reserved; /* cells the writer handed out, of these */
+	uint64_t at;
+	uint64_t uncommitted; /* cells handed out since the last record, not yet known to be in flight */
+	bool after_damage;
+	pinw_record_fn fn;
+	void *arg;
+};
+
+/* Delivers the record that starts at cell `at`, which is committed, and goes on past it. One that does not check is read once
+ * more: it may just have been committed. */
+void pinw_reader_step_record(struct pinw_cell_walk *w);
+
+/* Finds the segments, once. */
+int pinw_reader_prepare(struct pinw_reader *r);
+
+/* Finds the segments that came since. */
+int pinw_reader_refresh(struct pinw_reader *r);
 
 #endif

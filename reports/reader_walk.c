@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "policy/policy.h"
@@ -12,7 +13,7 @@
 
 /* `len` bytes of the file at `offset`, valid until the next call; `len` is at most PINW_WINDOW_BYTES, both are
  * multiples of 8. NULL when the file has no such bytes (it was longer when it was opened). */
-static const unsigned char *window(struct pinw_reader *r, uint64_t offset, size_t len)
+const unsigned char *pinw_reader_window(struct pinw_reader *r, uint64_t offset, size_t len)
 {
 	if (offset < r->window_offset || offset - r->window_offset > r->window_bytes ||
 	    r->window_bytes - (offset - r->window_offset) < len) {
@@ -29,7 +30,7 @@ static const unsigned char *window(struct pinw_reader *r, uint64_t offset, size_
 }
 
 /* What was read may be older than what is there now: a process can be writing. */
-static void forget_window(struct pinw_reader *r)
+void pinw_reader_forget_window(struct pinw_reader *r)
 {
 	r->window_bytes = 0;
 }
@@ -67,7 +68,7 @@ static uint64_t next_data(const struct pinw_reader *r, uint64_t offset)
 }
 
 /* How many bytes from `offset` on are zero and can be stepped over, up to `max`. `p` is the window there. */
-static uint64_t zero_run(struct pinw_reader *r, const unsigned char *p, uint64_t offset, uint64_t max)
+uint64_t pinw_reader_zero_run(struct pinw_reader *r, const unsigned char *p, uint64_t offset, uint64_t max)
 {
 	size_t left = window_left(r, offset, max);
 	size_t zeros = leading_zeros(p, left);
@@ -104,15 +105,15 @@ static int add_segment(struct pinw_reader *r, uint64_t offset, const struct pinw
 	    .bytes = s->bytes < left ? s->bytes : left,
 	    .reserved_cells = s->reserved_cells,
 	    .kind = s->kind,
+	    .cut = s->bytes > left,
 	};
 	return 0;
 }
 
-/* Finds the segments. Where one should start and none does, the search goes on page by page, so one damaged
+/* Finds the segments from `offset` on. Where one should start and none does, the search goes on page by page, so one damaged
  * header does not hide what follows. Zeros at the end are no damage: the writer was growing the file. */
-static int find_segments(struct pinw_reader *r)
+static int find_segments(struct pinw_reader *r, uint64_t offset)
 {
-	uint64_t offset = PINW_SEGMENTS_OFFSET;
 	uint64_t gap = 0; /* where zeros began that should have been a segment */
 	bool lost = false;
 
@@ -154,19 +155,7 @@ static int find_segments(struct pinw_reader *r)
 
 /* ---- cells ----------------------------------------------------------------------- */
 
-struct cell_walk {
-	struct pinw_reader *r;
-	uint64_t first; /* offset of cell 0 */
-	uint64_t cells;
-	uint64_t reserved; /* cells the writer handed out, of these */
-	uint64_t at;
-	uint64_t uncommitted; /* cells handed out since the last record, not yet known to be in flight */
-	bool after_damage;
-	pinw_record_fn fn;
-	void *arg;
-};
-
-static void step_uncommitted(struct cell_walk *w, uint64_t cells)
+static void step_uncommitted(struct pinw_cell_walk *w, uint64_t cells)
 {
 	if (w->at < w->reserved && !w->after_damage) {
 		uint64_t handed_out = w->reserved - w->at;
@@ -179,7 +168,7 @@ static void step_uncommitted(struct cell_walk *w, uint64_t cells)
 static const char *check_record(struct pinw_reader *r, uint64_t offset, uint64_t max_cells,
                                 unsigned *ret_cells)
 {
-	const unsigned char *p = window(r, offset, PINW_CELL_BYTES);
+	const unsigned char *p = pinw_reader_window(r, offset, PINW_CELL_BYTES);
 	if (!p)
 		return "record cannot be read";
 	struct pinw_cell_head head;
@@ -189,7 +178,7 @@ static const char *check_record(struct pinw_reader *r, uint64_t offset, uint64_t
 		return "record head damaged";
 	if (head.cells > max_cells)
 		return "record runs past its segment";
-	p = window(r, offset, (size_t)head.cells * PINW_CELL_BYTES);
+	p = pinw_reader_window(r, offset, (size_t)head.cells * PINW_CELL_BYTES);
 	if (!p)
 		return "record cannot be read";
 
@@ -213,7 +202,7 @@ static const char *check_record(struct pinw_reader *r, uint64_t offset, uint64_t
 	return NULL;
 }
 
-static void deliver(struct cell_walk *w, uint64_t offset, const struct pinw_cell_head *head)
+static void deliver(struct pinw_cell_walk *w, uint64_t offset, const struct pinw_cell_head *head)
 {
 	struct pinw_read_record rec = {.type = head->type, .offset = offset};
 
@@ -231,15 +220,14 @@ static void deliver(struct cell_walk *w, uint64_t offset, const struct pinw_cell
 		w->fn(w->arg, &rec);
 }
 
-/* A record that does not check is read once more: it may just have been committed. */
-static void step_record(struct cell_walk *w)
+void pinw_reader_step_record(struct pinw_cell_walk *w)
 {
 	uint64_t offset = w->first + w->at * PINW_CELL_BYTES;
 	unsigned cells = 1;
 	const char *what = check_record(w->r, offset, w->cells - w->at, &cells);
 
 	if (what) {
-		forget_window(w->r);
+		pinw_reader_forget_window(w->r);
 		what = check_record(w->r, offset, w->cells - w->at, &cells);
 	}
 	w->r->tally.in_flight_cells += w->uncommitted;
@@ -251,20 +239,21 @@ static void step_record(struct cell_walk *w)
 		return;
 	}
 	struct pinw_cell_head head;
-	memcpy(&head, window(w->r, offset, PINW_CELL_BYTES), sizeof(head));
+	memcpy(&head, pinw_reader_window(w->r, offset, PINW_CELL_BYTES), sizeof(head));
 	deliver(w, offset, &head);
 }
 
 static void walk_cells(struct pinw_reader *r, const struct pinw_reader_segment *s, pinw_record_fn fn,
                        void *arg)
 {
-	struct cell_walk w = {.r = r, .first = s->offset + sizeof(struct pinw_segment), .fn = fn, .arg = arg};
+	struct pinw_cell_walk w = {
+	    .r = r, .first = s->offset + sizeof(struct pinw_segment), .fn = fn, .arg = arg};
 
 	w.cells = (s->bytes - sizeof(struct pinw_segment)) / PINW_CELL_BYTES;
 	w.reserved = s->reserved_cells < w.cells ? s->reserved_cells : w.cells;
 	while (w.at < w.cells) {
 		uint64_t offset = w.first + w.at * PINW_CELL_BYTES;
-		const unsigned char *p = window(r, offset, PINW_CELL_BYTES);
+		const unsigned char *p = pinw_reader_window(r, offset, PINW_CELL_BYTES);
 		if (!p)
 			return;
 		uint64_t head; /* stored at once: one that was not committed is all zero */
@@ -272,10 +261,10 @@ static void walk_cells(struct pinw_reader *r, const struct pinw_reader_segment *
 		if (p[0] == PINW_REC_CONT)
 			step_uncommitted(&w, 1);
 		else if (head != 0)
-			step_record(&w);
+			pinw_reader_step_record(&w);
 		else {
 			uint64_t max = (w.cells - w.at) * PINW_CELL_BYTES;
-			uint64_t zeros = zero_run(r, p, offset, max) / PINW_CELL_BYTES;
+			uint64_t zeros = pinw_reader_zero_run(r, p, offset, max) / PINW_CELL_BYTES;
 			step_uncommitted(&w, zeros ? zeros : 1);
 		}
 	}
@@ -292,10 +281,10 @@ static const struct pinw_slot *steady_slot(struct pinw_reader *r, uint64_t offse
 	const struct pinw_slot *slot = NULL;
 
 	for (int tries = 0; tries < 3; tries++) {
-		slot = (const void *)window(r, offset, r->header.slot_bytes);
+		slot = (const void *)pinw_reader_window(r, offset, r->header.slot_bytes);
 		if (!slot || !slot->busy)
 			break;
-		forget_window(r);
+		pinw_reader_forget_window(r);
 	}
 	return slot;
 }
@@ -322,10 +311,10 @@ static void walk_slots(struct pinw_reader *r, const struct pinw_reader_segment *
 
 	for (uint64_t at = 0; at < slots;) {
 		uint64_t offset = first + at * stride;
-		const unsigned char *p = window(r, offset, stride);
+		const unsigned char *p = pinw_reader_window(r, offset, stride);
 		if (!p)
 			return;
-		uint64_t zeros = zero_run(r, p, offset, (slots - at) * stride) / stride;
+		uint64_t zeros = pinw_reader_zero_run(r, p, offset, (slots - at) * stride) / stride;
 		if (!zeros)
 			deliver_slot(r, offset, fn, arg);
 		at += zeros ? zeros : 1;
@@ -353,7 +342,7 @@ static void walk_rules(struct pinw_reader *r, const struct pinw_reader_segment *
 	}
 	for (uint64_t at = 0; at < cells; at++) {
 		uint64_t offset = first + at * sizeof(struct pinw_rule_cell);
-		const unsigned char *p = window(r, offset, sizeof(struct pinw_rule_cell));
+		const unsigned char *p = pinw_reader_window(r, offset, sizeof(struct pinw_rule_cell));
 		struct pinw_rule_cell cell;
 		if (!p)
 			return;
@@ -376,30 +365,77 @@ static void walk_kind(struct pinw_reader *r, uint32_t kind, pinw_record_fn fn, v
 			walk_cells(r, &r->segments[i], fn, arg);
 }
 
-static int prepare(struct pinw_reader *r)
+int pinw_reader_prepare(struct pinw_reader *r)
 {
 	if (r->window)
 		return 0;
 	r->window = malloc(PINW_WINDOW_BYTES);
 	if (!r->window)
 		return -ENOMEM;
-	return find_segments(r);
+	return find_segments(r, PINW_SEGMENTS_OFFSET);
+}
+
+/* The last segment as far as it is there now. */
+static int mend_cut_segment(struct pinw_reader *r, struct pinw_reader_segment *s)
+{
+	struct pinw_segment head;
+	ssize_t n = pinw_reader_pread(r, &head, sizeof(head), s->offset);
+
+	if (n < (ssize_t)sizeof(head) || !segment_valid(&head))
+		return n < 0 ? (int)n : 0;
+	uint64_t left = r->size - s->offset;
+	s->cut = head.bytes > left;
+	s->bytes = s->cut ? left : head.bytes;
+	return 0;
+}
+
+int pinw_reader_refresh(struct pinw_reader *r)
+{
+	struct stat st;
+	uint64_t end = PINW_SEGMENTS_OFFSET;
+
+	if (!r->window)
+		return pinw_reader_prepare(r);
+	pinw_reader_forget_window(r);
+	if (fstat(r->fd, &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_size <= r->size)
+		return 0;
+	r->size = (uint64_t)st.st_size;
+	if (r->segment_count) {
+		struct pinw_reader_segment *last = &r->segments[r->segment_count - 1];
+		int error = last->cut ? mend_cut_segment(r, last) : 0;
+		if (error < 0)
+			return error;
+		end = last->offset + last->bytes;
+	}
+	return find_segments(r, end);
+}
+
+int pinw_reader_slots(struct pinw_reader *r, pinw_slot_fn on_slot, void *arg)
+{
+	int error = pinw_reader_refresh(r);
+
+	for (size_t i = 0; error == 0 && i < r->segment_count; i++)
+		if (r->segments[i].kind == PINW_SEG_SLOTS)
+			walk_slots(r, &r->segments[i], on_slot, arg);
+	return error;
 }
 
 int pinw_reader_walk(struct pinw_reader *r, pinw_record_fn on_record, pinw_slot_fn on_slot, void *arg)
 {
-	int error = prepare(r);
+	int error = pinw_reader_prepare(r);
 
 	if (error < 0)
 		return error;
 	walk_kind(r, PINW_SEG_EVENTS, on_record, arg);
-	forget_window(r);
+	pinw_reader_forget_window(r);
 	for (size_t i = 0; i < r->segment_count; i++)
 		if (r->segments[i].kind == PINW_SEG_SLOTS)
 			walk_slots(r, &r->segments[i], on_slot, arg);
 		else if (r->segments[i].kind < PINW_SEG_SLOTS || r->segments[i].kind > PINW_SEG_RULES)
 			r->tally.unknown++;
-	forget_window(r);
+	pinw_reader_forget_window(r);
 	walk_kind(r, PINW_SEG_META, on_record, arg);
 	return 0;
 }
@@ -407,11 +443,11 @@ int pinw_reader_walk(struct pinw_reader *r, pinw_record_fn on_record, pinw_slot_
 int pinw_reader_rules(struct pinw_reader *r, pinw_rule_fn on_rule, void *arg)
 {
 	bool met = false;
-	int error = prepare(r);
+	int error = pinw_reader_prepare(r);
 
 	if (error < 0)
 		return error;
-	forget_window(r);
+	pinw_reader_forget_window(r);
 	for (size_t i = 0; i < r->segment_count; i++) {
 		if (r->segments[i].kind != PINW_SEG_RULES)
 			continue;
@@ -426,11 +462,11 @@ int pinw_reader_rules(struct pinw_reader *r, pinw_rule_fn on_rule, void *arg)
 
 int pinw_reader_walk_meta(struct pinw_reader *r, pinw_record_fn on_record, void *arg)
 {
-	int error = prepare(r);
+	int error = pinw_reader_prepare(r);
 
 	if (error < 0)
 		return error;
-	forget_window(r);
+	pinw_reader_forget_window(r);
 	walk_kind(r, PINW_SEG_META, on_record, arg);
 	return 0;
 }
