@@ -112,6 +112,7 @@ REPORTS_SRC := \
   reports/main.c \
   reports/model.c \
   reports/notes.c \
+  reports/output.c \
   reports/past.c \
   reports/pattern.c \
   reports/policy_explain.c \

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "reports/inputs.h"
+#include "reports/output.h"
 #include "reports/report.h"
 #include "reports/say.h"
 
@@ -23,12 +24,10 @@ enum status {
 	STATUS_UNREADABLE = 3,
 };
 
-enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
-
 struct options {
 	bool json;
 	const char *output; /* NULL = stdout */
-	enum color color;
+	enum pinw_color color;
 	size_t top;
 	bool help;
 };
@@ -70,14 +69,8 @@ static int parse_format(struct options *o, const char *value)
 
 static int parse_color(struct options *o, const char *value)
 {
-	static const char *const names[] = {
-	    [COLOR_AUTO] = "auto", [COLOR_ALWAYS] = "always", [COLOR_NEVER] = "never"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(value, names[i]) == 0) {
-			o->color = (enum color)i;
-			return 0;
-		}
+	if (pinw_color_parse(value, &o->color))
+		return 0;
 	return usage("--color=%s: expected auto, always or never", value);
 }
 
@@ -151,20 +144,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 
 /* ---- writing -------------------------------------------------------------------------- */
 
-static bool want_color(const struct options *o)
-{
-	const char *no_color = getenv("NO_COLOR");
-	const char *terminal = getenv("TERM");
-
-	if (o->color != COLOR_AUTO)
-		return o->color == COLOR_ALWAYS;
-	return !o->output && isatty(STDOUT_FILENO) && !(no_color && *no_color) &&
-	       !(terminal && strcmp(terminal, "dumb") == 0);
-}
-
 static int write_document(const struct pinw_model *m, const struct options *o, FILE *out)
 {
-	struct pinw_text_options text = {.color = want_color(o), .top = o->top};
+	struct pinw_text_options text = {.color = pinw_color_wanted(o->color, o->output), .top = o->top};
 	struct pinw_stacks *stacks;
 	int error = pinw_stacks_open(&stacks);
 
@@ -177,22 +159,15 @@ static int write_document(const struct pinw_model *m, const struct options *o, F
 
 static int write_report(const struct pinw_model *m, const struct options *o)
 {
-	FILE *out = stdout;
-	static char buffer[256 * 1024];
+	struct pinw_output out;
 
 	if (o->output && pinw_model_holds(m, o->output)) {
 		usage("-o %s: this is one of the traces", o->output);
 		return -EINVAL;
 	}
-	if (o->output && !(out = fopen(o->output, "we"))) {
-		int error = -errno;
-		pinw_say("report: %s: %s", o->output, strerror(-error));
-		return error;
-	}
-	setvbuf(out, buffer, _IOFBF, sizeof(buffer));
-	int error = write_document(m, o, out);
-	if (o->output && fclose(out) != 0 && error == 0)
-		error = -errno;
+	int error = pinw_output_open(&out, o->output);
+	if (error == 0)
+		error = pinw_output_close(&out, write_document(m, o, out.file));
 	if (error < 0)
 		pinw_say("report: %s: %s", o->output ? o->output : "standard output", strerror(-error));
 	return error;

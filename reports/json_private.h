@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * Shared by the files of the JSON report and by nothing else.
+ * What the documents in JSON have in common.
  *
- * report_json.c         the document: processes, threads, sites, totals
- * report_json_policy.c  policies and violations
+ * report_json.c         the report: processes, threads, sites, totals
+ * report_json_policy.c  its policies and violations
+ * check_json.c          what a check found
  */
 #ifndef PINW_REPORTS_JSON_PRIVATE_H
 #define PINW_REPORTS_JSON_PRIVATE_H
 
 #include "reports/breaches.h"
 #include "reports/json.h"
+#include "reports/stacks.h"
 
 /* A number, or null when it is not known. */
 void pinw_json_known(struct pinw_json *j, const char *key, uint64_t value, bool known);
 
 /* Mask `number` as a CPU list, or null when there is none. */
 void pinw_json_mask(struct pinw_json *j, const char *key, const struct pinw_process *p, uint32_t number);
+
+/* A frame of a stack, as one element of an array. */
+void pinw_json_frame(struct pinw_json *j, const struct pinw_frame *f);
 
 /* "violations": a count for each broken rule's label. Returns 0 or -ENOMEM. */
 int pinw_json_violations(struct pinw_json *j, const struct pinw_breaches *breaches);

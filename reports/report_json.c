@@ -223,10 +223,8 @@ static int put_thread_list(struct pinw_json *j, const struct pinw_process *p)
 
 /* ---- sites ---------------------------------------------------------------------------- */
 
-static void put_frame(void *arg, const struct pinw_frame *f)
+void pinw_json_frame(struct pinw_json *j, const struct pinw_frame *f)
 {
-	struct pinw_json *j = arg;
-
 	pinw_json_begin_line_object(j, NULL);
 	if (f->module)
 		pinw_json_text(j, "module", f->module);
@@ -244,6 +242,11 @@ static void put_frame(void *arg, const struct pinw_frame *f)
 	pinw_json_known(j, "line", f->line, f->line != 0);
 	pinw_json_bool(j, "inlined", f->inlined);
 	pinw_json_end_object(j);
+}
+
+static void put_frame(void *arg, const struct pinw_frame *f)
+{
+	pinw_json_frame(arg, f);
 }
 
 static const char *site_kind(const struct pinw_site *s, uint64_t *ret_count)
