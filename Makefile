@@ -109,6 +109,8 @@ REPORTS_SRC := \
   reports/json.c \
   reports/launch.c \
   reports/leaks.c \
+  reports/live.c \
+  reports/live_find.c \
   reports/main.c \
   reports/model.c \
   reports/notes.c \

@@ -24,8 +24,10 @@ int pinw_model_new(struct pinw_model **ret_model)
 	return 0;
 }
 
-static void free_process(struct pinw_process *p)
+void pinw_process_free(struct pinw_process *p)
 {
+	if (!p)
+		return;
 	for (size_t i = 0; i < p->modules.count; i++)
 		free(((struct pinw_module *)pinw_table_at(&p->modules, i))->path);
 	for (size_t i = 0; i < p->unfollowed_count; i++)
@@ -50,7 +52,7 @@ void pinw_model_free(struct pinw_model *m)
 	if (!m)
 		return;
 	for (size_t i = 0; i < m->process_count; i++)
-		free_process(m->processes[i]);
+		pinw_process_free(m->processes[i]);
 	free(m->processes);
 	pinw_table_done(&m->files);
 	free(m);
@@ -159,11 +161,16 @@ int pinw_model_add(struct pinw_model *m, const char *path)
 	return 0;
 }
 
-static int is_trace_name(const struct dirent *d)
+bool pinw_is_trace_name(const char *name)
 {
-	size_t len = strlen(d->d_name);
+	size_t len = strlen(name);
 
-	return len > 4 && strcmp(d->d_name + len - 4, ".pwt") == 0;
+	return len > 4 && strcmp(name + len - 4, ".pwt") == 0;
+}
+
+static int is_trace(const struct dirent *d)
+{
+	return pinw_is_trace_name(d->d_name);
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b)
@@ -174,7 +181,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 int pinw_model_add_directory(struct pinw_model *m, const char *path)
 {
 	struct dirent **names = NULL;
-	int count = scandir(path, &names, is_trace_name, by_name);
+	int count = scandir(path, &names, is_trace, by_name);
 	int error = 0;
 
 	if (count < 0)
@@ -213,23 +220,22 @@ static void classify_unrecorded(struct pinw_process *p)
 	}
 }
 
-static void classify(struct pinw_process *p)
+bool pinw_process_take_end(struct pinw_process *p)
 {
 	p->duration_ns = p->live.end_ns;
 	p->end_status = p->live.end_status;
 	switch (p->live.end_how) {
 	case PINW_END_EXIT:
 		p->how = PINW_HOW_EXIT;
-		break;
+		return true;
 	case PINW_END_SIGNAL:
 		p->how = PINW_HOW_SIGNAL;
-		break;
+		return true;
 	case PINW_END_EXEC:
 		p->how = PINW_HOW_EXEC;
-		break;
+		return true;
 	default:
-		classify_unrecorded(p);
-		break;
+		return false;
 	}
 }
 
@@ -282,7 +288,8 @@ int pinw_model_finish(struct pinw_model *m)
 		struct pinw_process *p = m->processes[i];
 		if (p->error)
 			continue;
-		classify(p);
+		if (!pinw_process_take_end(p))
+			classify_unrecorded(p);
 		if (p->how == PINW_HOW_EXEC && !pinw_process_next_image(p))
 			p->with_siblings = has_siblings(m, p);
 		pinw_settle(p);

@@ -37,6 +37,9 @@ bool pinw_model_holds(const struct pinw_model *m, const char *path);
 /* Adds every *.pwt directly inside a directory, in name order. Returns how many there are, or -errno. */
 int pinw_model_add_directory(struct pinw_model *m, const char *path);
 
+/* Is this what a trace in a directory is called? */
+bool pinw_is_trace_name(const char *name);
+
 /* Links processes, classifies ends (asking /proc for those without one), derives leaks. Call once,
  * after the last trace. Returns 0 or -ENOMEM. */
 int pinw_model_finish(struct pinw_model *m);

@@ -33,6 +33,16 @@ struct pinw_replay {
 /* Fills the process from its trace. Returns 0, -ENOMEM, or -errno of reading; what came before an error is kept. */
 int pinw_replay(struct pinw_process *p, struct pinw_reader *r);
 
+/* The same bit by bit: begin, then records in any order. `c` is the argument of all that follows. */
+void pinw_replay_begin(struct pinw_replay *c, struct pinw_process *p);
+void pinw_replay_record(void *arg, const struct pinw_read_record *rec);
+
+/* Frees it and all it holds. Accepts NULL. */
+void pinw_process_free(struct pinw_process *p);
+
+/* How and when it ended, by its live page. Returns false when that has no end. */
+bool pinw_process_take_end(struct pinw_process *p);
+
 /* A live slot, booked over what the records said. `arg` is the struct pinw_replay. */
 void pinw_replay_slot(void *arg, const struct pinw_slot *slot, const uint64_t *mask);
 

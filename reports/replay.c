@@ -248,7 +248,7 @@ static void on_site(struct pinw_replay *c, const struct pinw_read_record *rec)
 	s->flags = rec->site->flags;
 }
 
-static void on_record(void *arg, const struct pinw_read_record *rec)
+void pinw_replay_record(void *arg, const struct pinw_read_record *rec)
 {
 	struct pinw_replay *c = arg;
 
@@ -336,20 +336,26 @@ static void name_threads(struct pinw_replay *c)
 	}
 }
 
-int pinw_replay(struct pinw_process *p, struct pinw_reader *r)
+void pinw_replay_begin(struct pinw_replay *c, struct pinw_process *p)
 {
-	struct pinw_replay c = {.p = p};
-
+	*c = (struct pinw_replay){.p = p};
 	pinw_table_init(&p->threads, sizeof(struct pinw_thread));
 	pinw_table_init(&p->sites, sizeof(struct pinw_site));
 	pinw_table_init(&p->modules, sizeof(struct pinw_module));
 	pinw_table_init(&p->pin_sites, sizeof(struct pinw_pin_site));
 	pinw_table_init(&p->golock_sites, sizeof(struct pinw_golock_site));
 	pinw_table_init(&p->masks, (1 + p->header.mask_words) * sizeof(uint64_t));
-	pinw_replay_thread(&c, 1);
 	pinw_table_init(&p->rules, sizeof(struct pinw_rule_row));
 	pinw_table_init(&p->violation_groups, sizeof(struct pinw_violation));
-	int error = pinw_reader_walk(r, on_record, pinw_replay_slot, &c);
+}
+
+int pinw_replay(struct pinw_process *p, struct pinw_reader *r)
+{
+	struct pinw_replay c;
+
+	pinw_replay_begin(&c, p);
+	pinw_replay_thread(&c, 1);
+	int error = pinw_reader_walk(r, pinw_replay_record, pinw_replay_slot, &c);
 	int rules_error = pinw_reader_rules(r, pinw_replay_rule_cell, &c);
 	name_threads(&c);
 	return c.out_of_memory ? -ENOMEM : error < 0 ? error : rules_error;

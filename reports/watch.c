@@ -133,7 +133,7 @@ static int find_process(struct pinw_watched *p)
 static int add_process(struct pinw_watch *w, int fd)
 {
 	struct pinw_watched *p = calloc(1, sizeof(*p));
-	int r = p ? pinw_live_open(fd, w->opt.session->id, &p->trace) : -ENOMEM;
+	int r = p ? pinw_live_trace_open(fd, w->opt.session->id, &p->trace) : -ENOMEM;
 
 	if (r < 0) {
 		close(fd);

@@ -46,7 +46,7 @@ struct pinw_live_trace {
 
 /* Takes `fd` over when it is a trace of this session with a sound header. Returns 0, -EAGAIN (nothing there yet: look
  * again), -ENOMSG (not one of ours, now and always) or another -errno. */
-int pinw_live_open(int fd, const uint8_t session[16], struct pinw_live_trace *ret_trace);
+int pinw_live_trace_open(int fd, const uint8_t session[16], struct pinw_live_trace *ret_trace);
 void pinw_live_done(struct pinw_live_trace *t);
 
 /* Returns 0 or -errno (-ENODATA: the file ends before its live page). */

@@ -38,23 +38,12 @@ static ssize_t read_text(int task, uint32_t tid, const char *name, char *buf, si
 	return n;
 }
 
-#define SWITCH_NS 20000u /* what a short run may cost */
-
-/* A kernel without schedstat counts at least how often a thread was switched away from, and no thread that ran comes to
- * sleep again without that; one that runs on without sleeping is seen by its clock ticks. */
-static int read_switches(int task, uint32_t tid, uint64_t *ret_cpu_ns)
+/* CPU time as the kernel's clock ticks count it. */
+static int read_ticks(int task, uint32_t tid, uint64_t *ret_cpu_ns)
 {
-	char text[4096];
-	uint64_t sum = 0;
-	ssize_t n = read_text(task, tid, "status", text, sizeof(text));
+	char text[1024];
+	ssize_t n = read_text(task, tid, "stat", text, sizeof(text));
 
-	if (n < 0)
-		return (int)n;
-	for (const char *p = text; (p = strstr(p, "voluntary_ctxt_switches:")) != NULL;) {
-		p += sizeof("voluntary_ctxt_switches:") - 1;
-		sum += strtoull(p, NULL, 10) * SWITCH_NS;
-	}
-	n = read_text(task, tid, "stat", text, sizeof(text));
 	if (n < 0)
 		return (int)n;
 	const char *p = strrchr(text, ')'); /* the name may hold anything */
@@ -62,26 +51,90 @@ static int read_switches(int task, uint32_t tid, uint64_t *ret_cpu_ns)
 		p = strchr(p, ' ');
 		p = p ? p + 1 : NULL;
 	}
+	*ret_cpu_ns = 0;
 	if (p) {
 		uint64_t tick_ns = UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK);
 		char *end;
-		sum += strtoull(p, &end, 10) * tick_ns;
-		sum += strtoull(end, NULL, 10) * tick_ns;
+		*ret_cpu_ns += strtoull(p, &end, 10) * tick_ns;
+		*ret_cpu_ns += strtoull(end, NULL, 10) * tick_ns;
 	}
-	*ret_cpu_ns = sum;
 	return 0;
 }
 
-int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu_ns)
+int pinw_task_times(int task, uint32_t tid, struct pinw_task_times *ret_times)
 {
-	char text[128];
+	struct pinw_task_times t = {.exact = true};
+	char text[128], *end;
 	ssize_t n = read_text(task, tid, "schedstat", text, sizeof(text));
 
 	if (n > 0 && isdigit((unsigned char)text[0])) {
-		*ret_cpu_ns = strtoull(text, NULL, 10);
-		return 0;
+		t.cpu_ns = strtoull(text, &end, 10);
+		t.delay_ns = strtoull(end, &end, 10);
+		t.slices = strtoull(end, NULL, 10);
+	} else {
+		t.exact = false;
+		int r = read_ticks(task, tid, &t.cpu_ns);
+		if (r < 0)
+			return r;
 	}
-	return read_switches(task, tid, ret_cpu_ns);
+	*ret_times = t;
+	return 0;
+}
+
+#define SWITCH_NS 20000u /* what a short run may cost */
+
+/* A kernel without schedstat counts at least how often a thread was switched away from, and no thread that ran comes to
+ * sleep again without that; one that runs on without sleeping is seen by its clock ticks. */
+int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu_ns)
+{
+	struct pinw_task_times times;
+	char text[4096];
+	int r = pinw_task_times(task, tid, &times);
+
+	if (r < 0)
+		return r;
+	if (!times.exact) {
+		ssize_t n = read_text(task, tid, "status", text, sizeof(text));
+		if (n < 0)
+			return (int)n;
+		for (const char *p = text; (p = strstr(p, "voluntary_ctxt_switches:")) != NULL;) {
+			p += sizeof("voluntary_ctxt_switches:") - 1;
+			times.cpu_ns += strtoull(p, NULL, 10) * SWITCH_NS;
+		}
+	}
+	*ret_cpu_ns = times.cpu_ns;
+	return 0;
+}
+
+int pinw_task_migrations(int task, uint32_t tid, uint64_t *ret_count)
+{
+	static const char key[] = "nr_migrations";
+	char text[4096];
+	ssize_t n = read_text(task, tid, "sched", text, sizeof(text));
+
+	if (n < 0)
+		return (int)n;
+	const char *p = strstr(text, key);
+	p = p ? strchr(p, ':') : NULL;
+	if (!p)
+		return -EOPNOTSUPP;
+	*ret_count = strtoull(p + 1, NULL, 10);
+	return 0;
+}
+
+uint32_t pinw_task_inner(int task, uint32_t tid)
+{
+	char text[4096];
+	ssize_t n = read_text(task, tid, "status", text, sizeof(text));
+	const char *p = n > 0 ? strstr(text, "\nNSpid:") : NULL;
+	uint32_t inner = 0;
+
+	for (p = p ? p + sizeof("\nNSpid:") - 1 : ""; *p == '\t' || *p == ' ';) {
+		char *end;
+		inner = (uint32_t)strtoul(p, &end, 10);
+		p = end;
+	}
+	return inner;
 }
 
 bool pinw_is_dumping(pid_t pid)
@@ -101,13 +154,19 @@ bool pinw_is_dumping(pid_t pid)
 
 void pinw_task_sleep(int task, uint32_t tid, struct pinw_sleep *ret_sleep)
 {
-	struct pinw_sleep s = {.state = '?', .call = -1};
+	struct pinw_sleep s = {.state = '?', .call = -1, .cpu = -1};
 	char text[1024];
 
 	if (read_text(task, tid, "stat", text, sizeof(text)) > 0) {
 		const char *p = strrchr(text, ')');
 		if (p && p[1] == ' ' && p[2])
 			s.state = p[2];
+		for (int field = 2; p && field < 39; field++) {
+			p = strchr(p, ' ');
+			p = p ? p + 1 : NULL;
+		}
+		if (p && isdigit((unsigned char)*p))
+			s.cpu = (int)strtoul(p, NULL, 10);
 	}
 	if (read_text(task, tid, "wchan", text, sizeof(text)) > 0 && text[0] != '0')
 		snprintf(s.wchan, sizeof(s.wchan), "%.63s", text);

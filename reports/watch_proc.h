@@ -17,12 +17,31 @@ int pinw_task_open(pid_t pid);
  * Returns 0 or -errno (-ENOENT: the thread is gone). */
 int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu_ns);
 
+/* What the scheduler gave it so far. */
+struct pinw_task_times {
+	uint64_t cpu_ns;
+	uint64_t delay_ns; /* it was runnable and waited for a CPU */
+	uint64_t slices; /* times it was given a CPU */
+	bool exact; /* false: a kernel without schedstat; CPU time in clock ticks, the others 0 */
+};
+
+/* Returns 0 or -errno (-ENOENT: the thread is gone). */
+int pinw_task_times(int task, uint32_t tid, struct pinw_task_times *ret_times);
+
+/* How often the kernel moved it to another CPU. Returns 0; -ENOENT when the thread is gone or the kernel was built without
+ * CONFIG_SCHED_DEBUG; or another -errno. */
+int pinw_task_migrations(int task, uint32_t tid, uint64_t *ret_count);
+
+/* Its number in the innermost pid namespace it is in, 0 unknown. */
+uint32_t pinw_task_inner(int task, uint32_t tid);
+
 /* Is the kernel writing the process's core? (Linux 4.15; before: never told.) */
 bool pinw_is_dumping(pid_t pid);
 
 struct pinw_sleep {
 	char state; /* the kernel's letter, '?' unknown */
 	char wchan[64]; /* function of the kernel it waits in, "" unknown */
+	int cpu; /* it ran on last, -1 unknown */
 	int call; /* number of the system call it is in, -1 none or unknown */
 	uint64_t sp, pc; /* where it entered the kernel, when call >= 0; else 0 */
 };

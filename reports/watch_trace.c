@@ -42,7 +42,7 @@ static bool is_sound(const struct pinw_trace_header *h)
 	       h->slot_bytes <= BUFFER_BYTES;
 }
 
-int pinw_live_open(int fd, const uint8_t session[16], struct pinw_live_trace *ret_trace)
+int pinw_live_trace_open(int fd, const uint8_t session[16], struct pinw_live_trace *ret_trace)
 {
 	static const char unwritten[8];
 	struct pinw_live_trace t = {.fd = fd, .scanned = PINW_SEGMENTS_OFFSET};
