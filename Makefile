@@ -258,7 +258,9 @@ EXAMPLES_SRC := \
   examples/leaking_worker.c \
   examples/pool.c \
   examples/single_owner.c
-EXAMPLES = $(patsubst examples/%.c,$(B)/examples/%,$(EXAMPLES_SRC))
+# examples/go/ is one program, for which Go is needed; without it the others are built.
+GO := $(shell command -v go)
+EXAMPLES = $(patsubst examples/%.c,$(B)/examples/%,$(EXAMPLES_SRC)) $(if $(GO),$(B)/examples/go_service)
 
 REPORTS_LIBS := -ldw -lelf -liberty -l:libinih.a
 TARGETS_C := $(wildcard tests/targets/*.c)
@@ -468,6 +470,11 @@ $(B)/examples/common/%.o: examples/common/%.c $(B)/flags
 
 $(B)/examples/%: examples/%.c $(EXAMPLES_SHARED)
 	$(CC) $(EXAMPLES_CFLAGS) -MF $@.d -o $@ $< $(EXAMPLES_SHARED)
+
+# A Go that cannot build with cgo (no C compiler for it) leaves out its example alone; what was built before it goes too.
+$(B)/examples/go_service: $(wildcard examples/go/*.go)
+	@mkdir -p $(@D)
+	-env GOCACHE=$(abspath $(B))/go/cache GOTOOLCHAIN=local GO111MODULE=off GOFLAGS= CGO_ENABLED=1 $(GO) build -o $@ ./examples/go || rm -f $@
 
 examples: all $(EXAMPLES)
 

@@ -153,7 +153,9 @@ void pinw_syscall_watch(long nr, long a, long b, long c, long d)
 		pinw_clone_watch(CLONE_VM);
 		break;
 	case SYS_seccomp:
-		will_seal(a, c);
+		/* With flags or a filter the strict mode is refused: so libseccomp asks whether there is such a call. */
+		if (a != SECCOMP_SET_MODE_STRICT || (!b && !c))
+			will_seal(a, c);
 		break;
 	case SYS_prctl: /* its modes are one more than seccomp's operations */
 		if (a == PR_SET_SECCOMP)

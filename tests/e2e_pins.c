@@ -168,6 +168,7 @@ Test(pins, through_syscall)
 	e2e_true(
 	    ".totals.affinity.self == 2 and .totals.affinity.cross == 1 and .totals.affinity.failed == 0");
 	e2e_true(".totals.pins.opened == 2 and .totals.pins.released == 1");
+	e2e_true(".processes[0].coverage | .notes == [] and .kernel_threads == 1"); /* not sealed */
 	only_leak("exit-while-pinned", 1);
 }
 

@@ -7,6 +7,8 @@
 #   serve CMD...        the program in the background: its own pid in $server
 #   await_port PORT     until it listens on loopback
 #   stop [SIGNAL]       ends the server (TERM), returns its status
+#   requests URL [..]   300 of them by curl, eight at a time: how many were answered with which status; options of curl may
+#                       follow
 #   nginx_conf PORT     writes nginx.conf: two workers, each pinned to a CPU of its own; errors go to $dir/errors
 #   $under              a policy that run and serve start programs under, enforced; empty: none
 #   $dir                an empty directory of the case's own
@@ -78,6 +80,10 @@ stop() {
   [ "$MODE" = audit ] && pid=$wrapper
   kill "-${1:-TERM}" "$pid"
   wait "$wrapper"
+}
+
+requests() {
+  curl -s -Z --parallel-max 8 -o /dev/null -w '%{http_code}\n' "$1?[1-300]" "${@:2}" 2>/dev/null | sort | uniq -c
 }
 
 leave() {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * Shows: pins through syscall(), of oneself and of another thread, and that syscall() stays itself for
- * every other number: six arguments, results beyond int, errno.
+ * every other number: six arguments, results beyond int, errno; and that asking for seccomp's support is not sealing oneself.
  */
 #include "tests/targets/common/common.h"
 
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -35,6 +36,8 @@ static void other_numbers(void)
 	CHECK(syscall(SYS_getpid) == getpid());
 	CHECK(syscall(SYS_close, -1L) == -1 && errno == EBADF);
 	CHECK(syscall(-1L) == -1 && errno == ENOSYS);
+	CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 1L, NULL) == -1 && errno == EINVAL);
+	CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0L, NULL) == -1 && errno == EFAULT);
 }
 
 int main(void)
