@@ -246,8 +246,10 @@ E2E_SRC := \
   tests/e2e_examples.c \
   tests/e2e_go.c \
   tests/e2e_golocks.c \
+  tests/e2e_goraw.c \
   tests/enforce_scene.c \
-  tests/e2e_watch.c
+  tests/e2e_watch.c \
+  tests/go_programs.c
 
 # Programs a reader can run: examples/NAME.c; examples/common/ is shared by them.
 EXAMPLES_SRC := \

@@ -66,7 +66,6 @@ struct given {
 };
 
 #define GIVEN_BUCKETS 1024u
-#define GIVEN_TRIES 16u
 #define GIVEN_SPINS 1000u /* some 30 us */
 #define GIVEN_MAX 65536u /* further ones are looked up under the lock each time */
 
@@ -404,6 +403,16 @@ void pinw_site_unlock(const struct pinw_lock_state *state)
 	pinw_lock_give(&table.lock, state);
 }
 
+/* What could not be told is counted. */
+static struct pinw_site_ref counted(struct pinw_site_ref ref)
+{
+	if (!ref.id)
+		pinw_count(sites_dropped, 1);
+	if (!ref.match && pinw_enforce.policy)
+		pinw_count(stack_rules_unknown, 1);
+	return ref;
+}
+
 static struct pinw_site_ref __attribute__((noinline))
 site_slow(const struct pinw_thread *self, struct pinw_where where)
 {
@@ -417,11 +426,7 @@ site_slow(const struct pinw_thread *self, struct pinw_where where)
 			ref = (struct pinw_site_ref){site->id, match_so_far(site)};
 		pinw_site_unlock(&state);
 	}
-	if (!ref.id)
-		pinw_count(sites_dropped, 1);
-	if (!ref.match && pinw_enforce.policy)
-		pinw_count(stack_rules_unknown, 1);
-	return ref;
+	return counted(ref);
 }
 
 const struct pinw_stack_match *pinw_site_match(uint32_t id)
@@ -506,17 +511,14 @@ static const struct given *find_valid_given(uint64_t hash, const uintptr_t *pcs,
 	return given;
 }
 
-/* The lock, without sleeping for it: others of its kind hold it for microseconds. */
-static bool try_lock(struct pinw_lock_state *ret_state)
+/* Others of its kind hold the lock for microseconds. Whoever holds it longer reads names, or was itself interrupted, and
+ * may need this very processor. */
+static int given_lock(struct pinw_lock_state *ret_state)
 {
-	for (unsigned i = 0; i < GIVEN_TRIES; i++) {
-		for (unsigned spin = 0;
-		     spin < GIVEN_SPINS && __atomic_load_n(&table.lock.held, __ATOMIC_RELAXED); spin++)
-			pinw_pause();
-		if (pinw_lock_take(&table.lock, 0, ret_state) == 0)
-			return true;
-	}
-	return false;
+	for (unsigned spin = 0; spin < GIVEN_SPINS && __atomic_load_n(&table.lock.held, __ATOMIC_RELAXED);
+	     spin++)
+		pinw_pause();
+	return pinw_site_lock(ret_state);
 }
 
 static __attribute__((noinline)) struct pinw_site_ref given_slow(uint64_t hash, const uintptr_t *pcs,
@@ -525,17 +527,15 @@ static __attribute__((noinline)) struct pinw_site_ref given_slow(uint64_t hash, 
 	struct pinw_site_ref ref = {0, NULL};
 	struct pinw_lock_state state;
 
-	if (try_lock(&state)) {
+	if (given_lock(&state) == 0) {
 		const struct site *site = learn_given(hash, pcs, count, flags);
 
 		pinw_count(unwinds, 1);
 		if (site)
 			ref = (struct pinw_site_ref){site->id, match_so_far(site)};
-		pinw_lock_give(&table.lock, &state);
+		pinw_site_unlock(&state);
 	}
-	if (!ref.id)
-		pinw_count(sites_dropped, 1);
-	return ref;
+	return counted(ref);
 }
 
 struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t flags)

@@ -50,8 +50,7 @@ const struct pinw_stack_match *pinw_site_match(uint32_t id);
 /* The site id of the calling thread's present stack, 0 when it could not be told (counted). */
 uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where);
 
-/* The site of a stack given by its return addresses, innermost first, at most PINW_FRAMES_MAX. Lock-free when it is known;
- * sleeps for nobody when it is not: {0, NULL}, counted, when somebody else takes long to learn one. */
+/* The site of a stack given by its return addresses, innermost first, at most PINW_FRAMES_MAX. Lock-free when it is known. */
 struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t flags);
 
 /* Takes memory for the first stacks, so that a target that seals itself at once still has some. Constructor only. */

@@ -4,7 +4,6 @@
  * to the last lock, each time.
  */
 #include <criterion/criterion.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,28 +11,15 @@
 #include <unistd.h>
 
 #include "tests/e2e.h"
+#include "tests/go_programs.h"
 
 #define RUNS 20
 
 TestSuite(golocks, .fini = e2e_done, .timeout = 600);
 
-/* Calls fn for each program tests/go/build has made, a scene's traces emptied before. */
 static void each_program(void (*fn)(const char *program, const char *arguments), const char *arguments)
 {
-	char pattern[4096], command[8192];
-	glob_t found;
-
-	snprintf(pattern, sizeof(pattern), "%s/go/locks-*", getenv("PINW_BUILD"));
-	int r = glob(pattern, 0, NULL, &found);
-	e2e_needs(r == 0 && found.gl_pathc > 0, "no Go is installed, or it cannot build with cgo");
-	for (size_t i = 0; i < found.gl_pathc; i++) {
-		snprintf(command, sizeof(command), "rm -rf %s", e2e_traces());
-		e2e_status(0, command);
-		snprintf(command, sizeof(command), "mkdir %s", e2e_traces());
-		e2e_status(0, command);
-		fn(found.gl_pathv[i], arguments);
-	}
-	globfree(&found);
+	each_go_program("locks", fn, arguments);
 }
 
 struct said {
