@@ -100,12 +100,16 @@ REPORTS_SRC := \
   reports/cmd_run.c \
   reports/demangle.c \
   reports/elf_probe.c \
+  reports/export.c \
+  reports/export_folded.c \
   reports/find_shim.c \
   reports/golocks.c \
   reports/growth.c \
+  reports/history.c \
   reports/idle.c \
   reports/idle_unwind.c \
   reports/inputs.c \
+  reports/intern.c \
   reports/json.c \
   reports/launch.c \
   reports/leaks.c \
@@ -137,6 +141,7 @@ REPORTS_SRC := \
   reports/rulestacks.c \
   reports/run_options.c \
   reports/run_policy.c \
+  reports/samples.c \
   reports/say.c \
   reports/session.c \
   reports/settle.c \
@@ -170,6 +175,7 @@ REPORTS_SRC := \
 UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_% preload/go/raw.c,$(PRELOAD_SRC)) $(GO_SRC) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC))
 
 TEST_SRC := \
+  tests/export_story.c \
   tests/policy_rig.c \
   tests/policy_text.c \
   tests/report_rig.c \
@@ -184,8 +190,10 @@ TEST_SRC := \
   tests/test_enforce_life.c \
   tests/test_example_policies.c \
   tests/test_follow.c \
+  tests/test_export.c \
   tests/test_glob.c \
   tests/test_golocks.c \
+  tests/test_history.c \
   tests/test_idle.c \
   tests/test_image.c \
   tests/test_launch.c \

@@ -56,5 +56,7 @@ int pinw_borrow_sites(struct pinw_process *p)
 		for (size_t k = 0; error == 0 && k < sizeof(ids) / sizeof(ids[0]); k++)
 			error = borrow_site(p, ids[k]);
 	}
+	for (size_t i = 0; error == 0 && p->history && i < p->history->span_count; i++)
+		error = borrow_site(p, p->history->spans[i].site);
 	return error;
 }

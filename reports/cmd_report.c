@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "reports/inputs.h"
 #include "reports/output.h"
 #include "reports/report.h"
+#include "reports/export.h"
 #include "reports/say.h"
 
 enum status {
@@ -24,8 +26,21 @@ enum status {
 	STATUS_UNREADABLE = 3,
 };
 
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_FOLDED, FORMATS };
+
+static const struct {
+	const char *name;
+	bool history; /* shows single pins, locks and violations */
+	bool complete; /* says itself what was dropped */
+} formats[FORMATS] = {
+    [FORMAT_TEXT] = {"text", false, true},
+    [FORMAT_JSON] = {"json", false, true},
+    [FORMAT_FOLDED] = {"folded", true, false},
+};
+
 struct options {
-	bool json;
+	enum format format;
+	enum pinw_weight weight;
 	const char *output; /* NULL = stdout */
 	enum pinw_color color;
 	size_t top;
@@ -39,10 +54,12 @@ static const char help_text[] =
     "where, what was released and what leaked. A TRACE may be a directory: every\n"
     "*.pwt in it is read. Parents and children are joined to a tree.\n"
     "\n"
-    "  -f, --format=FORMAT  text (default) or json\n"
+    "  -f, --format=FORMAT  text (default), json, or for tools: folded (flame graphs)\n"
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
     "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
     "      --top=N          rows of each list in text, 0 for all (default 20)\n"
+    "      --weight=WEIGHT  what folded counts: creations (default), threads alive,\n"
+    "                       pins, hold (time in us) or leaks\n"
     "  -h, --help           this text\n"
     "\n"
     "Exit status: 0 everything was read; 2 wrong usage, or the output could not be\n"
@@ -59,12 +76,36 @@ static int usage(const char *format, const char *what)
 
 /* ---- options -------------------------------------------------------------------------- */
 
+static int refuse_format(const char *value)
+{
+	char text[512];
+	size_t len =
+	    (size_t)snprintf(text, sizeof(text), "-f %.100s: the formats are %s", value, formats[0].name);
+
+	for (size_t i = 1; i < FORMATS; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+		                        i + 1 < FORMATS ? ", " : " and ", formats[i].name);
+	return usage("%s", text);
+}
+
 static int parse_format(struct options *o, const char *value)
 {
-	o->json = strcmp(value, "json") == 0;
-	if (o->json || strcmp(value, "text") == 0)
-		return 0;
-	return usage("-f %s: the formats are text and json", value);
+	for (size_t i = 0; i < FORMATS; i++)
+		if (strcmp(value, formats[i].name) == 0) {
+			o->format = (enum format)i;
+			return 0;
+		}
+	return refuse_format(value);
+}
+
+static int parse_weight(struct options *o, const char *value)
+{
+	for (size_t i = 0; i < PINW_WEIGHTS; i++)
+		if (strcmp(value, pinw_weight_name((enum pinw_weight)i)) == 0) {
+			o->weight = (enum pinw_weight)i;
+			return 0;
+		}
+	return usage("--weight=%s: expected creations, threads, pins, hold or leaks", value);
 }
 
 static int parse_color(struct options *o, const char *value)
@@ -86,13 +127,14 @@ static int parse_top(struct options *o, const char *value)
 	return 0;
 }
 
-enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP };
+enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP, OPTION_WEIGHT };
 
 static const struct option long_options[] = {
     {"format", required_argument, NULL, 'f'},
     {"output", required_argument, NULL, 'o'},
     {"color", required_argument, NULL, OPTION_COLOR},
     {"top", required_argument, NULL, OPTION_TOP},
+    {"weight", required_argument, NULL, OPTION_WEIGHT},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -105,7 +147,7 @@ static int refuse(int option, char **argv)
 
 	if (option == ':')
 		return usage("%s needs a value", name);
-	return usage("%s is no option here; there are -f, -o, --color, --top and --help", name);
+	return usage("%s is no option here; there are -f, -o, --color, --top, --weight and --help", name);
 }
 
 static int parse_options(struct options *o, int argc, char **argv)
@@ -129,6 +171,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 		case OPTION_TOP:
 			error = parse_top(o, optarg);
 			break;
+		case OPTION_WEIGHT:
+			error = parse_weight(o, optarg);
+			break;
 		case 'h':
 			o->help = true;
 			break;
@@ -144,6 +189,31 @@ static int parse_options(struct options *o, int argc, char **argv)
 
 /* ---- writing -------------------------------------------------------------------------- */
 
+/* In formats that have no place for it. */
+static void say_dropped(const struct pinw_model *m)
+{
+	uint64_t dropped = 0;
+
+	for (size_t i = 0; i < m->process_count; i++)
+		dropped += m->processes[i]->error ? 0 : m->processes[i]->live.counters.events_dropped;
+	if (dropped)
+		pinw_say("report: %" PRIu64
+		         " records were dropped and are not in this; exact counts: -f text",
+		         dropped);
+}
+
+static int write_folded(const struct pinw_model *m, struct pinw_stacks *stacks, const struct options *o,
+                        FILE *out)
+{
+	uint64_t total;
+	int error = pinw_export_folded(m, stacks, o->weight, out, &total);
+
+	if (error == 0 && total == 0)
+		pinw_say("report: nothing to fold by %s; there are also other weights: --weight",
+		         pinw_weight_name(o->weight));
+	return error;
+}
+
 static int write_document(const struct pinw_model *m, const struct options *o, FILE *out)
 {
 	struct pinw_text_options text = {.color = pinw_color_wanted(o->color, o->output), .top = o->top};
@@ -152,7 +222,19 @@ static int write_document(const struct pinw_model *m, const struct options *o, F
 
 	if (error < 0)
 		return error;
-	error = o->json ? pinw_report_json(m, stacks, out) : pinw_report_text(m, stacks, &text, out);
+	if (!formats[o->format].complete)
+		say_dropped(m);
+	switch (o->format) {
+	case FORMAT_JSON:
+		error = pinw_report_json(m, stacks, out);
+		break;
+	case FORMAT_FOLDED:
+		error = write_folded(m, stacks, o, out);
+		break;
+	default:
+		error = pinw_report_text(m, stacks, &text, out);
+		break;
+	}
 	pinw_stacks_free(stacks);
 	return error;
 }
@@ -183,12 +265,13 @@ int pinw_cmd_report(int argc, char **argv)
 		return STATUS_USAGE;
 	if (o.help)
 		return fputs(help_text, stdout) < 0 || fflush(stdout) != 0 ? STATUS_USAGE : STATUS_READ;
-	if (pinw_inputs_read("report", argc - optind, argv + optind, &m, &unreadable) < 0) {
+	if (pinw_inputs_read("report", argc - optind, argv + optind, formats[o.format].history, &m,
+	                     &unreadable) < 0) {
 		pinw_model_free(m);
 		return STATUS_UNREADABLE;
 	}
 	int status = unreadable ? STATUS_UNREADABLE : STATUS_READ;
-	if ((m->process_count || o.json) && write_report(m, &o) < 0)
+	if ((m->process_count || o.format != FORMAT_TEXT) && write_report(m, &o) < 0)
 		status = STATUS_USAGE;
 	pinw_model_free(m);
 	return status;

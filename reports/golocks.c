@@ -45,6 +45,8 @@ static void book_destroyed(struct pinw_golock_site *row, const struct pinw_rec_g
 void pinw_replay_golock(struct pinw_replay *c, const struct pinw_rec_golock *rec)
 {
 	bool begins = rec->kind == PINW_GOLOCK_LOCK;
+
+	pinw_history_golock(c->p, rec);
 	struct pinw_golock_site *row = row_of(c, begins ? rec->e.site : rec->lock_site);
 	struct pinw_site *at = pinw_replay_site(c, rec->e.site, begins ? PINW_USE_GOLOCK : PINW_USE_OTHER);
 

@@ -29,13 +29,15 @@ static void say_unreadable(const char *command, const struct pinw_model *m)
 			         pinw_reader_strerror(m->processes[i]->error));
 }
 
-int pinw_inputs_read(const char *command, int count, char **paths, struct pinw_model **ret_model,
-                     bool *ret_unreadable)
+int pinw_inputs_read(const char *command, int count, char **paths, bool with_history,
+                     struct pinw_model **ret_model, bool *ret_unreadable)
 {
 	struct pinw_model *m = NULL;
 	int error = pinw_model_new(&m);
 
 	*ret_unreadable = false;
+	if (error == 0)
+		m->with_history = with_history;
 	for (int i = 0; error == 0 && i < count; i++) {
 		struct stat st;
 		bool is_directory = stat(paths[i], &st) == 0 && S_ISDIR(st.st_mode);

@@ -7,10 +7,10 @@
 
 #include "reports/model.h"
 
-/* Reads them all and finishes the model. What could not be read is said on stderr, after `command`; *ret_unreadable tells
+/* Reads them all and finishes the model, with its history where asked for. What could not be read is said on stderr, after `command`; *ret_unreadable tells
  * whether there was any such trace, a damaged one, or a directory without traces. Returns 0, or -ENOMEM, which is said too. The
  * caller frees the model in either case. */
-int pinw_inputs_read(const char *command, int count, char **paths, struct pinw_model **ret_model,
-                     bool *ret_unreadable);
+int pinw_inputs_read(const char *command, int count, char **paths, bool with_history,
+                     struct pinw_model **ret_model, bool *ret_unreadable);
 
 #endif

@@ -82,7 +82,7 @@ static int add_leak(struct pinw_process *p, struct pinw_table *groups, enum pinw
 }
 
 /* Replaced by exec, its pins live on in the next image; running, they may still be released. */
-static bool ended_for_good(const struct pinw_process *p)
+bool pinw_process_ended_for_good(const struct pinw_process *p)
 {
 	return p->how == PINW_HOW_EXIT || p->how == PINW_HOW_SIGNAL || p->how == PINW_HOW_VIOLENT;
 }
@@ -96,12 +96,12 @@ static int inherited_leak(struct pinw_process *p, struct pinw_table *groups, con
 	return add_leak(p, groups, PINW_LEAK_INHERITED, still_open ? &t->pin : &released, t);
 }
 
-static bool never_joined(const struct pinw_thread *t)
+bool pinw_thread_unjoined(const struct pinw_thread *t)
 {
 	return t->exited && t->slot && !t->joined && !(t->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN));
 }
 
-static bool in_growth(const struct pinw_process *p, const struct pinw_thread *t)
+bool pinw_thread_in_growth(const struct pinw_process *p, const struct pinw_thread *t)
 {
 	return p->growth.found && !t->exited && t->created_ns != PINW_TIME_UNKNOWN &&
 	       t->created_ns >= p->growth.since_ns;
@@ -116,11 +116,11 @@ static int thread_leaks(struct pinw_process *p, struct pinw_table *groups, const
 		error = inherited_leak(p, groups, t);
 	if (error == 0 && own_pin && t->exited)
 		error = add_leak(p, groups, PINW_LEAK_EXIT_WHILE_PINNED, &t->pin, t);
-	else if (error == 0 && own_pin && ended_for_good(p))
+	else if (error == 0 && own_pin && pinw_process_ended_for_good(p))
 		error = add_leak(p, groups, PINW_LEAK_PINNED_AT_END, &t->pin, t);
-	if (error == 0 && never_joined(t))
+	if (error == 0 && pinw_thread_unjoined(t))
 		error = add_leak(p, groups, PINW_LEAK_UNJOINED, NULL, t);
-	if (error == 0 && in_growth(p, t))
+	if (error == 0 && pinw_thread_in_growth(p, t))
 		error = add_leak(p, groups, PINW_LEAK_GROWTH, NULL, t);
 	return error;
 }
@@ -149,7 +149,7 @@ static int golock_leaks(struct pinw_process *p, struct pinw_table *groups, const
 {
 	int error = add_golocks(p, groups, PINW_LEAK_EXIT_WHILE_PINNED, row);
 
-	if (error == 0 && ended_for_good(p))
+	if (error == 0 && pinw_process_ended_for_good(p))
 		error = add_golocks(p, groups, PINW_LEAK_PINNED_AT_END, row);
 	return error;
 }
@@ -167,7 +167,7 @@ static void take_counters(struct pinw_process *p)
 
 	at_least(&p->leaks_of[PINW_LEAK_EXIT_WHILE_PINNED], n->leaks_exit_while_pinned + n->golocks_lost);
 	at_least(&p->leaks_of[PINW_LEAK_INHERITED], n->leaks_inherited);
-	if (ended_for_good(p))
+	if (pinw_process_ended_for_good(p))
 		at_least(&p->leaks_of[PINW_LEAK_PINNED_AT_END],
 		         pinw_since(n->pins_open, p->inherited_open) + n->golocks_open);
 	p->leaks_of[PINW_LEAK_GROWTH] = p->growth.found ? p->growth.last - p->growth.first : 0;

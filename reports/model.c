@@ -43,6 +43,7 @@ void pinw_process_free(struct pinw_process *p)
 	free(p->leaks);
 	free(p->sorted_pin_sites);
 	free(p->sorted_golock_sites);
+	pinw_history_free(p);
 	free(p->path);
 	free(p);
 }
@@ -89,14 +90,16 @@ static uint64_t monotonic_ns(void)
 }
 
 /* The live page is read last, so that it counts at least what was read before it. */
-static int read_process(struct pinw_process *p, struct pinw_reader *r)
+static int read_process(struct pinw_process *p, struct pinw_reader *r, bool with_history)
 {
 	struct pinw_census census;
 
 	p->header = *pinw_reader_header(r);
 	p->live = *pinw_reader_live(r);
 	pinw_census_begin(&census, p);
-	int error = pinw_replay(p, r);
+	int error = with_history ? pinw_history_new(p) : 0;
+	if (error == 0)
+		error = pinw_replay(p, r);
 	p->live = *pinw_reader_live(r);
 	p->read_ns = monotonic_ns();
 	p->blind = p->live.file_bytes == 0; /* the shim writes it before anything else can be read */
@@ -151,7 +154,7 @@ int pinw_model_add(struct pinw_model *m, const char *path)
 	}
 	int error = new_process(m, path, &p);
 	if (error == 0 && open_error == 0)
-		error = read_process(p, r);
+		error = read_process(p, r, m->with_history);
 	else if (error == 0)
 		p->error = open_error;
 	pinw_reader_free(r);
@@ -293,7 +296,9 @@ int pinw_model_finish(struct pinw_model *m)
 		if (p->how == PINW_HOW_EXEC && !pinw_process_next_image(p))
 			p->with_siblings = has_siblings(m, p);
 		pinw_settle(p);
-		error = pinw_borrow_sites(p);
+		error = pinw_history_settle(p);
+		if (error == 0)
+			error = pinw_borrow_sites(p);
 		if (error < 0)
 			break;
 		pinw_growth_judge(p);

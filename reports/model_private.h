@@ -13,12 +13,14 @@
  * tree.c    which process is whose child, and which image came after which
  * leaks.c   leaks out of threads
  * growth.c  do live threads rise steadily
+ * history.c every pin, lock and violation, where that is asked for
  */
 #ifndef PINW_REPORTS_MODEL_PRIVATE_H
 #define PINW_REPORTS_MODEL_PRIVATE_H
 
 #include <sys/types.h>
 
+#include "reports/history.h"
 #include "reports/model.h"
 
 /* Records come nearly in the order of time, and any of them may be missing: dropped, damaged or in flight.
@@ -74,6 +76,19 @@ void pinw_replay_book_hold(struct pinw_pin_site *s, uint64_t held_ns);
 void pinw_replay_golock(struct pinw_replay *c, const struct pinw_rec_golock *rec);
 void pinw_replay_golock_slot(struct pinw_replay *c, const struct pinw_slot *slot);
 int pinw_golocks_settle(struct pinw_process *p);
+
+/* Single pins, locks and violations; each does nothing in a process without a history. `pin`: the pin that `t` has, when there
+ * is one, ends. */
+int pinw_history_new(struct pinw_process *p);
+void pinw_history_free(struct pinw_process *p);
+void pinw_history_pin(struct pinw_process *p, const struct pinw_thread *t, enum pinw_span_end end,
+                      uint64_t end_ns);
+void pinw_history_golock(struct pinw_process *p, const struct pinw_rec_golock *rec);
+void pinw_history_slot(struct pinw_process *p, const struct pinw_slot *slot);
+void pinw_history_violation(struct pinw_process *p, const struct pinw_rec_violation *rec, uint32_t mask);
+
+/* After pinw_settle(): what is still open, and all in order. Returns 0 or -ENOMEM. */
+int pinw_history_settle(struct pinw_process *p);
 
 /* Once how and duration are known: how the remaining threads ended, hold times, what is open. */
 void pinw_settle(struct pinw_process *p);

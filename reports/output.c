@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -48,6 +49,7 @@ int pinw_output_open(struct pinw_output *o, const char *path)
 	int error = 0;
 
 	*o = (struct pinw_output){.file = stdout};
+	signal(SIGPIPE, SIG_IGN);
 	if (path && stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
 		o->file = fopen(path, "we");
 		error = o->file ? 0 : -errno;

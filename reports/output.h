@@ -17,7 +17,7 @@ struct pinw_output {
 };
 
 /* Opens a document. `path` NULL: standard output. A regular file gets its content and its name when it is closed; what is none
- * (a terminal, a pipe, /dev/null) is written to at once. Returns 0, -ENOMEM or -errno. */
+ * (a terminal, a pipe, /dev/null) is written to at once. A pipe that nobody reads is an error from here on, no signal. Returns 0, -ENOMEM or -errno. */
 int pinw_output_open(struct pinw_output *o, const char *path);
 
 /* `error` is what came of writing, 0 or -errno: then nothing of the document stays in the file system. Returns it, or -errno of the

@@ -57,6 +57,7 @@ struct pinw_pin {
 	uint64_t held_ns; /* up to the end of the thread or process, or to now */
 	uint32_t site;
 	uint32_t by; /* thread id of who set it */
+	uint32_t mask; /* it was opened with, for pinw_process_mask(), 0 unknown */
 	uint16_t depth; /* 0 = no open pin */
 	uint8_t origin;
 };
@@ -215,6 +216,7 @@ struct pinw_module {
 	uint32_t id;
 	uint8_t build_id_len;
 	uint8_t build_id[32];
+	uint64_t start, end; /* addresses it occupies, from its load address; 0 unknown */
 	char *path; /* NUL terminated; an inner NUL of the record cuts it */
 };
 
@@ -289,6 +291,7 @@ struct pinw_process {
 	char *unfollowed[PINW_EXECS_MAX]; /* programs exec started without the preload */
 	size_t unfollowed_count;
 	uint64_t last_event_ns;
+	struct pinw_history *history; /* reports/history.h; NULL unless the model is one with_history */
 	uint64_t inherited_open; /* part of the pins open at the end, on threads whose slot is in the file */
 
 	/* The kernel's threads against ours: the shim's last census, or for a running process one taken now. */
@@ -313,6 +316,14 @@ const struct pinw_process *pinw_process_next_image(const struct pinw_process *p)
 
 /* Pins never released: open now plus those whose thread ended with them. */
 uint64_t pinw_process_open_at_end(const struct pinw_process *p);
+
+/* It ended, and neither were its pins taken over by a next image nor may they still be released. */
+bool pinw_process_ended_for_good(const struct pinw_process *p);
+
+/* Leaks that are threads, of a finished model: it ended and was neither joined nor detached; it lives and came while
+ * their number grew. */
+bool pinw_thread_unjoined(const struct pinw_thread *t);
+bool pinw_thread_in_growth(const struct pinw_process *p, const struct pinw_thread *t);
 
 /* Leaks of every kind. */
 uint64_t pinw_process_leaks(const struct pinw_process *p);

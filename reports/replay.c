@@ -80,6 +80,7 @@ static void on_exit_record(struct pinw_replay *c, const struct pinw_rec_exit *re
 		pinw_replay_open_pin(c, t, pin);
 	if (pin.depth == 0)
 		pin.depth = 1;
+	pin.mask = t->pin.mask;
 	t->pin = pin;
 	struct pinw_pin_site *s = pinw_replay_pin_site(c, pin.site, pin.origin);
 	if (s) {
@@ -231,6 +232,10 @@ static void on_module(struct pinw_replay *c, const struct pinw_read_record *rec)
 	m->id = rec->module->id;
 	m->build_id_len = (uint8_t)rec->module->build_id_len;
 	memcpy(m->build_id, rec->module->build_id, sizeof(m->build_id));
+	if (rec->module->start >= rec->module->base && rec->module->end > rec->module->start) {
+		m->start = rec->module->start - rec->module->base;
+		m->end = rec->module->end - rec->module->base;
+	}
 	m->path = copy_text(c, rec->text, rec->text_len);
 }
 

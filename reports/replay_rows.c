@@ -124,6 +124,8 @@ void pinw_replay_open_pin(struct pinw_replay *c, struct pinw_thread *t, struct p
 
 	if (pin.depth == 0)
 		pin.depth = 1;
+	pin.mask = t->mask;
+	pinw_history_pin(c->p, t, PINW_SPAN_UNSEEN, PINW_TIME_UNKNOWN);
 	t->pin = pin;
 	t->pins_opened++;
 	if (s)
@@ -139,6 +141,7 @@ void pinw_replay_release_pin(struct pinw_replay *c, struct pinw_thread *t, uint6
 		s->released++;
 		pinw_replay_book_hold(s, pinw_since(now, t->pin.since_ns));
 	}
+	pinw_history_pin(c->p, t, PINW_SPAN_RELEASED, now);
 	t->pin = (struct pinw_pin){0};
 }
 

@@ -12,9 +12,15 @@ static void take_pin(struct pinw_replay *c, struct pinw_thread *t, const struct 
 	if (t->exited && slot->state != PINW_SLOT_EXITED)
 		return;
 	if (slot->pin_depth == 0) {
+		pinw_history_pin(c->p, t, PINW_SPAN_UNSEEN, PINW_TIME_UNKNOWN);
 		t->pin = (struct pinw_pin){0};
 		return;
 	}
+	/* Its times are read apart from those of the records. */
+	bool same =
+	    t->pin.depth && t->pin.site == slot->pin_site && t->pin.origin == (uint8_t)slot->pin_origin;
+	if (!same)
+		pinw_history_pin(c->p, t, PINW_SPAN_UNSEEN, PINW_TIME_UNKNOWN);
 	struct pinw_pin_site *s = pinw_replay_pin_site(c, slot->pin_site, (uint8_t)slot->pin_origin);
 	if (s && s->opened == 0)
 		s->opened = 1; /* its event was dropped */
@@ -22,6 +28,7 @@ static void take_pin(struct pinw_replay *c, struct pinw_thread *t, const struct 
 	    (struct pinw_pin){.since_ns = slot->pin_since_ns,
 	                      .site = slot->pin_site,
 	                      .by = slot->pin_by,
+	                      .mask = same ? t->pin.mask : t->mask,
 	                      .depth = slot->pin_depth > UINT16_MAX ? UINT16_MAX : (uint16_t)slot->pin_depth,
 	                      .origin = (uint8_t)slot->pin_origin};
 	if (slot->pin_origin == PINW_ORIGIN_INHERITED && !t->inherited) {
@@ -80,6 +87,7 @@ void pinw_replay_slot(void *arg, const struct pinw_slot *slot, const uint64_t *m
 	take_pin(c, t, slot);
 	take_times(t, slot);
 	pinw_replay_golock_slot(c, slot);
+	pinw_history_slot(c->p, slot);
 	note_time(c->p, slot->create_ns);
 	note_time(c->p, slot->start_ns);
 	note_time(c->p, slot->exit_ns);
@@ -114,6 +122,8 @@ static void settle_thread(struct pinw_process *p, struct pinw_thread *t)
 	uint64_t end = t->exited && t->ended_ns != PINW_TIME_UNKNOWN ? t->ended_ns : p->duration_ns;
 	if (t->pin.depth && !t->pin.held_ns)
 		t->pin.held_ns = pinw_since(end, t->pin.since_ns);
+	pinw_history_pin(p, t, t->exited ? PINW_SPAN_THREAD_ENDED : PINW_SPAN_OPEN,
+	                 t->exited ? t->ended_ns : p->duration_ns);
 	if (t->exited)
 		return;
 	if (!t->pin.depth)

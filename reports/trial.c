@@ -67,7 +67,7 @@ int pinw_trial_run(struct pinw_trial *t, const char *command, const char *policy
 	}
 	if (error == 0)
 		error = pinw_stacks_open(&t->stacks);
-	if (error == 0 && pinw_inputs_read(command, count, traces, &t->model, &t->unreadable) < 0)
+	if (error == 0 && pinw_inputs_read(command, count, traces, false, &t->model, &t->unreadable) < 0)
 		return PINW_POLICY_UNREADABLE; /* said */
 	if (error == 0)
 		error = rehearse_all(t, command);

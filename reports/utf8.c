@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "reports/utf8.h"
 
+#include <string.h>
+
 size_t pinw_utf8_next(const char *text, size_t len, uint32_t *ret_code)
 {
 	const unsigned char *p = (const unsigned char *)text;
@@ -50,6 +52,29 @@ bool pinw_utf8_plain(uint32_t code)
 	if (code >= 0x20 && code < 0x7f)
 		return true;
 	return !within(code, tricky, sizeof(tricky) / sizeof(tricky[0]));
+}
+
+size_t pinw_utf8_copy(char *buf, size_t room, const char *text, size_t len, bool plain)
+{
+	size_t at = 0;
+
+	len = strnlen(text, len);
+	while (len) {
+		uint32_t code;
+		size_t n = pinw_utf8_next(text, len, &code);
+		bool keep = n && (!plain || pinw_utf8_plain(code));
+		const char *from = keep ? text : "\xef\xbf\xbd";
+		size_t bytes = keep ? n : 3;
+
+		if (at + bytes >= room)
+			break;
+		memcpy(buf + at, from, bytes);
+		at += bytes;
+		text += n ? n : 1;
+		len -= n ? n : 1;
+	}
+	buf[at] = '\0';
+	return at;
 }
 
 unsigned pinw_utf8_columns(uint32_t code)

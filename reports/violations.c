@@ -127,10 +127,8 @@ static void add_example(struct pinw_violation *g, uint32_t thread)
 	g->more_threads = true;
 }
 
-static void add_mask(struct pinw_replay *c, struct pinw_violation *g, const uint64_t *mask)
+static void add_mask(struct pinw_violation *g, uint32_t number)
 {
-	uint32_t number = pinw_mask_empty(mask, c->p->header.mask_words) ? 0 : pinw_replay_mask(c, mask);
-
 	if (g->count == 0)
 		g->mask = number;
 	else if (g->mask != number)
@@ -162,10 +160,13 @@ void pinw_replay_violation(struct pinw_replay *c, const struct pinw_rec_violatio
 	struct pinw_rule_row *row = rule_row(c, rec->rule);
 	struct pinw_violation *g = group_of(c, rec);
 
+	uint32_t number = pinw_mask_empty(mask, c->p->header.mask_words) ? 0 : pinw_replay_mask(c, mask);
+
+	pinw_history_violation(c->p, rec, number);
 	if (!row || !g)
 		return;
 	book(row, rec);
-	add_mask(c, g, mask);
+	add_mask(g, number);
 	add_example(g, rec->target ? rec->target : rec->e.thread);
 	g->count++;
 	if (rec->e.time_ns < g->first_ns)

@@ -52,6 +52,7 @@ struct pinw_model *read_folder(void)
 	struct pinw_model *m;
 
 	cr_assert_eq(pinw_model_new(&m), 0);
+	m->with_history = true;
 	cr_assert_geq(pinw_model_add_directory(m, folder), 0);
 	cr_assert_eq(pinw_model_finish(m), 0);
 	return m;
@@ -87,6 +88,7 @@ char *render(enum format format)
 
 	cr_assert_not_null(out);
 	cr_assert_eq(pinw_model_new(&m), 0);
+	m->with_history = true;
 	cr_assert_geq(pinw_model_add_directory(m, folder), 0);
 	cr_assert_eq(pinw_model_finish(m), 0);
 	cr_assert_eq(pinw_stacks_open(&stacks), 0);

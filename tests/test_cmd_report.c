@@ -84,8 +84,8 @@ Test(cmd_report, refuses_what_it_does_not_know_and_says_what_it_knows)
 	static const struct {
 		const char *one, *two, *says;
 	} cases[] = {
-	    {"-f", "html", "-f html: the formats are text and json"},
-	    {"--by", "site", "--by is no option here; there are -f, -o, --color, --top and --help"},
+	    {"-f", "yaml", "-f yaml: the formats are text, json"},
+	    {"--by", "site", "--by is no option here; there are -f, -o, --color"},
 	    {"-z", NULL, "-z is no option here"},
 	    {"--color=blue", NULL, "--color=blue: expected auto, always or never"},
 	    {"--top=many", NULL, "--top=many: expected a number, 0 for all"},

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "reports/export.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "policy/mask.h"
+#include "reports/report.h"
+#include "reports/utf8.h"
+
+const char *pinw_weight_name(enum pinw_weight weight)
+{
+	static const char *const names[PINW_WEIGHTS] = {
+	    [PINW_WEIGHT_CREATIONS] = "creations", [PINW_WEIGHT_THREADS] = "threads",
+	    [PINW_WEIGHT_PINS] = "pins",           [PINW_WEIGHT_HOLD] = "hold",
+	    [PINW_WEIGHT_LEAKS] = "leaks",
+	};
+
+	return names[weight];
+}
+
+/* ---- names ------------------------------------------------------------------------------ */
+
+void pinw_export_frame(const struct pinw_frame *frame, char *buf)
+{
+	if (frame->function) {
+		pinw_utf8_copy(buf, PINW_EXPORT_TEXT, frame->function, SIZE_MAX, true);
+		return;
+	}
+	size_t len = 0;
+	if (frame->module) {
+		const char *base = pinw_base_name(frame->module);
+		len = pinw_utf8_copy(buf, PINW_EXPORT_TEXT - 24, base, SIZE_MAX, true);
+		buf[len++] = '+';
+	}
+	snprintf(buf + len, PINW_EXPORT_TEXT - len, "0x%" PRIx64, frame->offset);
+}
+
+void pinw_export_program(const struct pinw_process *p, char *buf)
+{
+	const char *slash = memrchr(p->header.exe, '/', p->header.exe_len);
+	const char *base = slash ? slash + 1 : p->header.exe;
+
+	pinw_utf8_copy(buf, PINW_EXPORT_TEXT, base, (size_t)(p->header.exe + p->header.exe_len - base), true);
+}
+
+void pinw_export_thread(const char name[PINW_NAME_BYTES], char *buf)
+{
+	pinw_utf8_copy(buf, PINW_EXPORT_TEXT, name, PINW_NAME_BYTES, true);
+}
+
+void pinw_export_mask(const struct pinw_process *p, uint32_t mask, char *buf)
+{
+	const uint64_t *words = pinw_process_mask(p, mask);
+
+	buf[0] = '\0';
+	if (words)
+		pinw_mask_print(buf, PINW_EXPORT_TEXT, words, p->header.mask_words);
+}
+
+/* ---- leaks ------------------------------------------------------------------------------ */
+
+/* An inherited pin is a leak from the thread's start, however it ends. */
+static void leaked_span(const struct pinw_process *p, const struct pinw_span *s, pinw_leaked_fn fn, void *arg)
+{
+	struct pinw_leaked leaked = {.thread = pinw_process_thread(p, s->thread),
+	                             .span = s,
+	                             .origin = s->origin,
+	                             .site = s->site,
+	                             .time_ns = s->end_ns};
+
+	if (s->origin == PINW_ORIGIN_INHERITED || !leaked.thread)
+		return;
+	if (s->end == PINW_SPAN_THREAD_ENDED)
+		leaked.kind = PINW_LEAK_EXIT_WHILE_PINNED;
+	else if (s->end == PINW_SPAN_OPEN && pinw_process_ended_for_good(p))
+		leaked.kind = PINW_LEAK_PINNED_AT_END;
+	else
+		return;
+	fn(arg, &leaked);
+}
+
+static void leaked_thread(const struct pinw_process *p, const struct pinw_thread *t, pinw_leaked_fn fn,
+                          void *arg)
+{
+	struct pinw_leaked leaked = {.thread = t, .site = t->create_site};
+
+	if (t->inherited)
+		fn(arg, &(struct pinw_leaked){.kind = PINW_LEAK_INHERITED,
+		                              .thread = t,
+		                              .origin = PINW_ORIGIN_INHERITED,
+		                              .site = t->inherited_site,
+		                              .time_ns = t->started_ns});
+	if (pinw_thread_unjoined(t)) {
+		leaked.kind = PINW_LEAK_UNJOINED;
+		leaked.time_ns = t->ended_ns;
+		fn(arg, &leaked);
+	}
+	if (pinw_thread_in_growth(p, t)) {
+		leaked.kind = PINW_LEAK_GROWTH;
+		leaked.time_ns = t->created_ns;
+		fn(arg, &leaked);
+	}
+}
+
+void pinw_export_leaks(const struct pinw_process *p, pinw_leaked_fn fn, void *arg)
+{
+	for (size_t i = 0; i < p->history->span_count; i++)
+		leaked_span(p, &p->history->spans[i], fn, arg);
+	for (size_t i = 0; i < p->threads.count; i++)
+		leaked_thread(p, pinw_table_at(&p->threads, i), fn, arg);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "reports/export.h"
+#include "tests/export_story.h"
+#include "tests/report_rig.h"
+
+TestSuite(folded, .init = make_folder, .fini = remove_folder);
+
+/* The folder's traces, folded. The caller frees it. */
+static char *folded(enum pinw_weight weight, uint64_t *ret_total)
+{
+	struct pinw_model *m = read_folder();
+	struct pinw_stacks *stacks;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	cr_assert_eq(pinw_stacks_open(&stacks), 0);
+	cr_assert_eq(pinw_export_folded(m, stacks, weight, out, ret_total), 0);
+	fclose(out);
+	pinw_stacks_free(stacks);
+	pinw_model_free(m);
+	return text;
+}
+
+/* As flamegraph.pl reads it: the last word is the weight, semicolons divide the frames. */
+static uint64_t expect_lines(char *text)
+{
+	uint64_t sum = 0;
+
+	expect_harmless(text, false);
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		char *space = strrchr(line, ' '), *end;
+		cr_assert_not_null(space, "no weight in: %s", line);
+		sum += strtoull(space + 1, &end, 10);
+		cr_expect(end > space + 1 && *end == '\0', "no number ends: %s", line);
+		cr_expect_eq(strncmp(line, "pro:gram;", 9), 0, "no program in: %s", line);
+	}
+	return sum;
+}
+
+Test(folded, a_line_is_a_stack_whatever_the_names)
+{
+	static const uint64_t totals[PINW_WEIGHTS] = {3, 3, 7, 8 + 2 + 7 + 8 + 2, 6};
+	struct pinw_builder b;
+
+	tell_all(&b);
+	write_trace(&b, "a.pwt");
+	for (size_t w = 0; w < PINW_WEIGHTS; w++) {
+		uint64_t total;
+		char *text = folded((enum pinw_weight)w, &total);
+		expect_has(text, "pro:gram;");
+		cr_expect_eq(expect_lines(text), total);
+		if (w != PINW_WEIGHT_HOLD) /* µs are rounded by stack */
+			cr_expect_eq(total, totals[w], "%s: %lu", pinw_weight_name((enum pinw_weight)w),
+			             (unsigned long)total);
+		free(text);
+	}
+}
+
+Test(folded, has_the_outermost_frame_first_and_says_what_has_no_stack)
+{
+	struct pinw_builder b;
+	uint64_t total;
+
+	tell_all(&b);
+	write_trace(&b, "a.pwt");
+	char *text = folded(PINW_WEIGHT_CREATIONS, &total);
+	expect_has(text, "pro:gram;li:b.so+0x3333;li:b.so+0x2222;li:b.so+0x1111 2\n");
+	expect_has(text, "pro:gram;(stack not recorded) 1\n");
+	free(text);
+	text = folded(PINW_WEIGHT_THREADS, &total);
+	expect_has(text, "pro:gram;(main thread) 1\n");
+	expect_has(text, "pro:gram;(adopted thread) 1\n");
+	free(text);
+	text = folded(PINW_WEIGHT_PINS, &total);
+	expect_has(text, "pro:gram;(no call seen) 1\n");
+	expect_has(text, "pro:gram;li:b.so+0x1111 3\n");
+	free(text);
+}
+
+Test(folded, equal_stacks_of_many_processes_are_one_line)
+{
+	uint64_t total;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		static const char *const names[] = {"a.pwt", "b.pwt", "c.pwt"};
+		struct pinw_builder b;
+		tell_all(&b);
+		b.header.self.pid += i;
+		b.header.self.nonce[0] = (uint8_t)i;
+		write_trace(&b, names[i]);
+	}
+	char *text = folded(PINW_WEIGHT_LEAKS, &total);
+	cr_expect_eq(total, 18);
+	expect_has(text, "pro:gram;li:b.so+0x1111 6\n");
+	free(text);
+}
