@@ -27,6 +27,7 @@ POLICY_SRC := \
   policy/explain.c \
   policy/frames.c \
   policy/glob.c \
+  policy/goname.c \
   policy/hold.c \
   policy/index.c \
   policy/keys.c \
@@ -192,6 +193,7 @@ TEST_SRC := \
   tests/test_follow.c \
   tests/test_export.c \
   tests/test_glob.c \
+  tests/test_goname.c \
   tests/test_golocks.c \
   tests/test_history.c \
   tests/test_idle.c \

@@ -74,6 +74,8 @@ static void check_ban(struct pinw_draft *d)
 		fail_key(d, "short_lived", "means nothing without churn_rate");
 	if (given(d, "errno") && rule->action != PINW_ACTION_DENY)
 		fail_key(d, "errno", "means nothing without action = deny");
+	if (given(d, "errno") && pinw_rule_is_golocks_only(rule))
+		fail_key(d, "errno", "means nothing here: runtime.LockOSThread returns no error");
 	if (rule->action == PINW_ACTION_RESET && rule->calls != PINW_CALLS_INHERIT)
 		fail_key(d, "action",
 		         "'reset' gives back a mask that was inherited; it needs call = inherit alone; "
@@ -93,6 +95,8 @@ static void check_require(struct pinw_draft *d)
 		fail_key(d, "cpus", "contradicts pinned = no");
 	if (!rule->pinned && rule->within_ns)
 		fail_key(d, "within", "contradicts pinned = no");
+	if (rule->cpus && rule->kinds == PINW_KINDS_GO)
+		fail_key(d, "cpus", "can never be fulfilled: a lock of kind go has no CPUs");
 }
 
 static void check_suppress(struct pinw_draft *d)
@@ -334,6 +338,16 @@ static void warn_of(struct pinw_draft *d, const struct pinw_rule *rule)
 	pinw_draft_warn(d, rule->line, text);
 }
 
+/* Asked when all is read: [policy] may come last. */
+static void check_deny(struct pinw_draft *d, const struct pinw_rule *rule)
+{
+	if (!pinw_rule_names_golocks(rule) || !pinw_rule_spares_golocks(d->policy, rule))
+		return;
+	struct pinw_phrase t = fail_rule(d, rule);
+	pinw_phrase_add(&t, "it would deny Go locks, and a denied LockOSThread breaks programs that rely on "
+	                    "thread-local C state; say deny_golocks = yes in [policy], or action = log");
+}
+
 void pinw_check_rules(struct pinw_draft *d)
 {
 	for (uint32_t i = 0; i < d->rule_count && !d->failed; i++) {
@@ -341,6 +355,7 @@ void pinw_check_rules(struct pinw_draft *d)
 		if (rule->section == PINW_SECTION_BAN || rule->section == PINW_SECTION_ALLOW ||
 		    (rule->section == PINW_SECTION_SUPPRESS && !rule->expired))
 			check_shadowed(d, rule);
+		check_deny(d, rule);
 		warn_of(d, rule);
 	}
 	if (!d->rule_count)

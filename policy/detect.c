@@ -66,15 +66,26 @@ bool pinw_churn_tripped(const struct pinw_policy_state *state, const struct pinw
 	return now_ns < __atomic_load_n(&state->rules[rule->id - 1].churn_until_ns, __ATOMIC_RELAXED);
 }
 
-/* Is this the end of a thread that the rule counts? What the pin's call was is not known any more, nor its mask once it is
- * released: `call` and `kind` choose only which pins are violations afterwards. */
+/* Kinds of pins that the thread had and no [allow] speaks for. */
+static uint32_t judged_kinds(const struct pinw_policy *policy, const struct pinw_thread_facts *facts)
+{
+	uint32_t kinds = (facts->has_pinned ? PINW_KINDS_CPU : 0) | (facts->has_golocked ? PINW_KINDS_GO : 0);
+
+	for (uint32_t kind = PINW_KINDS_CPU; kind <= PINW_KINDS_GO; kind <<= 1)
+		if ((kinds & kind) && pinw_policy_allows(policy, facts, kind))
+			kinds &= ~kind;
+	return kinds;
+}
+
+/* Is this the end of a thread that the rule counts? Once, whatever it had. */
 static bool is_churn(const struct pinw_policy *policy, const struct pinw_rule *rule,
-                     const struct pinw_thread_facts *facts)
+                     const struct pinw_thread_facts *facts, uint32_t kinds)
 {
 	return facts->now_ns >= rule->after_ns && pinw_facts_age(facts) < rule->short_lived_ns &&
-	       (!facts->mask || pinw_rule_suits_cpus(policy, rule, facts->mask)) &&
 	       pinw_strings_match(&rule->thread_names, facts->thread_name) &&
-	       pinw_rule_suits_stack(rule, facts->pin) && pinw_rule_suits_creator(rule, facts->creator);
+	       pinw_rule_suits_creator(rule, facts->creator) &&
+	       (((kinds & PINW_KINDS_CPU) && pinw_rule_suits_pin(policy, rule, facts, PINW_KINDS_CPU)) ||
+	        ((kinds & PINW_KINDS_GO) && pinw_rule_suits_pin(policy, rule, facts, PINW_KINDS_GO)));
 }
 
 /* Counts one such end. The event that passes the rate trips the rule and is the one reported. */
@@ -95,16 +106,15 @@ void pinw_policy_judge_churn(const struct pinw_policy *policy, struct pinw_polic
                              const struct pinw_thread_facts *facts, struct pinw_verdict *ret_verdict)
 {
 	const struct pinw_rule_ids *ids = &policy->index.churns;
-	bool candidate =
-	    ids->count && facts->ended && facts->has_pinned && !pinw_policy_allows(policy, facts);
+	uint32_t kinds = ids->count && facts->ended ? judged_kinds(policy, facts) : 0;
 	struct pinw_verdict found = {.action = PINW_ACTION_NONE};
 
-	for (uint32_t i = 0; candidate && i < ids->count; i++) {
+	for (uint32_t i = 0; kinds && i < ids->count; i++) {
 		const struct pinw_rule *rule = pinw_rule_by_id(policy, ids->id[i]);
 		struct pinw_verdict verdict;
 
-		if (is_churn(policy, rule, facts) && count_churn(state, rule, facts->now_ns, &verdict) &&
-		    !found.rule)
+		if (is_churn(policy, rule, facts, kinds) &&
+		    count_churn(state, rule, facts->now_ns, &verdict) && !found.rule)
 			found = verdict;
 	}
 	*ret_verdict = found;

@@ -185,18 +185,13 @@ static void add_calls(struct pinw_phrase *t, uint32_t calls)
 	}
 }
 
-static bool is_go(const struct pinw_rule *rule)
-{
-	return rule->kinds == PINW_KINDS_GO || rule->calls == PINW_CALLS_GOLOCK;
-}
-
 /* The pins a ban or an allow is about; `may` is "may" or "may not". */
 static void add_pins(struct pinw_phrase *t, const struct pinw_policy *policy, const struct pinw_rule *rule,
                      const char *may)
 {
 	bool first = true;
 
-	if (is_go(rule))
+	if (pinw_rule_is_golocks_only(rule))
 		pinw_phrase_add(t, "a goroutine %s lock itself to its thread", may);
 	else
 		pinw_phrase_add(t, "a thread %s pin itself or be pinned", may);
@@ -222,6 +217,15 @@ static void add_after(struct pinw_phrase *t, const struct pinw_rule *rule)
 	pinw_phrase_add(t, " of the program.");
 }
 
+/* A rule that denies pins covers Go locks as well; where a policy does not say that these may be denied, it is for other
+ * programs, and run says what becomes of those of Go. */
+static void add_golocks(struct pinw_phrase *t, const struct pinw_policy *policy, const struct pinw_rule *rule)
+{
+	if (policy->deny_golocks && rule->action == PINW_ACTION_DENY && pinw_rule_is_on_golocks(rule) &&
+	    !pinw_rule_is_golocks_only(rule))
+		pinw_phrase_add(t, " Go locks are meant too: they are skipped, with their unlocks.");
+}
+
 /* ---- rules -------------------------------------------------------------------------------------- */
 
 static void explain_ban(struct pinw_phrase *t, const struct pinw_policy *policy, const struct pinw_rule *rule)
@@ -230,7 +234,7 @@ static void explain_ban(struct pinw_phrase *t, const struct pinw_policy *policy,
 
 	add_pins(t, policy, rule, "may not");
 	pinw_phrase_add(t, ".");
-	if (is_go(rule) && rule->action == PINW_ACTION_DENY)
+	if (pinw_rule_is_golocks_only(rule) && rule->action == PINW_ACTION_DENY)
 		/* LockOSThread has no result to say an error with. */
 		pinw_phrase_add(
 		    t, " Under enforce the lock and its matching unlock are skipped; under audit it is "
@@ -238,6 +242,7 @@ static void explain_ban(struct pinw_phrase *t, const struct pinw_policy *policy,
 	else
 		add_action(t, rule, "Such a pin is made and logged.",
 		           at_birth ? "the creation of the thread fails with" : "the call fails with");
+	add_golocks(t, policy, rule);
 	add_message(t, rule);
 	add_after(t, rule);
 }
@@ -264,6 +269,9 @@ static void explain_require(struct pinw_phrase *t, const struct pinw_policy *pol
 		pinw_phrase_add(t, " to a mask inside ");
 		add_cpus(t, policy, rule->cpus);
 	}
+	if (rule->kinds)
+		pinw_phrase_add(t, rule->kinds == PINW_KINDS_GO ? " by the lock of a goroutine"
+		                                                : " to CPUs (a Go lock is not enough)");
 	if (rule->within_ns) {
 		pinw_phrase_add(t, " within ");
 		add_duration(t, rule->within_ns);
@@ -292,10 +300,10 @@ static void add_limit(struct pinw_phrase *t, const struct pinw_policy *policy, c
 		break;
 	case PINW_CAP_MAX_PINNED:
 		if (limit)
-			pinw_phrase_add(t, "at most %lu thread%s may hold an open pin at once.", limit,
-			                plural(limit));
+			pinw_phrase_add(t, "at most %lu thread%s may hold an open pin or Go lock at once.",
+			                limit, plural(limit));
 		else
-			pinw_phrase_add(t, "no thread may hold an open pin.");
+			pinw_phrase_add(t, "no thread may hold an open pin or Go lock.");
 		break;
 	case PINW_CAP_MAX_PINNED_PER_CPU:
 		pinw_phrase_add(
@@ -352,6 +360,7 @@ static void explain_cap(struct pinw_phrase *t, const struct pinw_policy *policy,
 	           on_threads ? "A thread beyond that is made and logged."
 	                      : "A pin beyond that is made and logged.",
 	           on_threads ? "the creation fails with" : "the call fails with");
+	add_golocks(t, policy, rule);
 	if (on_threads && rule->action == PINW_ACTION_DENY)
 		pinw_phrase_add(t, " A Go program aborts about 0.2 s after a denied thread.");
 }
@@ -364,7 +373,7 @@ static void explain_leak(struct pinw_phrase *t, const struct pinw_rule *rule)
 	    [PINW_PLEAK_PINNED_AT_END] = "the program must not end with a pin open",
 	    [PINW_PLEAK_UNJOINED] = "a thread that ended must be joined or detached",
 	    [PINW_PLEAK_INHERITED] = "a thread must not run on a mask that its creator's pin gave it",
-	    [PINW_PLEAK_UNBALANCED] = "a goroutine's locks and unlocks must pair",
+	    [PINW_PLEAK_UNBALANCED] = "a goroutine's locks and unlocks must pair, in one function",
 	    [PINW_PLEAK_GROWTH] = "live threads must not rise steadily over the run",
 	};
 

@@ -45,6 +45,18 @@ bool pinw_hold_allow(struct pinw_policy_state *state, const struct pinw_rule *ru
 	return true;
 }
 
+/* One more pin of a thread. Returns the thread's number among those with a pin, 0 when it was one of them already. */
+static uint64_t take_pin(struct pinw_policy_state *state, uint32_t *pins)
+{
+	return pins && __atomic_fetch_add(pins, 1, __ATOMIC_ACQ_REL) ? 0 : take(&state->pinned);
+}
+
+static void give_back_pin(struct pinw_policy_state *state, uint32_t *pins)
+{
+	if (!pins || __atomic_sub_fetch(pins, 1, __ATOMIC_ACQ_REL) == 0)
+		give_back(&state->pinned);
+}
+
 /* Gives back what `from` holds and `but` does not. */
 static void give_back_all(struct pinw_policy_state *state, const struct pinw_hold *from,
                           const struct pinw_hold *but)
@@ -52,7 +64,7 @@ static void give_back_all(struct pinw_policy_state *state, const struct pinw_hol
 	if (from->allow && from->allow != but->allow)
 		give_back(&state->rules[from->allow - 1].open);
 	if (from->pinned && !but->pinned)
-		give_back(&state->pinned);
+		give_back_pin(state, from->pins);
 	if (from->cpu && from->cpu != but->cpu)
 		give_back(&state->cpu_pins[from->cpu - 1]);
 }
@@ -75,7 +87,7 @@ static struct pinw_reservation reserve(struct pinw_policy_state *state, const st
 {
 	return (struct pinw_reservation){
 	    .hold = hold,
-	    .pinned = hold.pinned && !held->pinned ? take(&state->pinned) : 0,
+	    .pinned = hold.pinned && !held->pinned ? take_pin(state, hold.pins) : 0,
 	    .on_cpu = hold.cpu && hold.cpu != held->cpu ? take(&state->cpu_pins[hold.cpu - 1]) : 0,
 	};
 }
@@ -83,25 +95,22 @@ static struct pinw_reservation reserve(struct pinw_policy_state *state, const st
 struct pinw_reservation pinw_hold_reserve(const struct pinw_policy *policy, struct pinw_policy_state *state,
                                           const struct pinw_attempt *attempt, uint16_t allow)
 {
-	struct pinw_hold hold = {.allow = allow, .pinned = 1};
+	struct pinw_hold hold = {.allow = allow, .pinned = 1, .pins = attempt->held.pins};
 
-	if (attempt->mask) {
+	if (attempt->mask)
 		hold.cpu = pinw_mask_single(attempt->mask, policy->mask_words);
-	} else {
-		/* A Go lock comes on top of the CPU pin that the thread may have. */
-		hold.cpu = attempt->held.cpu;
-		hold.allow = allow ? allow : attempt->held.allow;
-	}
 	return reserve(state, &attempt->held, hold);
 }
 
 struct pinw_hold pinw_policy_rehold(const struct pinw_policy *policy, struct pinw_policy_state *state,
                                     const struct pinw_hold *held, const uint64_t *mask)
 {
-	struct pinw_hold now = {0};
+	struct pinw_hold now = {.pins = held->pins};
 
-	if (mask && pinw_policy_counts(policy, mask))
-		now = (struct pinw_hold){.pinned = 1, .cpu = pinw_mask_single(mask, policy->mask_words)};
+	if (mask && pinw_policy_counts(policy, mask)) {
+		now.pinned = 1;
+		now.cpu = pinw_mask_single(mask, policy->mask_words);
+	}
 	reserve(state, held, now);
 	pinw_policy_keep(state, held, &now);
 	return now;

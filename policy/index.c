@@ -151,13 +151,23 @@ static int list_loose(const struct pinw_policy *policy, struct pinw_policy_memor
 	return 0;
 }
 
+/* The calls that a rule may match. */
+static uint8_t calls_of(const struct pinw_rule *rule)
+{
+	uint8_t calls = rule->calls ? (uint8_t)rule->calls : UINT8_MAX;
+
+	if (rule->kinds == PINW_KINDS_CPU || rule->cpus)
+		return (uint8_t)(calls & ~PINW_CALLS_GOLOCK);
+	return rule->kinds == PINW_KINDS_GO ? calls & PINW_CALLS_GOLOCK : calls;
+}
+
 /* Which calls loose rules may match, by the first character of the thread's name. */
 static void sum_up(const struct pinw_policy *policy, struct pinw_policy_index *x,
                    const struct pinw_loose_rule *loose, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const struct pinw_rule *rule = &policy->rules[loose[i].id - 1];
-		uint8_t calls = rule->calls ? (uint8_t)rule->calls : UINT8_MAX;
+		uint8_t calls = calls_of(rule);
 
 		for (unsigned c = 0; c < PINW_LOOSE_INITIALS; c++) {
 			if (loose[i].rejects >> c & 1)

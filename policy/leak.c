@@ -21,15 +21,30 @@ static bool has_pin(const struct pinw_policy *policy, const struct pinw_thread_f
 	return facts->mask && pinw_policy_counts(policy, facts->mask);
 }
 
-/* A thread that ended unpinned may have released its pin in good order just before. */
-static bool is_fulfilled(const struct pinw_policy *policy, const struct pinw_rule *rule,
-                         const struct pinw_thread_facts *facts)
+/* May a pin of this kind fulfil the rule? A Go lock says nothing of CPUs. */
+static bool is_about_kind(const struct pinw_rule *rule, uint32_t kind)
 {
-	if (!rule->pinned)
-		return !has_pin(policy, facts);
+	return (!rule->kinds || rule->kinds == kind) && (kind != PINW_KINDS_GO || !rule->cpus);
+}
+
+/* A thread that ended unpinned may have released its pin in good order just before. */
+static bool is_fulfilled_by_pin(const struct pinw_policy *policy, const struct pinw_rule *rule,
+                                const struct pinw_thread_facts *facts)
+{
 	if (has_pin(policy, facts))
 		return pinw_rule_suits_cpus(policy, rule, facts->mask);
 	return facts->ended && facts->has_pinned && !facts->mask;
+}
+
+static bool is_fulfilled(const struct pinw_policy *policy, const struct pinw_rule *rule,
+                         const struct pinw_thread_facts *facts)
+{
+	bool by_pin = is_about_kind(rule, PINW_KINDS_CPU), by_lock = is_about_kind(rule, PINW_KINDS_GO);
+
+	if (!rule->pinned)
+		return !(by_pin && has_pin(policy, facts)) && !(by_lock && facts->is_golocked);
+	return (by_pin && is_fulfilled_by_pin(policy, rule, facts)) ||
+	       (by_lock && (facts->is_golocked || (facts->ended && facts->has_golocked)));
 }
 
 void pinw_policy_judge_require(const struct pinw_policy *policy, struct pinw_policy_state *state, uint16_t id,
@@ -45,18 +60,24 @@ void pinw_policy_judge_require(const struct pinw_policy *policy, struct pinw_pol
 		*ret_verdict = pinw_rule_verdict(rule, 0, 0);
 }
 
+static uint32_t leaked_kind(const struct pinw_thread_facts *facts)
+{
+	return facts->leaked == PINW_KINDS_GO ? PINW_KINDS_GO : PINW_KINDS_CPU;
+}
+
 bool pinw_policy_is_declared(const struct pinw_policy *policy, const struct pinw_thread_facts *facts)
 {
 	const struct pinw_rule_ids *ids = &policy->index.requires;
+	uint32_t kind = leaked_kind(facts);
 
 	for (uint32_t i = 0; i < ids->count; i++) {
 		const struct pinw_rule *rule = pinw_rule_by_id(policy, ids->id[i]);
 
-		if (rule->pinned && is_subject(rule, facts) &&
+		if (rule->pinned && is_subject(rule, facts) && is_about_kind(rule, kind) &&
 		    pinw_rule_suits_cpus(policy, rule, facts->mask))
 			return true;
 	}
-	return pinw_policy_allows(policy, facts);
+	return pinw_policy_allows(policy, facts, kind);
 }
 
 /* ---- leaks ---------------------------------------------------------------------------------------- */
@@ -73,9 +94,10 @@ static bool is_about_pin(enum pinw_policy_leak kind)
 static bool suits_leak_stack(const struct pinw_rule *rule, enum pinw_policy_leak kind,
                              const struct pinw_thread_facts *facts)
 {
-	bool by_pin = kind != PINW_PLEAK_UNJOINED && kind != PINW_PLEAK_GROWTH && facts->pin;
+	const struct pinw_stack_match *pin = leaked_kind(facts) == PINW_KINDS_GO ? facts->golock : facts->pin;
+	bool by_pin = kind != PINW_PLEAK_UNJOINED && kind != PINW_PLEAK_GROWTH && pin;
 
-	if (by_pin && pinw_rule_suits_stack(rule, facts->pin))
+	if (by_pin && pinw_rule_suits_stack(rule, pin))
 		return true;
 	return (!by_pin || kind == PINW_PLEAK_INHERITED) && pinw_rule_suits_stack(rule, facts->creator);
 }
@@ -100,7 +122,8 @@ static const struct pinw_rule *find_suppress(const struct pinw_policy *policy, e
 static bool is_leak(const struct pinw_policy *policy, enum pinw_policy_leak kind,
                     const struct pinw_thread_facts *facts)
 {
-	if (is_about_pin(kind) && facts->mask && !pinw_policy_counts(policy, facts->mask))
+	if (is_about_pin(kind) && leaked_kind(facts) == PINW_KINDS_CPU && facts->mask &&
+	    !pinw_policy_counts(policy, facts->mask))
 		return false;
 	return kind != PINW_PLEAK_PINNED_AT_END || !pinw_policy_is_declared(policy, facts);
 }

@@ -94,9 +94,12 @@ uint64_t pinw_window_count(uint64_t *window, uint64_t now_ns, uint64_t window_ns
 /* What an open pin holds of the counters. All zero: nothing. */
 struct pinw_hold {
 	uint16_t allow; /* rule that granted it */
-	uint8_t pinned; /* counted in state->pinned */
+	uint8_t pinned; /* counted among its thread's pins, and the thread in state->pinned */
 	uint8_t reserved;
 	uint32_t cpu; /* CPU + 1 when it is a single-CPU pin */
+	/* Of a thread that may have a pin of each kind: where these are counted, attempts under way included (atomic), so that the
+	 * thread counts once in state->pinned. NULL: there is no other pin. */
+	uint32_t *pins;
 };
 
 /* An attempt to pin a thread, or to keep it pinned elsewhere. */
@@ -111,7 +114,7 @@ struct pinw_attempt {
 	const struct pinw_stack_match *creator; /* of the thread's creation; NULL unknown or main */
 	uint64_t now_ns; /* since image start */
 	uint64_t inside; /* other threads pinned inside `mask`, when pinw_policy_wants_inside() */
-	struct pinw_hold held; /* what the thread's pin holds already */
+	struct pinw_hold held; /* what the thread's pin of this kind holds already */
 };
 
 struct pinw_verdict {
@@ -137,7 +140,8 @@ bool pinw_policy_may_speak(const uint8_t (*loose_calls)[PINW_LOOSE_INITIALS], ui
 /* Judges a pin that counts. *ret_hold is what the thread's pin would hold afterwards; what it does not hold yet is reserved
  * in the state. Then either pinw_policy_keep (the pin is there: what `held` had and it has no more is given back) or
  * pinw_policy_cancel (it did not come about). Exact under concurrency for single-CPU masks, max_pinned and `max`: never
- * exceeded, and refused below only while another attempt that is then cancelled was under way. */
+ * exceeded, and refused below only while another attempt that is then cancelled was under way. (But for a thread that
+ * locks while another one pins it: the second of the two is not held against max_pinned.) */
 void pinw_policy_judge_pin(const struct pinw_policy *policy, struct pinw_policy_state *state,
                            const struct pinw_attempt *attempt, struct pinw_verdict *ret_verdict,
                            struct pinw_hold *ret_hold);
@@ -167,7 +171,7 @@ void pinw_policy_judge_rate(const struct pinw_policy *policy, struct pinw_policy
 void pinw_policy_judge_warning(const struct pinw_policy *policy, enum pinw_cap cap, uint64_t value,
                                struct pinw_verdict *ret_verdict);
 
-/* What a thread was. */
+/* What a thread was. Of a Go lock all but `leaked` may stay zero when no Go lock was ever seen. */
 struct pinw_thread_facts {
 	const char *thread_name;
 	const struct pinw_stack_match *creator; /* of its creation; NULL unknown */
@@ -178,9 +182,14 @@ struct pinw_thread_facts {
 	uint64_t started_ns;
 	bool has_pinned; /* it pinned itself or was pinned, ever */
 	bool ended;
+	bool is_golocked; /* a Go lock is open, or was at the thread's end */
+	bool has_golocked; /* one was taken, ever */
+	uint8_t leaked; /* a leak is of this: PINW_KINDS_GO its Go lock, else its pin */
+	const struct pinw_stack_match
+	    *golock; /* of its Go lock: the open one or the last; NULL none or unknown */
 };
 
-/* Judges the end of a thread against churn detectors: it pinned, and lived shorter than short_lived. */
+/* Judges the end of a thread against churn detectors: it pinned or locked, and lived shorter than short_lived. */
 void pinw_policy_judge_churn(const struct pinw_policy *policy, struct pinw_policy_state *state,
                              const struct pinw_thread_facts *facts, struct pinw_verdict *ret_verdict);
 
@@ -189,8 +198,8 @@ void pinw_policy_judge_churn(const struct pinw_policy *policy, struct pinw_polic
 void pinw_policy_judge_require(const struct pinw_policy *policy, struct pinw_policy_state *state, uint16_t id,
                                const struct pinw_thread_facts *facts, struct pinw_verdict *ret_verdict);
 
-/* Is this thread declared a long-lived pinned worker: an [allow] or a [require] pinned=yes speaks for its pin? Then
- * pinned-at-end is no leak. */
+/* Is this thread declared a long-lived pinned worker: an [allow] or a [require] pinned=yes speaks for its pin, or for its
+ * Go lock where that is what leaked? Then pinned-at-end is no leak. */
 bool pinw_policy_is_declared(const struct pinw_policy *policy, const struct pinw_thread_facts *facts);
 
 /* ---- leaks ---------------------------------------------------------------------------------------- */

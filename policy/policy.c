@@ -39,6 +39,37 @@ const char *pinw_policy_leak_name(enum pinw_policy_leak leak)
 	return key_name(PINW_PLACE_LEAK, leak);
 }
 
+/* ---- Go locks -------------------------------------------------------------------------------------- */
+
+static bool is_on_attempts(const struct pinw_rule *rule)
+{
+	return rule->section == PINW_SECTION_BAN || rule->section == PINW_SECTION_ALLOW;
+}
+
+bool pinw_rule_is_on_golocks(const struct pinw_rule *rule)
+{
+	if (rule->section == PINW_SECTION_CAPS)
+		return rule->cap == PINW_CAP_MAX_PINNED;
+	return is_on_attempts(rule) && (!rule->calls || (rule->calls & PINW_CALLS_GOLOCK)) &&
+	       rule->kinds != PINW_KINDS_CPU && !rule->cpus;
+}
+
+bool pinw_rule_names_golocks(const struct pinw_rule *rule)
+{
+	return is_on_attempts(rule) && pinw_rule_is_on_golocks(rule) &&
+	       ((rule->calls & PINW_CALLS_GOLOCK) || rule->kinds == PINW_KINDS_GO);
+}
+
+bool pinw_rule_is_golocks_only(const struct pinw_rule *rule)
+{
+	return is_on_attempts(rule) && (rule->calls == PINW_CALLS_GOLOCK || rule->kinds == PINW_KINDS_GO);
+}
+
+bool pinw_rule_spares_golocks(const struct pinw_policy *policy, const struct pinw_rule *rule)
+{
+	return !policy->deny_golocks && rule->action == PINW_ACTION_DENY && pinw_rule_is_on_golocks(rule);
+}
+
 /* ---- errors --------------------------------------------------------------------------------------- */
 
 size_t pinw_policy_error_print(char *buf, size_t size, const char *path, const struct pinw_policy_error *e)

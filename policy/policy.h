@@ -127,7 +127,7 @@ struct pinw_rule {
 	uint64_t limit; /* caps: most; *_warn_at: from here on; allow: most open pins at once, 0 = no limit */
 	uint8_t cap; /* enum pinw_cap, section CAPS */
 	bool is_warning; /* a *_warn_at */
-	bool pinned; /* require: pinned = yes (else no) */
+	bool pinned; /* require: pinned = yes (else no); with `kinds`: by a pin of that kind */
 	uint64_t within_ns; /* require */
 	uint8_t leak; /* enum pinw_policy_leak, section LEAK */
 	uint32_t leaks; /* suppress: 1 << enum pinw_policy_leak, 0 = every kind */
@@ -191,6 +191,7 @@ struct pinw_policy {
 	const char *log; /* NULL not given; "stderr" or a file */
 	bool on_invalid_given; /* what the shim does with an invalid policy; default: by mode */
 	bool on_invalid_stop;
+	bool deny_golocks; /* a Go lock may be denied; else what a rule would deny of them is only recorded */
 	unsigned mask_words;
 	const struct pinw_rule *rules; /* rules[id - 1] */
 	uint32_t rule_count;
@@ -260,6 +261,19 @@ const char *pinw_action_name(enum pinw_action action);
 const char *pinw_section_name(enum pinw_section section);
 const char *pinw_policy_leak_name(enum pinw_policy_leak leak);
 const char *pinw_mode_name(enum pinw_mode mode);
+
+/* Can the rule speak about an attempt to lock a goroutine to its thread? Bans, allows and max_pinned. */
+bool pinw_rule_is_on_golocks(const struct pinw_rule *rule);
+
+/* Does it ask for them by name: call = golock, alone or among others, or kind = go? */
+bool pinw_rule_names_golocks(const struct pinw_rule *rule);
+
+/* About Go locks and nothing else? */
+bool pinw_rule_is_golocks_only(const struct pinw_rule *rule);
+
+/* Would it deny Go locks, but for deny_golocks, which the policy does not say? Then they are recorded as would-be denials,
+ * also under enforce, while CPU pins that the rule covers are denied. */
+bool pinw_rule_spares_golocks(const struct pinw_policy *policy, const struct pinw_rule *rule);
 
 /* Says in words what a rule matches and what then happens, one sentence or a few, without a final newline. Returns the
  * length written (cut to size - 1). */

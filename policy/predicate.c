@@ -89,21 +89,38 @@ uint64_t pinw_facts_age(const struct pinw_thread_facts *facts)
 	return facts->now_ns > facts->started_ns ? facts->now_ns - facts->started_ns : 0;
 }
 
+bool pinw_rule_is_on_cpu_pins(const struct pinw_rule *rule)
+{
+	return rule->kinds != PINW_KINDS_GO && rule->calls != PINW_CALLS_GOLOCK;
+}
+
+/* Is the rule about such pins, and about this one? The mask of a pin that is over is not known any more. */
+bool pinw_rule_suits_pin(const struct pinw_policy *policy, const struct pinw_rule *rule,
+                         const struct pinw_thread_facts *facts, uint32_t kind)
+{
+	if (kind == PINW_KINDS_GO)
+		return pinw_rule_is_on_golocks(rule) && pinw_rule_suits_stack(rule, facts->golock);
+	return pinw_rule_is_on_cpu_pins(rule) &&
+	       (!facts->mask || pinw_rule_suits_cpus(policy, rule, facts->mask)) &&
+	       pinw_rule_suits_stack(rule, facts->pin);
+}
+
 static bool allows(const struct pinw_policy *policy, const struct pinw_rule *rule,
-                   const struct pinw_thread_facts *facts)
+                   const struct pinw_thread_facts *facts, uint32_t kind)
 {
 	return facts->now_ns >= rule->after_ns &&
 	       pinw_strings_match(&rule->thread_names, facts->thread_name) &&
-	       (!facts->mask || pinw_rule_suits_cpus(policy, rule, facts->mask)) &&
-	       pinw_rule_suits_stack(rule, facts->pin) && pinw_rule_suits_creator(rule, facts->creator);
+	       pinw_rule_suits_pin(policy, rule, facts, kind) &&
+	       pinw_rule_suits_creator(rule, facts->creator);
 }
 
-bool pinw_policy_allows(const struct pinw_policy *policy, const struct pinw_thread_facts *facts)
+bool pinw_policy_allows(const struct pinw_policy *policy, const struct pinw_thread_facts *facts,
+                        uint32_t kind)
 {
 	const struct pinw_rule_ids *ids = &policy->index.allows;
 
 	for (uint32_t i = 0; i < ids->count; i++)
-		if (allows(policy, pinw_rule_by_id(policy, ids->id[i]), facts))
+		if (allows(policy, pinw_rule_by_id(policy, ids->id[i]), facts, kind))
 			return true;
 	return false;
 }

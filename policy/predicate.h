@@ -42,8 +42,16 @@ const struct pinw_rule *pinw_rule_by_id(const struct pinw_policy *policy, uint16
 /* How long the thread has lived, or lived. */
 uint64_t pinw_facts_age(const struct pinw_thread_facts *facts);
 
-/* Does some [allow] speak for the pin that a thread has or had? `call` and `kind` are not known by then and hold;
- * cpus too, when the pin is no longer open. */
-bool pinw_policy_allows(const struct pinw_policy *policy, const struct pinw_thread_facts *facts);
+/* Can a ban or an allow speak about a pin of CPUs? (pinw_rule_is_on_golocks, policy/policy.h, for the other kind.) */
+bool pinw_rule_is_on_cpu_pins(const struct pinw_rule *rule);
+
+/* `call`, `kind`, `cpus`, function and module, on the pin of this kind (PINW_KINDS_*) that a thread has or had. By then the
+ * call of a CPU pin is not known, and holds; cpus too, when the pin is no longer open. */
+bool pinw_rule_suits_pin(const struct pinw_policy *policy, const struct pinw_rule *rule,
+                         const struct pinw_thread_facts *facts, uint32_t kind);
+
+/* Does some [allow] speak for the pin of this kind that a thread has or had? */
+bool pinw_policy_allows(const struct pinw_policy *policy, const struct pinw_thread_facts *facts,
+                        uint32_t kind);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "policy/goname.h"
+
 /* Longer symbols are known by their own name only: the demangler's stack grows with the length. */
 #define MANGLED_MAX 1024u
 
@@ -130,17 +132,37 @@ __attribute__((noinline)) static size_t demangle(const char *mangled, int option
 	return cplus_demangle_v3_callback(mangled, options, collect, &out) ? out.len : 0;
 }
 
+/* ---- Go -------------------------------------------------------------------------------------------------- */
+
+/* Keeps `len` bytes from `text` on, if there is room. */
+static void keep_part(struct spellings *s, size_t size, const char *text, size_t len)
+{
+	if (len >= size - s->used)
+		return;
+	memcpy(s->buf + s->used, text, len);
+	keep(s, len);
+}
+
+static void spell_go(struct spellings *s, size_t size, const char *symbol, const struct pinw_goname *name)
+{
+	const size_t from[] = {0, name->package, name->inside, name->last};
+
+	for (unsigned i = 0; i < sizeof(from) / sizeof(from[0]); i++)
+		keep_part(s, size, symbol + from[i], name->end - from[i]);
+}
+
 unsigned pinw_spell(const char *symbol, char *buf, size_t size, const char *ret[PINW_SPELLINGS_MAX])
 {
 	struct spellings s = {.texts = ret, .buf = buf};
 	size_t len = strlen(symbol), base = base_length(symbol);
 	char mangled[MANGLED_MAX + 1];
+	struct pinw_goname go;
 
 	ret[s.count++] = symbol;
-	if (base < len && base < size) {
-		memcpy(buf, symbol, base);
-		keep(&s, base);
-	}
+	if (base < len)
+		keep_part(&s, size, symbol, base);
+	else if (symbol[0] != '_' && !pinw_goname_is_runtime(symbol) && pinw_goname_split(symbol, &go))
+		spell_go(&s, size, symbol, &go);
 	/* Other mangling schemes of libiberty's would take ordinary C names for theirs. */
 	if (symbol[0] != '_' || (symbol[1] != 'Z' && symbol[1] != 'R') || base > MANGLED_MAX)
 		return s.count;

@@ -170,6 +170,7 @@ struct pinw_counters {
 	uint64_t golocks_runtime; /* the Go runtime's own: os/signal's, not part of golocks */
 	uint64_t
 	    golocks_covered; /* places of the program that are watched for locks and unlocks; 0: none is */
+	uint64_t golocks_denied; /* LockOSThread calls that the policy made do nothing; not part of golocks */
 };
 
 struct pinw_trace_live {
@@ -237,6 +238,8 @@ enum pinw_origin { /* of a pin */
 #define PINW_THREAD_THRD 0x10u /* made by thrd_create */
 #define PINW_THREAD_ATTR_AFFINITY 0x20u /* created with an attribute that carries a mask */
 #define PINW_THREAD_CENSUS 0x40u /* adopted by census (else on first contact) */
+#define PINW_THREAD_TEMPLATE                                                                                 \
+	0x80u /* the template thread of a Go runtime: rules on the number of threads leave it out */
 
 /* Followed by mask_words words: the thread's current mask. */
 struct pinw_slot {
@@ -352,7 +355,7 @@ struct pinw_rec_create {
 	struct pinw_event e; /* thread: the creator; site: creation site */
 	uint32_t new_thread; /* 0 when it failed */
 	uint16_t error; /* 0 or errno */
-	uint16_t flags; /* PINW_THREAD_BORN_DETACHED | _THRD | _ATTR_AFFINITY */
+	uint16_t flags; /* PINW_THREAD_BORN_DETACHED | _THRD | _ATTR_AFFINITY | _TEMPLATE */
 	uint64_t latency_ns; /* call to return */
 	/* with _ATTR_AFFINITY: mask_words words, the attribute's mask */
 };

@@ -258,6 +258,43 @@ Test(detect, churn_counts_by_the_rules_own_predicates)
 	cr_expect_eq(churned(&facts), 2);
 }
 
+/* With which of the two ends a thread is churn for a rule. */
+Test(detect, threads_that_locked_are_churn_as_those_that_pinned)
+{
+	const struct {
+		const char *what;
+		struct pinw_rule rule;
+		bool by_pin, by_lock;
+	} cases[] = {
+	    {"any", {0}, true, true},
+	    {"kind = cpu", {.kinds = PINW_KINDS_CPU}, true, false},
+	    {"kind = go", {.kinds = PINW_KINDS_GO}, false, true},
+	    {"call = golock", {.calls = PINW_CALLS_GOLOCK}, false, true},
+	    {"call = attr, golock", {.calls = PINW_CALLS_GOLOCK | PINW_CALLS_ATTR}, true, true},
+	    {"function of the pin", {.functions = GLOBS("*Handler")}, true, false},
+	    {"function of the lock", {.functions = GLOBS("elsewhere")}, false, true},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		memset(&rig, 0, sizeof(rig));
+		churn_rule(cases[i].rule);
+		churn_ready();
+		struct pinw_thread_facts facts = ended(&handler, 1);
+		facts.golock = &other.match;
+		for (unsigned n = 1; n <= 3; n++)
+			cr_expect_eq(churned(&facts), n == 3 && cases[i].by_pin, "%s, pin", cases[i].what);
+		rig.state.rules[0] = (struct pinw_rule_state){0};
+		facts.has_pinned = false;
+		facts.has_golocked = true;
+		for (unsigned n = 1; n <= 3; n++)
+			cr_expect_eq(churned(&facts), n == 3 && cases[i].by_lock, "%s, lock", cases[i].what);
+		rig.state.rules[0] = (struct pinw_rule_state){0};
+		facts.has_pinned = true;
+		for (unsigned n = 1; n <= 3; n++)
+			cr_expect_eq(churned(&facts), n == 3, "%s, both, counted once", cases[i].what);
+	}
+}
+
 Test(detect, threads_that_an_allow_speaks_for_are_no_churn)
 {
 	struct pinw_thread_facts facts;

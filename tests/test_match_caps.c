@@ -198,23 +198,58 @@ Test(match_caps, an_external_change_moves_the_counters_without_a_verdict)
 	cr_expect_eq(memcmp(&a, &nothing, sizeof(a)), 0);
 }
 
-Test(match_caps, a_go_lock_on_top_keeps_what_the_cpu_pin_holds)
+static struct pinw_attempt lock_on(uint32_t *pins)
 {
-	struct pinw_hold a;
-	struct pinw_attempt lock;
+	return (struct pinw_attempt){
+	    .calls = PINW_CALLS_GOLOCK, .kind = PINW_KINDS_GO, .thread_name = "", .held = {.pins = pins}};
+}
 
-	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_ALLOW, .kinds = PINW_KINDS_CPU, .limit = 1});
+Test(match_caps, a_thread_with_a_pin_and_a_go_lock_counts_once)
+{
+	uint32_t pins = 0, others = 0;
+	struct pinw_hold pin, golock;
+	struct pinw_attempt a = pin_to(cpu0, (struct pinw_hold){.pins = &pins});
+
 	cap(PINW_CAP_MAX_PINNED, 1);
 	rig_ready(&rig);
-	a = try_pin(cpu0, nothing, 0);
-	lock = pin_to(NULL, a);
-	lock.calls = PINW_CALLS_GOLOCK;
-	lock.kind = PINW_KINDS_GO;
-	a = rig_pin(&rig, &lock, 0);
-	cr_expect(a.allow == 1 && a.pinned == 1 && a.cpu == 1);
-	cr_expect(rig.state.rules[0].open == 1 && rig.state.pinned == 1 && rig.state.cpu_pins[0] == 1);
-	lock.held = nothing;
-	rig_pin(&rig, &lock, 2);
+	pin = rig_pin(&rig, &a, 0);
+	a = lock_on(&pins);
+	golock = rig_pin(&rig, &a, 0);
+	cr_expect(rig.state.pinned == 1 && pins == 2);
+	a = lock_on(&others);
+	rig_pin(&rig, &a, 1);
+	cr_expect(rig.state.pinned == 1 && others == 0, "denied");
+	release(&pin);
+	cr_expect(rig.state.pinned == 1 && pins == 1, "the lock goes on");
+	release(&golock);
+	cr_expect(rig.state.pinned == 0 && pins == 0);
+	rig_pin(&rig, &a, 0);
+	cr_expect_eq(rig.state.pinned, 1);
+}
+
+Test(match_caps, an_allow_counts_go_locks_apart_from_the_pins_of_their_threads)
+{
+	uint32_t pins = 0;
+	struct pinw_hold pin, golock;
+	struct pinw_attempt a = pin_to(cpu0, (struct pinw_hold){.pins = &pins});
+
+	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_ALLOW, .kinds = PINW_KINDS_GO, .limit = 1});
+	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_ALLOW, .kinds = PINW_KINDS_CPU, .limit = 1});
+	cap(PINW_CAP_MAX_PINNED, 0);
+	cap(PINW_CAP_MAX_PINNED_PER_CPU, 1);
+	rig_ready(&rig);
+	pin = rig_pin(&rig, &a, 0);
+	a = lock_on(&pins);
+	golock = rig_pin(&rig, &a, 0);
+	cr_expect(pin.allow == 2 && pin.cpu == 1);
+	cr_expect(golock.allow == 1 && golock.cpu == 0);
+	cr_expect(rig.state.rules[0].open == 1 && rig.state.rules[1].open == 1 && on_cpus() == 1);
+	release(&golock);
+	cr_expect(rig.state.rules[0].open == 0 && rig.state.rules[1].open == 1 && on_cpus() == 1);
+	a = lock_on(NULL);
+	golock = rig_pin(&rig, &a, 0);
+	cr_expect_eq(golock.allow, 1);
+	rig_pin(&rig, &a, 3);
 }
 
 /* ---- threads and warnings ------------------------------------------------------------------------------ */

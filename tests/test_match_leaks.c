@@ -223,6 +223,48 @@ Test(match_leaks, a_declared_worker_must_still_release_its_pin_before_it_ends)
 	cr_expect_eq(verdict.rule, &rig.rules[1]);
 }
 
+/* Each kind alone, either, and what a lock can say of CPUs. */
+Test(match_leaks, a_go_lock_fulfils_what_asks_for_no_cpus)
+{
+	static const struct {
+		const char *what;
+		uint32_t kinds;
+		const uint64_t *cpus, *mask;
+		bool pinned; /* what the rule wants */
+		bool locked, has_locked, ended, broken;
+	} cases[] = {
+	    {"locked", 0, NULL, NULL, true, true, true, false, false},
+	    {"locked, go wanted", PINW_KINDS_GO, NULL, NULL, true, true, true, false, false},
+	    {"locked, cpu wanted", PINW_KINDS_CPU, NULL, NULL, true, true, true, false, true},
+	    {"locked, CPUs wanted", 0, cpus01, NULL, true, true, true, false, true},
+	    {"pinned, go wanted", PINW_KINDS_GO, NULL, cpu0, true, false, false, false, true},
+	    {"unlocked", 0, NULL, NULL, true, false, true, false, true},
+	    {"unlocked before its end", 0, NULL, NULL, true, false, true, true, false},
+	    {"unlocked before its end, cpu wanted", PINW_KINDS_CPU, NULL, NULL, true, false, true, true,
+	     true},
+	    {"must not be pinned and is locked", 0, NULL, NULL, false, true, true, false, true},
+	    {"must not be locked and is", PINW_KINDS_GO, NULL, NULL, false, true, true, false, true},
+	    {"must not be locked and is pinned", PINW_KINDS_GO, NULL, cpu0, false, false, false, false,
+	     false},
+	    {"must not be pinned to CPUs and is locked", PINW_KINDS_CPU, NULL, NULL, false, true, true, false,
+	     false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		require((struct pinw_rule){.thread_names = GLOBS("worker"),
+		                           .kinds = cases[i].kinds,
+		                           .cpus = cases[i].cpus,
+		                           .pinned = cases[i].pinned});
+		struct pinw_thread_facts facts = worker();
+		facts.mask = cases[i].mask;
+		facts.has_pinned = cases[i].mask != NULL;
+		facts.is_golocked = cases[i].locked;
+		facts.has_golocked = cases[i].has_locked;
+		facts.ended = cases[i].ended;
+		cr_expect_eq(broken(&facts), cases[i].broken, "%s", cases[i].what);
+	}
+}
+
 /* ---- leaks ----------------------------------------------------------------------------------------------- */
 
 /* Which rule speaks about this leak; *ret_suppressed: which suppressed it. 0 = none. */
@@ -255,6 +297,42 @@ Test(match_leaks, each_kind_has_its_own_key)
 	}
 	rig.policy.leaks[PINW_PLEAK_INHERITED] = 0;
 	cr_expect_eq(leak(PINW_PLEAK_INHERITED, &facts, &suppressed), 0, "not asked for");
+}
+
+/* A lock's leak is judged by the lock's stack, whatever the mask of its thread; and rules about the other kind are silent. */
+Test(match_leaks, a_leaked_go_lock_is_judged_by_its_own_stack)
+{
+	uint16_t suppressed;
+	struct pinw_thread_facts facts;
+
+	rig.policy.pin_width = 1;
+	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_LEAK,
+	                                 .leak = PINW_PLEAK_PINNED_AT_END,
+	                                 .action = PINW_ACTION_LOG});
+	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_SUPPRESS, .functions = GLOBS("elsewhere")});
+	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_ALLOW,
+	                                 .kinds = PINW_KINDS_CPU,
+	                                 .thread_names = GLOBS("worker")});
+	rig_add(&rig, (struct pinw_rule){.section = PINW_SECTION_REQUIRE,
+	                                 .pinned = true,
+	                                 .cpus = cpus01,
+	                                 .thread_names = GLOBS("worker")});
+	ready();
+	facts = worker();
+	facts.is_golocked = facts.has_golocked = true;
+	facts.golock = &start.match;
+	cr_expect_eq(leak(PINW_PLEAK_PINNED_AT_END, &facts, &suppressed), 0, "the pin is declared");
+	facts.leaked = PINW_KINDS_GO;
+	facts.mask = four;
+	cr_expect_eq(leak(PINW_PLEAK_PINNED_AT_END, &facts, &suppressed), 1);
+	cr_expect_eq(suppressed, 0);
+	facts.golock = &other.match;
+	cr_expect_eq(leak(PINW_PLEAK_PINNED_AT_END, &facts, &suppressed), 0);
+	cr_expect_eq(suppressed, 2);
+	rig.rules[2].kinds = PINW_KINDS_GO;
+	facts.golock = &start.match;
+	cr_expect_eq(leak(PINW_PLEAK_PINNED_AT_END, &facts, &suppressed), 0, "the lock is declared");
+	cr_expect_eq(suppressed, 0);
 }
 
 Test(match_leaks, masks_that_do_not_count_leak_no_pin)

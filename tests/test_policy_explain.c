@@ -47,8 +47,17 @@ static const struct {
      "ban:x (line 1): a thread may not pin itself or be pinned by inheriting its creator's mask. Under "
      "enforce the "
      "thread gets the mask the process was started with; under audit it is recorded as \"would reset\"."},
-    {"[ban \"x\"]\ncall = golock\nfunction = *Handler\n",
-     "ban:x (line 1): a goroutine may not lock itself to its thread through runtime.LockOSThread when a "
+    {"[policy]\ndeny_golocks = yes\n[ban \"x\"]\nfunction = f\n",
+     "ban:x (line 3): a thread may not pin itself or be pinned when a function matching \"f\" is on the "
+     "stack of "
+     "the call. Under enforce the call fails with EPERM; under audit it is recorded as \"would deny\". Go "
+     "locks "
+     "are meant too: they are skipped, with their unlocks."},
+    {"[require \"x\"]\nthread_name = w\nkind = go\n",
+     "require:x (line 1): a thread must be pinned by the lock of a goroutine when the thread's name matches "
+     "\"w\". A thread that breaks the rule is logged."},
+    {"[policy]\ndeny_golocks = yes\n[ban \"x\"]\ncall = golock\nfunction = *Handler\n",
+     "ban:x (line 3): a goroutine may not lock itself to its thread through runtime.LockOSThread when a "
      "function "
      "matching \"*Handler\" is on the stack of the call. Under enforce the lock and its matching unlock are "
      "skipped; "
@@ -92,10 +101,11 @@ static const struct {
     {"[caps]\nmax_threads = 5\nmax_threads_warn_at = 4\n",
      "caps:max_threads_warn_at (line 3): a line is logged when 4 threads are alive."},
     {"[caps]\nmax_pinned = cpus-2\n",
-     "caps:max_pinned (line 2): at most 2 threads may hold an open pin at once. Under "
+     "caps:max_pinned (line 2): at most 2 threads may hold an open pin or Go lock at once. Under "
      "enforce the call fails with EPERM; under audit it is recorded as \"would deny\"."},
     {"[caps]\nmax_pinned = 0\nmax_pinned_action = log\n",
-     "caps:max_pinned (line 2): no thread may hold an open pin. A pin beyond that is made and logged."},
+     "caps:max_pinned (line 2): no thread may hold an open pin or Go lock. A pin beyond that is made and "
+     "logged."},
     {"[caps]\nmax_pinned = 2\nmax_pinned_warn_at = 1\n",
      "caps:max_pinned_warn_at (line 3): a line is logged when 1 thread is pinned."},
     {"[caps]\nmax_pinned_per_cpu = 1\nmax_pinned_per_cpu_action = log\n",
@@ -131,8 +141,8 @@ static const struct {
      "leak:inherited (line 2): a thread must not run on a mask that its creator's pin gave it. Under enforce "
      "the thread "
      "gets the mask the process was started with; under audit it is recorded as \"would reset\"."},
-    {"[leak]\nunbalanced = log\n",
-     "leak:unbalanced (line 2): a goroutine's locks and unlocks must pair. A leak of this kind is logged."},
+    {"[leak]\nunbalanced = log\n", "leak:unbalanced (line 2): a goroutine's locks and unlocks must pair, in "
+                                   "one function. A leak of this kind is logged."},
     {"[leak]\ngrowth = log\n", "leak:growth (line 2): live threads must not rise steadily over the run. A "
                                "leak of this kind is logged."},
     {"[suppress \"x\"]\nthread_name = jemalloc_bg_thd\nreason = lives as long as the process\nexpires = "

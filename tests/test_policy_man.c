@@ -219,6 +219,7 @@ static const struct expected {
     {"allow", "max", "At most 3 such pins"},
     {"require", "function", "\"worker_main\""},
     {"require", "pinned", "must not be pinned"},
+    {"require", "kind", "by the lock of a goroutine"},
     {"require", "cpus", "1-3"},
     {"require", "within", "250 ms"},
     {"require", "action", "would crash"},
@@ -293,6 +294,8 @@ Test(policy_man, shows_the_settings_of_the_whole_file)
 	cr_expect_eq(policy_of("mode")->pin_width, 0u);
 	cr_expect_str_eq(policy_of("log")->log, "stderr");
 	cr_expect_null(policy_of("mode")->log);
+	cr_expect(policy_of("deny_golocks")->deny_golocks);
+	cr_expect_not(policy_of("mode")->deny_golocks);
 	cr_expect(policy_of("on_invalid")->on_invalid_given && policy_of("on_invalid")->on_invalid_stop);
 	cr_expect_not(policy_of("mode")->on_invalid_given);
 }
