@@ -95,7 +95,13 @@ REPORTS_SRC := \
   reports/borrow.c \
   reports/breaches.c \
   reports/census.c \
+  reports/check_collect.c \
+  reports/check_json.c \
+  reports/check_junit.c \
+  reports/check_sarif.c \
+  reports/check_text.c \
   reports/child_env.c \
+  reports/cmd_check.c \
   reports/cmd_policy.c \
   reports/cmd_report.c \
   reports/cmd_run.c \
@@ -245,6 +251,7 @@ E2E_SRC := \
   tests/e2e.c \
   tests/e2e_threads.c \
   tests/e2e_pins.c \
+  tests/e2e_check.c \
   tests/e2e_children.c \
   tests/e2e_durable.c \
   tests/e2e_command.c \
@@ -412,6 +419,7 @@ tests: all $(B)/test/unit $(B)/test/e2e $(TARGETS) $(EXAMPLES) $(B)/go/built
 check:
 	tests/install-packages build check
 	$(MAKE) tests
+	tests/consumers/install $(B)
 	tests/run $(B)
 
 # ---- faults ----------------------------------------------------------------------

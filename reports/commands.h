@@ -7,16 +7,12 @@
 #ifndef PINW_REPORTS_COMMANDS_H
 #define PINW_REPORTS_COMMANDS_H
 
-#include <stdio.h>
-
 #define PINW_EXIT_USAGE 2
 #define PINW_EXIT_RUN_FAILED 125
 
 int pinw_cmd_run(int argc, char **argv);
 int pinw_cmd_report(int argc, char **argv);
+int pinw_cmd_check(int argc, char **argv);
 int pinw_cmd_policy(int argc, char **argv);
-
-/* The help of `pinwarden run`. */
-void pinw_cmd_run_help(FILE *out);
 
 #endif

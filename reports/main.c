@@ -18,6 +18,7 @@ static const struct command {
     {"run", "[OPTION...] -- PROGRAM [ARGUMENT...]", "run a program and record its threads and pins",
      pinw_cmd_run},
     {"report", "TRACE...", "show what was recorded", pinw_cmd_report},
+    {"check", "TRACE... -p POLICY", "hold recorded runs against a policy, for CI", pinw_cmd_check},
     {"policy", "lint|explain|test|alerts ...", "check, read and try out policies", pinw_cmd_policy},
 };
 
@@ -105,19 +106,16 @@ static int unknown_command(const char *word)
 
 static int cmd_help(const char *topic)
 {
-	static char report[] = "report", policy[] = "policy", option[] = "--help";
-	char *argv[] = {report, option, NULL}, *policy_argv[] = {policy, option, NULL};
+	char option[] = "--help";
+	const struct command *command = topic ? find_command(topic) : NULL;
 
-	if (!topic || strcmp(topic, "help") == 0)
-		help(stdout);
-	else if (strcmp(topic, "run") == 0)
-		pinw_cmd_run_help(stdout);
-	else if (strcmp(topic, "report") == 0)
-		return pinw_cmd_report(2, argv);
-	else if (strcmp(topic, "policy") == 0)
-		return pinw_cmd_policy(2, policy_argv);
-	else
+	if (command) {
+		char *argv[] = {(char *)command->name, option, NULL};
+		return command->run(2, argv);
+	}
+	if (topic && strcmp(topic, "help") != 0)
 		return unknown_command(topic);
+	help(stdout);
 	return 0;
 }
 

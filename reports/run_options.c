@@ -8,7 +8,7 @@
 #include "reports/run_private.h"
 #include "reports/say.h"
 
-void pinw_cmd_run_help(FILE *out)
+static void print_help(FILE *out)
 {
 	fputs("usage: pinwarden run [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
 	      "\n"
@@ -173,7 +173,7 @@ int pinw_run_parse_options(int argc, char **argv, struct pinw_run_options *ret)
 			o.verbose = true;
 			break;
 		case 'h':
-			pinw_cmd_run_help(stdout);
+			print_help(stdout);
 			return -1;
 		default:
 			return bad_option(c, argv);

