@@ -102,6 +102,7 @@ REPORTS_SRC := \
   reports/check_text.c \
   reports/child_env.c \
   reports/cmd_check.c \
+  reports/cmd_metrics.c \
   reports/cmd_policy.c \
   reports/cmd_report.c \
   reports/cmd_run.c \
@@ -120,9 +121,13 @@ REPORTS_SRC := \
   reports/json.c \
   reports/launch.c \
   reports/leaks.c \
+  reports/listen.c \
   reports/live.c \
   reports/live_find.c \
   reports/main.c \
+  reports/metrics.c \
+  reports/metrics_count.c \
+  reports/metrics_text.c \
   reports/model.c \
   reports/notes.c \
   reports/output.c \

@@ -77,6 +77,16 @@ static void leave_process(struct pinw_live *l)
 	l->pid = 0;
 }
 
+void pinw_live_retire(struct pinw_live *l)
+{
+	leave_process(l);
+	pinw_live_free(l->parent);
+	l->parent = NULL;
+	l->parent_sought = true;
+	pinw_reader_free(l->reader);
+	l->reader = NULL;
+}
+
 void pinw_live_free(struct pinw_live *l)
 {
 	if (!l)
@@ -222,48 +232,43 @@ static const struct pinw_site *find_site(struct pinw_live **l, uint32_t id)
 	return NULL;
 }
 
-/* The first frame that is handed out; the others are what it was inlined into. */
-struct naming {
-	char text[512];
-	bool runtime; /* the Go runtime's own */
-};
-
-static void take_name(void *arg, const struct pinw_frame *frame)
+static void put_frame(char *text, size_t size, const struct pinw_frame *frame)
 {
-	struct naming *n = arg;
-
-	if (n->text[0])
-		return;
-	n->runtime = frame->function && strncmp(frame->function, "runtime.", 8) == 0;
 	if (frame->function)
-		snprintf(n->text, sizeof(n->text), "%s", frame->function);
+		snprintf(text, size, "%s", frame->function);
 	else if (frame->module)
-		snprintf(n->text, sizeof(n->text), "%.400s+0x%llx", pinw_base_name(frame->module),
+		snprintf(text, size, "%.200s+0x%llx", pinw_base_name(frame->module),
 		         (unsigned long long)frame->offset);
 	else
-		snprintf(n->text, sizeof(n->text), "[generated code]");
+		snprintf(text, size, "[generated code]");
 }
 
-/* The innermost frames are looked up one by one, as each can cost a search. */
+/* Who did it and who called that: the innermost function is often one that all of a program's pins go through. */
 static void name_site(const struct pinw_process *p, struct pinw_stacks *stacks, const struct pinw_site *site,
-                      struct naming *n)
+                      char *text, size_t size)
 {
-	struct pinw_site frame = *site;
+	static struct pinw_stack stack;
+	size_t len = 0;
+	unsigned named = 0;
 
-	frame.frame_count = 1;
-	for (unsigned i = 0; i < site->frame_count && i < 8; i++, frame.first_frame++) {
-		*n = (struct naming){.text = ""};
-		pinw_stacks_resolve(stacks, p, &frame, take_name, n);
-		if (!n->runtime)
-			return;
+	pinw_stacks_read(stacks, p, site, &stack);
+	text[0] = '\0';
+	for (unsigned i = 0; i < stack.count && named < 2 && len < size; i++) {
+		const struct pinw_frame *frame = &stack.frames[i];
+		if (frame->function && strncmp(frame->function, "runtime.", 8) == 0)
+			continue;
+		if (named++)
+			len += (size_t)snprintf(text + len, size - len, " < ");
+		if (len < size)
+			put_frame(text + len, size - len, frame);
+		len = strlen(text);
 	}
 }
 
 const char *pinw_live_site(struct pinw_live *l, struct pinw_stacks *stacks, uint32_t site)
 {
 	static char unknown[32];
-	struct naming n = {.text = ""};
-	char escaped[600];
+	char text[400] = "", escaped[600];
 	struct pinw_live *owner = l;
 
 	if (site == 0)
@@ -273,10 +278,10 @@ const char *pinw_live_site(struct pinw_live *l, struct pinw_stacks *stacks, uint
 		return row->name;
 	const struct pinw_site *s = find_site(&owner, site);
 	if (s)
-		name_site(owner->process, stacks, s, &n);
-	row = n.text[0] ? pinw_table_get(&l->sites, site, NULL) : NULL;
+		name_site(owner->process, stacks, s, text, sizeof(text));
+	row = text[0] ? pinw_table_get(&l->sites, site, NULL) : NULL;
 	if (row) {
-		pinw_say_escape(n.text, escaped, sizeof(escaped));
+		pinw_say_escape(text, escaped, sizeof(escaped));
 		row->name = strdup(escaped);
 	}
 	if (row && row->name)

@@ -22,7 +22,7 @@ struct pinw_live {
 	/* Path, header, live page, how it ended, rules with their counts, policy, sites and modules; and nothing else of it. */
 	struct pinw_process *process;
 	struct pinw_replay replay; /* of its metadata */
-	struct pinw_reader *reader;
+	struct pinw_reader *reader; /* NULL once retired */
 	pid_t pid; /* as seen from here; 0: not found, see process->how and process->elsewhere */
 	int task; /* its task folder, -1: none */
 	bool other_tids; /* it numbers its threads differently (another pid namespace) */
@@ -46,12 +46,15 @@ void pinw_live_free(struct pinw_live *l);
 /* Looks anew: the live page, whether and how it ended, the metadata that came, the rules' counts. Returns 0 or -errno. */
 int pinw_live_look(struct pinw_live *l);
 
+/* Closes the trace and forgets the process, which ended; what was read stays. */
+void pinw_live_retire(struct pinw_live *l);
+
 /* A thread's number for /proc, by its slot's; 0 when it cannot be told. */
 uint32_t pinw_live_tid(struct pinw_live *l, uint32_t tid);
 
-/* What the site is called: the innermost function that is not the Go runtime's ("worker_main"), the object and offset where it
- * has no name ("app+0x1f0"), "[generated code]", "stack 7" when the stack is not known (yet), "" for site 0. Escaped as
- * pinw_say_escape() does. Valid until the live is freed. */
+/* What the site is called: the innermost function that is not the Go runtime's, and its caller ("pin_here < worker_main"); an
+ * object and offset where there is no name ("app+0x1f0"), "[generated code]"; "stack 7" when the stack is not known (yet), "" for
+ * site 0. Escaped as pinw_say_escape() does. Valid until the next call with an unknown stack, else until the live is freed. */
 const char *pinw_live_site(struct pinw_live *l, struct pinw_stacks *stacks, uint32_t site);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "reports/procfs.h"
 #include "reports/report.h"
+#include "reports/say.h"
 
 /* ---- by the memory map -------------------------------------------------------------------------- */
 
@@ -137,6 +138,41 @@ int pinw_live_open_pid(pid_t pid, struct pinw_live **ret_live)
 	free(line);
 	fclose(maps);
 	return result;
+}
+
+pid_t pinw_live_parse_pid(const char *word)
+{
+	char *end;
+
+	if (!isdigit((unsigned char)word[0]))
+		return 0;
+	errno = 0;
+	long pid = strtol(word, &end, 10);
+	return errno || *end || pid <= 0 || pid > INT32_MAX ? 0 : (pid_t)pid;
+}
+
+void pinw_live_say_pid(const char *command, const char *word, int error)
+{
+	switch (error) {
+	case -ESRCH:
+		pinw_say("%s: there is no process %s (a file of that name: ./%s)", command, word, word);
+		break;
+	case -ENOMSG:
+		pinw_say("%s: process %s is not recorded; start it with: pinwarden run -- PROGRAM", command,
+		         word);
+		break;
+	case -EACCES:
+		pinw_say("%s: process %s or its trace may not be read by this user", command, word);
+		break;
+	case -ENOENT:
+		pinw_say(
+		    "%s: process %s is recorded, but its trace was deleted, or is out of reach from here",
+		    command, word);
+		break;
+	default:
+		pinw_say("%s: process %s: %s", command, word, pinw_reader_strerror(error));
+		break;
+	}
 }
 
 static int by_number(const struct dirent **a, const struct dirent **b)

@@ -17,6 +17,12 @@
  * here; or another -errno. */
 int pinw_live_open_pid(pid_t pid, struct pinw_live **ret_live);
 
+/* The pid that a word of the command line names, 0 when it is none. */
+pid_t pinw_live_parse_pid(const char *word);
+
+/* Says on stderr why the process named `word` has no trace to look at, for an error of pinw_live_open_pid(). */
+void pinw_live_say_pid(const char *command, const char *word, int error);
+
 /* Opens what comes after an image that ended: the next image of the same process (exec); else, in the same folder, the newest
  * trace of a running process of the same program name and user that started later. Returns 0, -ENOENT when there is none, or
  * another -errno. */

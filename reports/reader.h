@@ -137,4 +137,7 @@ int pinw_reader_follow(struct pinw_reader *r, uint32_t kind, pinw_record_fn on_r
 /* Delivers the slots as they are now. Returns as pinw_reader_walk(). */
 int pinw_reader_slots(struct pinw_reader *r, pinw_slot_fn on_slot, void *arg);
 
+/* Gives back the memory that is only needed while reading, 256 KiB: for readers that stay open in their hundreds. */
+void pinw_reader_rest(struct pinw_reader *r);
+
 #endif

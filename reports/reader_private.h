@@ -50,7 +50,8 @@ struct pinw_reader {
 	struct pinw_reader_tally tally;
 	struct pinw_reader_segment *segments;
 	size_t segment_count;
-	unsigned char *window;
+	bool prepared; /* its segments were looked for */
+	unsigned char *window; /* NULL: to be had again */
 	uint64_t window_offset;
 	size_t window_bytes; /* valid ones */
 	struct pinw_reader_hole holes[PINW_HOLES_MAX]; /* oldest first */

@@ -367,11 +367,11 @@ static void walk_kind(struct pinw_reader *r, uint32_t kind, pinw_record_fn fn, v
 
 int pinw_reader_prepare(struct pinw_reader *r)
 {
-	if (r->window)
-		return 0;
-	r->window = malloc(PINW_WINDOW_BYTES);
-	if (!r->window)
+	if (!r->window && !(r->window = malloc(PINW_WINDOW_BYTES)))
 		return -ENOMEM;
+	if (r->prepared)
+		return 0;
+	r->prepared = true;
 	return find_segments(r, PINW_SEGMENTS_OFFSET);
 }
 
@@ -394,8 +394,10 @@ int pinw_reader_refresh(struct pinw_reader *r)
 	struct stat st;
 	uint64_t end = PINW_SEGMENTS_OFFSET;
 
-	if (!r->window)
-		return pinw_reader_prepare(r);
+	bool known = r->prepared;
+	int error = pinw_reader_prepare(r);
+	if (error < 0 || !known)
+		return error;
 	pinw_reader_forget_window(r);
 	if (fstat(r->fd, &st) < 0)
 		return -errno;
@@ -404,12 +406,19 @@ int pinw_reader_refresh(struct pinw_reader *r)
 	r->size = (uint64_t)st.st_size;
 	if (r->segment_count) {
 		struct pinw_reader_segment *last = &r->segments[r->segment_count - 1];
-		int error = last->cut ? mend_cut_segment(r, last) : 0;
+		error = last->cut ? mend_cut_segment(r, last) : 0;
 		if (error < 0)
 			return error;
 		end = last->offset + last->bytes;
 	}
 	return find_segments(r, end);
+}
+
+void pinw_reader_rest(struct pinw_reader *r)
+{
+	free(r->window);
+	r->window = NULL;
+	r->window_bytes = 0;
 }
 
 int pinw_reader_slots(struct pinw_reader *r, pinw_slot_fn on_slot, void *arg)
