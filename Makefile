@@ -51,6 +51,7 @@ PRELOAD_SRC := \
   preload/go/area.c \
   preload/go/find.c \
   preload/go/locks.c \
+  preload/go/memo.c \
   preload/go/patch_x86_64.c \
   preload/go/raw.c \
   preload/go/start.c \
@@ -72,6 +73,7 @@ PRELOAD_SRC := \
   preload/site.c \
   preload/stackrules.c \
   preload/trace.c \
+  preload/trace_file.c \
   preload/unwind.c \
   preload/violation.c \
   preload/wrap_affinity.c \
@@ -353,6 +355,9 @@ $(B)/preload/%.S.o: %.S $(B)/flags | $(B)/headers
 $(B)/cli/%.c.o: %.c $(B)/flags | $(B)/headers
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(BASE) $(STRICT) $(CLI_CFLAGS) -c -o $@ $<
+
+# What hooks of Go code run, in the middle of functions that may have anything in vector registers.
+$(call obj,preload,preload/clock.c preload/trace.c preload/go/locks.c preload/go/memo.c): PRELOAD_CFLAGS += -mgeneral-regs-only
 
 $(B)/test/%.c.o: %.c $(B)/flags | $(B)/headers
 	@mkdir -p $(@D)

@@ -105,6 +105,7 @@ struct pinw_tls {
 	uint8_t in_vfork; /* vfork children, one in the other, that run on this thread's stack */
 	uint8_t starting; /* inside pinw_ensure_init */
 	uint8_t trampolined; /* its end is seen by pinw_trampoline */
+	uint8_t hurried; /* in a hook that a whole program may be waiting for: wait for nobody long */
 };
 
 extern __thread struct pinw_tls pinw_tls __attribute__((tls_model("initial-exec")));
@@ -123,13 +124,21 @@ void pinw_child_init(void);
 /* Slow half of pinw_enter. */
 struct pinw_thread *pinw_enter_slow(void);
 
+/* The calling thread where all is ready and known, else NULL. */
+static inline struct pinw_thread *pinw_enter_known(void)
+{
+	return pinw_likely(__atomic_load_n(&pinw_shim.status, __ATOMIC_ACQUIRE) == PINW_STATUS_ON) &&
+	               pinw_likely(*pinw_shim.fork_canary)
+	           ? pinw_tls.thread
+	           : NULL;
+}
+
 /* The calling thread, adopted if nobody saw it created; NULL: call straight through. */
 static inline struct pinw_thread *pinw_enter(void)
 {
-	if (pinw_likely(__atomic_load_n(&pinw_shim.status, __ATOMIC_ACQUIRE) == PINW_STATUS_ON) &&
-	    pinw_likely(*pinw_shim.fork_canary) && pinw_likely(pinw_tls.thread != NULL))
-		return pinw_tls.thread;
-	return pinw_enter_slow();
+	struct pinw_thread *self = pinw_enter_known();
+
+	return pinw_likely(self != NULL) ? self : pinw_enter_slow();
 }
 
 /* Does the calling code run in this process, on the thread its TLS names? False in a vfork

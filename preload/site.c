@@ -398,6 +398,11 @@ int pinw_site_lock(struct pinw_lock_state *ret_state)
 	return pinw_lock_take(&table.lock, pinw_enforce.policy ? JUDGED_WAIT_NS : LOCK_WAIT_NS, ret_state);
 }
 
+int pinw_site_try_lock(struct pinw_lock_state *ret_state)
+{
+	return pinw_lock_take(&table.lock, 0, ret_state);
+}
+
 void pinw_site_unlock(const struct pinw_lock_state *state)
 {
 	pinw_lock_give(&table.lock, state);

@@ -56,8 +56,10 @@ struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t
 /* Takes memory for the first stacks, so that a target that seals itself at once still has some. Constructor only. */
 void pinw_site_init(void);
 
-/* The lock that guards everything learnt about stacks, for stackrules.c. Returns 0 or -EBUSY. */
+/* The lock that guards everything learnt about stacks, for stackrules.c and go/memo.c. Returns 0 or -EBUSY. */
 int pinw_site_lock(struct pinw_lock_state *ret_state);
+/* The same without waiting. */
+int pinw_site_try_lock(struct pinw_lock_state *ret_state);
 void pinw_site_unlock(const struct pinw_lock_state *state);
 
 /* In a fork child: frees the lock, and starts the windows of matches anew. If a walk was under way in another thread, the child goes on with frame pointers

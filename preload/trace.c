@@ -5,18 +5,18 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "preload/arch.h"
 #include "preload/clock.h"
 #include "preload/lock.h"
 #include "preload/shim.h"
+#include "preload/trace_file.h"
 
 #define GROW_WAIT_NS 20000000u
 #define WRITE_WAIT_NS 500000000u /* a writer waits this long for somebody else's growth, then drops */
+#define HURRIED_WAIT_NS 20000000u /* and this long in a hook of Go code */
 #define SEGMENTS_MAX 1024u
-#define HIGH_FD 512
 #define FIRST_SLOTS_BYTES 12288u
 #define FIRST_META_BYTES 8192u
 #define FIRST_EVENTS_BYTES 16384u
@@ -45,8 +45,7 @@ struct region {
 };
 
 static struct {
-	char path[PINW_PATH_MAX];
-	uint64_t dev, ino;
+	struct pinw_trace_file file;
 	int open_fd; /* while growing */
 	uint64_t max_bytes;
 	uint64_t file_bytes;
@@ -67,46 +66,7 @@ static struct {
 	uint32_t maps_used;
 } trace;
 
-/* Never written: reads of untouched .bss all share the kernel's zero page. */
-static char zeros[64 << 10];
-
 /* ---- the file ------------------------------------------------------------------- */
-
-/* Is this descriptor open on our file? Asked again before each use: the program may close and reuse any number. */
-static bool is_ours(int fd)
-{
-	struct stat st = {0};
-
-	return pinw_sys2(SYS_fstat, fd, &st) == 0 && st.st_dev == trace.dev && st.st_ino == trace.ino &&
-	       S_ISREG(st.st_mode);
-}
-
-/* Writes zeros over [from, from + bytes): space is taken now, or the error is told now. Writing beats
- * posix_fallocate here: the pages it leaves in the cache make the later write faults six times cheaper. */
-static int write_zeros(int fd, uint64_t from, uint64_t bytes)
-{
-	struct rlimit limit = {0, 0};
-	uint64_t end = from + bytes;
-
-	/* Passing RLIMIT_FSIZE would raise SIGXFSZ in the host. */
-	if (pinw_sys4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit) == 0 && limit.rlim_cur < end)
-		return -EFBIG;
-	while (from < end) {
-		/* Aligned pieces come to lie in large folios, which are cheaper to write and to map. */
-		uint64_t n = sizeof(zeros) - from % sizeof(zeros);
-		if (n > end - from)
-			n = end - from;
-		if (!is_ours(fd))
-			return -ESTALE;
-		long done = pinw_sys4(SYS_pwrite64, fd, zeros, n, from);
-		if (done == -EINTR)
-			continue;
-		if (done <= 0)
-			return done < 0 ? (int)done : -ENOSPC;
-		from += (uint64_t)done;
-	}
-	return 0;
-}
 
 static int map_range(int fd, uint64_t offset, uint64_t bytes, void **ret_start)
 {
@@ -125,35 +85,6 @@ static int map_range(int fd, uint64_t offset, uint64_t bytes, void **ret_start)
 	return 0;
 }
 
-/* Opens the file again, on a number that programs do not count on. Returns a descriptor or -errno. Whether another file
- * stands in its place is asked first: afterwards a descriptor that is not ours is one the program put there. */
-static int reopen(void)
-{
-	struct stat st = {0};
-	long r = pinw_sys2(SYS_lstat, trace.path, &st);
-
-	if (r < 0)
-		return (int)r;
-	if (st.st_dev != trace.dev || st.st_ino != trace.ino)
-		return -ESTALE;
-	long low = pinw_sys3(SYS_open, trace.path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0);
-
-	if (low < 0)
-		return (int)low;
-	long fd = pinw_sys3(SYS_fcntl, low, F_DUPFD_CLOEXEC, HIGH_FD);
-	if (fd < 0)
-		fd = low;
-	else if (is_ours((int)low))
-		pinw_sys1(SYS_close, low);
-	if (!is_ours((int)fd)) {
-		if (fd != low)
-			pinw_sys1(SYS_close, fd); /* a copy of the program's */
-		return -ESTALE;
-	}
-	trace.open_fd = (int)fd;
-	return (int)fd;
-}
-
 /* Appends `bytes` to the file and maps them. Called with the lock held. */
 static int extend(uint64_t bytes, uint64_t limit, void **ret_start)
 {
@@ -161,13 +92,14 @@ static int extend(uint64_t bytes, uint64_t limit, void **ret_start)
 		return -EPERM;
 	if (trace.file_bytes + bytes > limit)
 		return -E2BIG; /* the bound the user set, not the disk's */
-	int fd = reopen();
+	int fd = pinw_trace_file_reopen(&trace.file);
 	if (fd < 0)
 		return fd;
-	int r = write_zeros(fd, trace.file_bytes, bytes);
+	trace.open_fd = fd;
+	int r = pinw_trace_file_write_zeros(&trace.file, fd, trace.file_bytes, bytes);
 	if (r == 0)
 		r = map_range(fd, trace.file_bytes, bytes, ret_start);
-	if (!is_ours(fd)) {
+	if (!pinw_trace_file_is(&trace.file, fd)) {
 		if (r == 0) { /* mapped somebody else's file: nothing was stored in it */
 			pinw_sys2(SYS_munmap, *ret_start, bytes);
 			trace.maps_used--;
@@ -220,8 +152,8 @@ static int grow_locked(struct region *region)
 	if (__atomic_load_n(&region->next, __ATOMIC_RELAXED))
 		return 0;
 	uint64_t bytes = region->step;
-	if (bytes >= 2 * sizeof(zeros)) /* end where an aligned piece does */
-		bytes -= (trace.file_bytes + bytes) % sizeof(zeros);
+	if (bytes >= 2 * PINW_TRACE_PIECE) /* end where an aligned piece does */
+		bytes -= (trace.file_bytes + bytes) % PINW_TRACE_PIECE;
 	int r = extend(bytes, limit_of(region), &start);
 	if (r == -E2BIG) {
 		/* The last stretch before the bound, in whole pages. */
@@ -297,6 +229,20 @@ static void note_no_growth(int error)
 
 /* ---- records -------------------------------------------------------------------- */
 
+/* Who takes this cell makes the next segment. */
+static uint64_t growth_mark(const struct segment *segment)
+{
+	return segment->cell_count / 4 * 3;
+}
+
+/* Is a writer that finds no room not to try for more? */
+static bool has_given_up(const struct region *region)
+{
+	uint64_t failures = __atomic_load_n(&region->failures, __ATOMIC_RELAXED);
+
+	return failures & (failures - 1) && !__atomic_load_n(&region->next, __ATOMIC_RELAXED);
+}
+
 /* Hands out `count` adjacent cells, or NULL. */
 static struct pinw_cell *reserve_cells(struct region *region, unsigned count)
 {
@@ -308,7 +254,7 @@ static struct pinw_cell *reserve_cells(struct region *region, unsigned count)
 			if (!__atomic_compare_exchange_n(&segment->head->reserved_cells, &at, at + count,
 			                                 true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 				continue;
-			uint64_t mark = segment->cell_count / 4 * 3;
+			uint64_t mark = growth_mark(segment);
 			if (pinw_unlikely(at <= mark && mark < at + count))
 				grow_ahead(region);
 			/* The next record will start here, on a line that is in no cache yet. */
@@ -317,7 +263,9 @@ static struct pinw_cell *reserve_cells(struct region *region, unsigned count)
 		}
 		uint64_t failures = __atomic_load_n(&region->failures, __ATOMIC_RELAXED);
 		bool give_up = failures & (failures - 1) && !__atomic_load_n(&region->next, __ATOMIC_RELAXED);
-		int r = give_up ? -EAGAIN : advance(region, segment, WRITE_WAIT_NS);
+		int r = give_up
+		            ? -EAGAIN
+		            : advance(region, segment, pinw_tls.hurried ? HURRIED_WAIT_NS : WRITE_WAIT_NS);
 		if (r < 0) {
 			__atomic_fetch_add(&region->failures, 1, __ATOMIC_RELAXED);
 			if (r != -EAGAIN)
@@ -384,6 +332,41 @@ void pinw_trace_event(unsigned type, const void *record, size_t fixed, const voi
 		pinw_count(events_written, 1);
 	else
 		pinw_count(events_dropped, 1);
+}
+
+int pinw_trace_take_cell(struct pinw_cell **ret_cell)
+{
+	struct segment *segment = __atomic_load_n(&trace.events.current, __ATOMIC_ACQUIRE);
+	uint64_t at = __atomic_load_n(&segment->head->reserved_cells, __ATOMIC_RELAXED);
+
+	*ret_cell = NULL;
+	do {
+		if (at >= segment->cell_count && has_given_up(&trace.events)) {
+			__atomic_fetch_add(&trace.events.failures, 1, __ATOMIC_RELAXED);
+			pinw_count(events_dropped, 1);
+			return 0;
+		}
+		if (at >= segment->cell_count || at == growth_mark(segment))
+			return -EAGAIN;
+	} while (!__atomic_compare_exchange_n(&segment->head->reserved_cells, &at, at + 1, true,
+	                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	__builtin_prefetch(&segment->cells[at + 1], 1);
+	*ret_cell = &segment->cells[at];
+	return 0;
+}
+
+void pinw_trace_fill_cell(struct pinw_cell *cell, unsigned type, const uint64_t *record, size_t words)
+{
+	uint64_t head = head_word(type, 1, 0, (unsigned)(8 * words));
+	uint64_t sum = pinw_check_step(0, head);
+
+	for (size_t i = 0; i < words; i++)
+		sum = pinw_check_step(sum, cell->payload[i] = record[i]);
+	for (size_t i = words; i < PINW_CELL_PAYLOAD / 8; i++)
+		sum = pinw_check_step(sum, cell->payload[i] = 0);
+	__atomic_store_n((uint64_t *)&cell->head, head | (uint64_t)pinw_check_fold(sum) << 48,
+	                 __ATOMIC_RELEASE);
+	pinw_count(events_written, 1);
 }
 
 int pinw_trace_meta(unsigned type, const void *record, size_t fixed, const void *extra, size_t extra_bytes)
@@ -514,11 +497,11 @@ static void lay_out(char *start)
 	trace.events.current = adopt_segment(&trace.events, events, FIRST_EVENTS_BYTES);
 }
 
-/* Makes room for HIGH_FD while no other thread shares the table of descriptors: later, at the first growth, the kernel would
+/* Makes room for PINW_TRACE_HIGH_FD while no other thread shares the table of descriptors: later, at the first growth, the kernel would
  * hold up the program for 4 to 16 ms until every CPU has noticed (synchronize_rcu in expand_fdtable, fs/file.c). */
 static void widen_fd_table(int fd)
 {
-	long high = pinw_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	long high = pinw_sys3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, PINW_TRACE_HIGH_FD);
 
 	if (high >= 0)
 		pinw_sys1(SYS_close, high);
@@ -533,10 +516,10 @@ static int open_file(struct pinw_trace_setup *setup, uint64_t bytes, void **ret_
 	if (setup->fd < 0)
 		return map_range(-1, 0, bytes, ret_start);
 	r = (int)pinw_sys2(SYS_fstat, setup->fd, &st);
-	trace.dev = st.st_dev;
-	trace.ino = st.st_ino;
+	trace.file.dev = st.st_dev;
+	trace.file.ino = st.st_ino;
 	if (r == 0)
-		r = write_zeros(setup->fd, 0, bytes);
+		r = pinw_trace_file_write_zeros(&trace.file, setup->fd, 0, bytes);
 	if (r == 0)
 		r = map_range(setup->fd, 0, bytes, ret_start);
 	widen_fd_table(setup->fd);
@@ -558,7 +541,7 @@ int pinw_trace_open(struct pinw_trace_setup *setup, struct pinw_trace_live **ret
 	trace.slot_bytes = (uint32_t)(sizeof(struct pinw_slot) + 8 * setup->header.mask_words);
 	trace.first_slots_count =
 	    (FIRST_SLOTS_BYTES - (uint32_t)sizeof(struct pinw_segment)) / trace.slot_bytes;
-	memcpy(trace.path, setup->path, sizeof(trace.path));
+	memcpy(trace.file.path, setup->path, sizeof(trace.file.path));
 	int r = open_file(setup, bytes, &start);
 	if (r < 0 || !start)
 		return r < 0 ? r : -ENOMEM;
@@ -578,7 +561,7 @@ void pinw_trace_abandon(void)
 		pinw_sys6(SYS_mmap, (long)trace.maps[i].start, (long)trace.maps[i].bytes,
 		          PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	trace.maps_used = trace.segments_used = 0;
-	if (pinw_lock_reset(&trace.lock) && !sealed && is_ours(trace.open_fd))
+	if (pinw_lock_reset(&trace.lock) && !sealed && pinw_trace_file_is(&trace.file, trace.open_fd))
 		pinw_sys1(SYS_close, trace.open_fd); /* somebody was growing the parent's file */
 }
 

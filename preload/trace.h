@@ -40,7 +40,13 @@ void pinw_trace_set_flags(uint32_t flags);
  * dropped. `type` is an event of enum pinw_record. */
 void pinw_trace_event(unsigned type, const void *record, size_t fixed, const void *extra, size_t extra_bytes);
 
-/* The same for metadata. Returns 0 or -ENOSPC. */
+/* pinw_trace_event in two steps, for one cell, that use general registers only and call nothing. The first returns 0 and a cell,
+ * which must be filled, or NULL where the event is dropped, and counted; -EAGAIN where the file has to grow for it or for those
+ * after it: then pinw_trace_event does that. */
+int pinw_trace_take_cell(struct pinw_cell **ret_cell);
+void pinw_trace_fill_cell(struct pinw_cell *cell, unsigned type, const uint64_t *record, size_t words);
+
+/* The same as pinw_trace_event for metadata. Returns 0 or -ENOSPC. */
 int pinw_trace_meta(unsigned type, const void *record, size_t fixed, const void *extra, size_t extra_bytes);
 
 /* Makes the next event segment, a large one, now: soon the file can no longer grow. */

@@ -165,7 +165,7 @@ struct pinw_counters {
 	    stack_rules_unknown; /* stacks with an unreadable object, or no site: rules on functions may miss them */
 	/* Go locks, once more; golocks = gounlocks + golocks_lost + golocks_open */
 	uint64_t golocks_nested; /* LockOSThread calls on a thread already locked by one */
-	uint64_t golocks_open; /* now */
+	uint64_t golocks_open; /* now: 0 in the file, told by the reader from the others */
 	uint64_t golocks_lost; /* their M was destroyed, or parked for ever, with the lock held */
 	uint64_t golocks_runtime; /* the Go runtime's own: os/signal's, not part of golocks */
 	uint64_t
@@ -498,7 +498,8 @@ enum pinw_note {
 	/* they are counted, but */
 	PINW_NOTE_GO_MEXIT = 14, /* a locked main thread's end is not seen */
 	PINW_NOTE_GO_EXIT = 15, /* the end of the process is not seen: Go leaves by a raw exit_group */
-	PINW_NOTE_GO_RAW = 17, /* its affinity calls are not seen: system calls go another way (before Go 1.19) */
+	PINW_NOTE_GO_RAW =
+	    17, /* its affinity calls are not seen: system calls go another way (before Go 1.19) */
 };
 
 struct pinw_rec_note {

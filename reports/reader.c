@@ -60,13 +60,23 @@ ssize_t pinw_reader_pread(const struct pinw_reader *r, void *buf, size_t len, ui
 	return (ssize_t)done;
 }
 
+/* Locks are counted before their ends, but a file that is still written is not read at one moment. */
+static uint64_t golocks_open(const struct pinw_counters *n)
+{
+	uint64_t ended = n->gounlocks + n->golocks_lost;
+
+	return n->golocks > ended ? n->golocks - ended : 0;
+}
+
 const struct pinw_trace_live *pinw_reader_live(struct pinw_reader *r)
 {
 	struct pinw_trace_live live;
 
 	memset(&live, 0, sizeof(live));
-	if (pinw_reader_pread(r, &live, sizeof(live), PINW_LIVE_OFFSET) >= 0)
+	if (pinw_reader_pread(r, &live, sizeof(live), PINW_LIVE_OFFSET) >= 0) {
+		live.counters.golocks_open = golocks_open(&live.counters);
 		r->live = live;
+	}
 	return &r->live;
 }
 

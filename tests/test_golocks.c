@@ -110,7 +110,7 @@ Test(golocks, that_are_open_at_the_end_are_told_by_the_slots)
 	slot->golock_depth = 2;
 	slot->golock_site = 6;
 	slot->golock_since_ns = 4000;
-	b.live.counters.golocks = b.live.counters.golocks_open = 1;
+	b.live.counters.golocks = 1;
 	pinw_builder_end(&b, PINW_END_EXIT, 0, 9000);
 	struct pinw_model *m = read_trace(&b);
 	const struct pinw_process *p = m->processes[0];

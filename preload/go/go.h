@@ -7,6 +7,7 @@
  *     patch_x86_64.c   does it look as it must, to the byte?      jumps to stubs on a page of ours nearby
  *     hook_x86_64.S    from a goroutine's stack to ours and back  → pinw_go_hook
  *     stack.c   where was it called from?                         goroutine's frames → site
+ *     memo.c    and is that a stack that came by before?          the site, without its frames' being resolved again
  *     locks.c   what does it do to this thread's lock?            counters, slot, one record
  *     raw.c     whose affinity does it change?                    made and booked like the wrappers' calls
  *
@@ -31,6 +32,10 @@
 /* For hook_x86_64.S: places in struct pinw_go_area. */
 #define PINW_GO_AREA_BUSY 0
 #define PINW_GO_AREA_RSP 8
+#define PINW_GO_AREA_MISSED 16
+
+/* Of pinw_go_quick: pinw_go_hook has to do it. */
+#define PINW_GO_LONG 2
 
 /* struct g begins with its stack's bounds, struct m with its g0, in every version; m as LockOSThread's own code says. */
 #define PINW_GO_G_STACK_LO 0x00
@@ -129,6 +134,8 @@ struct pinw_go_area {
 	uint32_t busy; /* a hook is on the stack */
 	uint32_t depth; /* atomic: of the open lock, as far as seen; 0: none is open */
 	uint64_t host_rsp; /* of the goroutine, meanwhile */
+	uint32_t missed; /* hooks that passed by because one was on the stack, not yet counted */
+	uint32_t reserved;
 	uint64_t since_ns;
 	uint64_t goid;
 	uint32_t site; /* of the outermost lock */
@@ -164,10 +171,17 @@ struct pinw_go_regs {
 /* The site of a goroutine's stack at a hook. Lock-free when it is known. */
 struct pinw_site_ref pinw_go_site(const struct pinw_go_runtime *runtime, const struct pinw_go_regs *regs);
 
+/* The same as pinw_go_site, which it asks; the next time that stack comes by, on any goroutine, pinw_go_known_site knows it. */
+struct pinw_site_ref pinw_go_learn_site(const struct pinw_go_runtime *runtime,
+                                        const struct pinw_go_regs *regs);
+
+/* The site of a stack that was learnt; 0: ask pinw_go_learn_site. For pinw_go_quick. */
+uint32_t pinw_go_known_site(const struct pinw_go_regs *regs);
+
 /* What a stub leaves on the goroutine's stack, from pinw_go_enter on. */
 struct pinw_go_frame {
+	uint64_t flags; /* as lahf and seto have them in ax; not at an entry */
 	uint64_t rax;
-	uint64_t flags;
 	uint64_t stub;
 	uint64_t patch; /* index in pinw_go.patches */
 	uint64_t top[]; /* the stack as the patched code has it; at an entry: the return address first */
@@ -180,7 +194,10 @@ enum pinw_go_then {
 	    1, /* the function returns at once. At its entry only, and only where that is a call that did nothing */
 };
 
-/* Called by the entries below on the area's stack. `rbp` and `g` are the registers of the patched code. */
+/* Called by the entries below on the area's stack. `rbp` and `g` are the registers of the patched code. pinw_go_quick does
+ * what comes again and again, and has done nothing where it says PINW_GO_LONG: then pinw_go_hook is called, which may use
+ * every register and call everything. */
+int pinw_go_quick(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g);
 enum pinw_go_then pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g);
 
 /* What the stub of Syscall6 leaves there. */
@@ -197,6 +214,9 @@ long pinw_go_raw(uint32_t pid, size_t cpusetsize, const void *mask, const struct
 
 /* Do system calls go through this function, with number and arguments where pinw_go_enter_syscall takes them from? */
 bool pinw_go_is_syscall(const unsigned char *entry);
+
+/* Before the first hook. */
+void pinw_go_enter_init(void);
 
 /* In hook_x86_64.S: where stubs call. At the entry of a Go function without arguments, anywhere, and at Syscall6. */
 extern const char pinw_go_enter_function[];

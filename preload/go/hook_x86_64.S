@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * From a patched place of Go code into pinw_go_hook and back.
+ * From a patched place of Go code into pinw_go_quick, if that says so into pinw_go_hook, and back.
  *
  * A stub has pushed the number of its patch and called us. Five words of the goroutine's stack are used: at an entry these
  * are below what its caller's stack check left for functions without a check of their own (StackSmall, 128 bytes, at least),
  * and inside a function likewise. No red zone: Go has none. Signals come on the signal stack of the M.
+ *
+ * Registers. At the entry of a Go function nothing is live but its arguments, r14 and rbp (ABIInternal), and xmm15 is 0;
+ * flags are not. Anywhere else everything may be, up to what AVX-512 and AMX have: pinw_go_quick is compiled for general
+ * registers alone and calls nothing but the kernel's clock, which is not compiled for AVX and leaves the upper parts of vector
+ * registers as they are; what it may use is saved by SSE moves. Around pinw_go_hook, which may call anything, xsave does it.
  *
  * The unwinder is told that nothing is above: C's tables cannot cross into Go.
  */
@@ -12,8 +17,10 @@
 
 	.text
 
-/* Back onto the goroutine's stack. */
+/* Back onto the goroutine's stack: the registers as they were but for rax, and flags at an entry. */
 	.macro	LEAVE
+	movq	PINW_GO_AREA_RSP(%rbx), %rax
+	movl	$0, PINW_GO_AREA_BUSY(%rbx)
 	popq	%r11
 	popq	%r10
 	popq	%r9
@@ -22,26 +29,29 @@
 	popq	%rsi
 	popq	%rdx
 	popq	%rcx
-	movq	pinw_go_area@GOTTPOFF(%rip), %rax
-	movq	%fs:(%rax), %rax
-	movq	PINW_GO_AREA_RSP(%rax), %rsp
-	movl	$0, PINW_GO_AREA_BUSY(%rax)
+	popq	%rbx
+	movq	%rax, %rsp
 	.endm
 
-	.macro	ENTER xmm
+	.macro	ENTER anywhere
 	.cfi_startproc
 	.cfi_undefined rip
-	pushfq
+	pushq	%rax
+	.if \anywhere			/* lahf, seto and sahf take a tenth of the time of pushfq and popfq */
+	lahf
+	seto	%al
+	.endif
 	pushq	%rax
 	movq	pinw_go_area@GOTTPOFF(%rip), %rax
 	movq	%fs:(%rax), %rax
 	testq	%rax, %rax
 	je	9f
 	cmpl	$0, PINW_GO_AREA_BUSY(%rax)
-	jne	9f
+	jne	7f
 	movl	$1, PINW_GO_AREA_BUSY(%rax)
 	movq	%rsp, PINW_GO_AREA_RSP(%rax)
 	movq	%rax, %rsp		/* 64-byte aligned; the stack ends where the area begins */
+	pushq	%rbx
 	pushq	%rcx
 	pushq	%rdx
 	pushq	%rsi
@@ -50,11 +60,12 @@
 	pushq	%r9
 	pushq	%r10
 	pushq	%r11
-	movq	PINW_GO_AREA_RSP(%rax), %rdi
+	movq	%rax, %rbx
+	movq	PINW_GO_AREA_RSP(%rbx), %rdi
 	movq	%rbp, %rsi
 	movq	%r14, %rdx
-	.if \xmm
-	subq	$256, %rsp
+	.if \anywhere
+	subq	$264, %rsp
 	movups	%xmm0, 0(%rsp)
 	movups	%xmm1, 16(%rsp)
 	movups	%xmm2, 32(%rsp)
@@ -71,9 +82,14 @@
 	movups	%xmm13, 208(%rsp)
 	movups	%xmm14, 224(%rsp)
 	movups	%xmm15, 240(%rsp)
+	.else
+	subq	$8, %rsp
 	.endif
-	call	pinw_go_hook
-	.if \xmm
+	call	pinw_go_quick
+	cmpl	$PINW_GO_LONG, %eax
+	je	6f
+5:
+	.if \anywhere
 	movups	0(%rsp), %xmm0
 	movups	16(%rsp), %xmm1
 	movups	32(%rsp), %xmm2
@@ -90,27 +106,41 @@
 	movups	208(%rsp), %xmm13
 	movups	224(%rsp), %xmm14
 	movups	240(%rsp), %xmm15
-	addq	$256, %rsp
+	addq	$264, %rsp
 	.else
-	xorps	%xmm15, %xmm15		/* Go's zero; no other is kept across a call (ABIInternal) */
-	.endif
-	.if !\xmm
+	addq	$8, %rsp
+	xorps	%xmm15, %xmm15
 	testl	%eax, %eax
 	jne	8f
 	.endif
 	LEAVE
 9:	popq	%rax
-	popfq
+	.if \anywhere
+	addb	$127, %al		/* the overflow flag */
+	sahf
+	.endif
+	popq	%rax
 	ret
-	.if !\xmm
+6:	movq	PINW_GO_AREA_RSP(%rbx), %rdi
+	movq	%rbp, %rsi
+	movq	%r14, %rdx
+	.if \anywhere
+	call	hook_apart
+	.else
+	call	pinw_go_hook
+	.endif
+	jmp	5b
+7:	incl	PINW_GO_AREA_MISSED(%rax)
+	jmp	9b
+	.if !\anywhere
 8:	LEAVE
-	addq	$32, %rsp		/* rax, flags, the stub's address, the patch: what is left is a return */
+	addq	$32, %rsp		/* rax twice, the stub's address, the patch: what is left is a return */
 	ret
 	.endif
 	.cfi_endproc
 	.endm
 
-/* At the entry of a Go function: its caller keeps no SSE register across the call but the zero in xmm15. It is not run
+/* At the entry of a Go function: its caller keeps no vector register across the call but the zero in xmm15. It is not run
  * when the hook says PINW_GO_RETURN. */
 	.globl	pinw_go_enter_function
 	.hidden	pinw_go_enter_function
@@ -146,7 +176,7 @@ pinw_go_enter_syscall:
 	testq	%r11, %r11
 	je	9f
 	cmpl	$0, PINW_GO_AREA_BUSY(%r11)
-	jne	9f
+	jne	8f
 	movl	$1, PINW_GO_AREA_BUSY(%r11)
 	movq	%rsp, PINW_GO_AREA_RSP(%r11)
 	movq	%r11, %rsp
@@ -173,10 +203,73 @@ pinw_go_enter_syscall:
 	negq	%rcx
 	movq	$-1, %rax
 	xorl	%ebx, %ebx
-9:
+9:	ret
+8:	incl	PINW_GO_AREA_MISSED(%r11)
 #endif
 	ret
 	.cfi_endproc
 	.size	pinw_go_enter_syscall, . - pinw_go_enter_syscall
+
+/* pinw_go_hook, with all that xsave knows kept. Where there is no xsave there are no registers but those saved already. */
+	.type	hook_apart, @function
+	.p2align 4
+hook_apart:
+	.cfi_startproc
+	.cfi_undefined rip
+	pushq	%rbp
+	movq	%rsp, %rbp
+	pushq	%r12
+	pushq	%rdx
+	movl	pinw_go_xsave_bytes(%rip), %ecx
+	testl	%ecx, %ecx
+	je	1f
+	subq	%rcx, %rsp
+	andq	$-64, %rsp
+	xorl	%eax, %eax
+	.irp	word, 512, 520, 528, 536, 544, 552, 560, 568
+	movq	%rax, \word(%rsp)	/* the header */
+	.endr
+	movl	$-1, %eax
+	movl	$-1, %edx
+	xsave64	(%rsp)
+	movq	-16(%rbp), %rdx
+	call	pinw_go_hook
+	movl	%eax, %r12d
+	movl	$-1, %eax
+	movl	$-1, %edx
+	xrstor64 (%rsp)
+	movl	%r12d, %eax
+	jmp	2f
+1:	call	pinw_go_hook
+2:	movq	-8(%rbp), %r12
+	movq	%rbp, %rsp
+	popq	%rbp
+	ret
+	.cfi_endproc
+	.size	hook_apart, . - hook_apart
+
+/* Asks the processor how much xsave writes. */
+	.globl	pinw_go_enter_init
+	.hidden	pinw_go_enter_init
+	.type	pinw_go_enter_init, @function
+	.p2align 4
+pinw_go_enter_init:
+	.cfi_startproc
+	movq	%rbx, %r8
+	movl	$1, %eax
+	cpuid
+	btl	$27, %ecx		/* the system has enabled it */
+	jnc	1f
+	movl	$13, %eax
+	xorl	%ecx, %ecx
+	cpuid
+	movl	%ebx, pinw_go_xsave_bytes(%rip)
+1:	movq	%r8, %rbx
+	ret
+	.cfi_endproc
+	.size	pinw_go_enter_init, . - pinw_go_enter_init
+
+	.local	pinw_go_xsave_bytes
+	.comm	pinw_go_xsave_bytes, 4, 4
 
 	.section .note.GNU-stack, "", @progbits

@@ -2,10 +2,15 @@
  *
  * What a hook books: locks of threads by Go, on the thread that runs the hook. Only that thread writes here, so the
  * slot needs no mark; counters are atomic.
+ *
+ * Most locks come by pinw_go_quick: one not nested, of a known thread, from a stack that came by before, with room in the file and
+ * no policy. Everything else is for pinw_go_hook. This file is compiled for general registers alone, and what pinw_go_quick calls is no
+ * more than tests/shim_shape lets it: hook_x86_64.S says why.
  */
 #include <errno.h>
 
 #include "preload/clock.h"
+#include "preload/enforce.h"
 #include "preload/go/go.h"
 #include "preload/life.h"
 #include "preload/process.h"
@@ -66,23 +71,30 @@ static void raise_max(uint64_t depth)
 		;
 }
 
-static void record(const struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t depth, uint32_t site,
-                   uint64_t now_ns)
+/* Into the cell, if there is one, or, where nobody took one (NULL), like any other event. */
+static inline void record(const struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t depth,
+                          uint32_t site, uint64_t now_ns, struct pinw_cell *const *cell)
 {
-	struct pinw_rec_golock record = {
-	    .e = {.time_ns = now_ns, .thread = area->seq, .site = site},
-	    .kind = kind,
-	    .depth = depth,
-	    .goid = area->goid,
-	    .held_ns = now_ns - area->since_ns,
-	    .lock_site = area->site,
-	};
+	union {
+		struct pinw_rec_golock golock;
+		uint64_t words[sizeof(struct pinw_rec_golock) / 8];
+	} record = {.golock = {
+	                .e = {.time_ns = now_ns, .thread = area->seq, .site = site},
+	                .kind = kind,
+	                .depth = depth,
+	                .goid = area->goid,
+	                .held_ns = now_ns - area->since_ns,
+	                .lock_site = area->site,
+	            }};
 
-	pinw_trace_event(PINW_REC_GOLOCK, &record, sizeof(record), NULL, 0);
+	if (cell && *cell)
+		pinw_trace_fill_cell(*cell, PINW_REC_GOLOCK, record.words, sizeof(record) / 8);
+	else if (!cell)
+		pinw_trace_event(PINW_REC_GOLOCK, &record, sizeof(record), NULL, 0);
 }
 
-static void open_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime, uint32_t site,
-                      uintptr_t g)
+static inline void open_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime, uint32_t site,
+                             uintptr_t g, struct pinw_cell *const *cell)
 {
 	struct pinw_go_area *area = pinw_go_area;
 	struct pinw_slot *slot = self->slot;
@@ -102,24 +114,33 @@ static void open_lock(struct pinw_thread *self, const struct pinw_go_runtime *ru
 	slot->golocks++;
 	__atomic_store_n(&slot->golock_depth, 1, __ATOMIC_RELEASE);
 	pinw_count(golocks, 1);
-	pinw_count(golocks_open, 1);
 	raise_max(1);
-	record(area, PINW_GOLOCK_LOCK, 1, site, area->since_ns);
+	record(area, PINW_GOLOCK_LOCK, 1, site, area->since_ns, cell);
 }
 
-static void close_lock(struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t site, uint64_t now_ns)
+/* Whoever gets the depth of the open lock books its end: its own thread, or who ends the image. 0: there is none. */
+static inline uint32_t take_depth(struct pinw_go_area *area)
 {
-	uint32_t depth = __atomic_exchange_n(&area->depth, 0, __ATOMIC_ACQ_REL);
+	return __atomic_exchange_n(&area->depth, 0, __ATOMIC_ACQ_REL);
+}
 
-	if (!depth)
-		return; /* somebody was first: the end of the image */
-	record(area, kind, depth, site, now_ns);
+static inline void book_end(const struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t depth,
+                            uint32_t site, uint64_t now_ns, struct pinw_cell *const *cell)
+{
+	record(area, kind, depth, site, now_ns, cell);
 	if (kind == PINW_GOLOCK_DESTROYED)
 		pinw_count(golocks_lost, 1);
 	else
 		pinw_count(gounlocks, 1);
-	pinw_uncount(golocks_open, 1);
 	__atomic_store_n(&area->thread->slot->golock_depth, 0, __ATOMIC_RELEASE);
+}
+
+static void close_lock(struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t site, uint64_t now_ns)
+{
+	uint32_t depth = take_depth(area);
+
+	if (depth)
+		book_end(area, kind, depth, site, now_ns, NULL);
 }
 
 /* Locks of the parent's stay the parent's. */
@@ -130,7 +151,67 @@ static bool is_open(struct pinw_go_area *area)
 	return area->depth > 0;
 }
 
-/* ---- the four patches ---------------------------------------------------------------------------- */
+/* The lock that os/signal takes is the runtime's own. */
+static bool is_runtimes_own(const struct pinw_go_runtime *runtime, const struct pinw_go_regs *regs)
+{
+	return regs->pc > (uintptr_t)runtime->signal_lock && regs->pc <= (uintptr_t)runtime->signal_lock_end;
+}
+
+/* ---- the four patches, quick ---------------------------------------------------------------------- */
+
+static int quick_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime,
+                      const struct pinw_go_regs *regs)
+{
+	if (is_open(pinw_go_area) || locked_ext(runtime, regs->g) || is_runtimes_own(runtime, regs))
+		return PINW_GO_LONG;
+	uint32_t site = pinw_go_known_site(regs);
+	struct pinw_cell *cell;
+	if (!site || pinw_trace_take_cell(&cell) < 0)
+		return PINW_GO_LONG;
+	open_lock(self, runtime, site, regs->g, &cell);
+	return PINW_GO_ON;
+}
+
+static int quick_unlock(const struct pinw_go_runtime *runtime, const struct pinw_go_regs *regs)
+{
+	struct pinw_go_area *area = pinw_go_area;
+
+	if (!is_open(area) || locked_ext(runtime, regs->g))
+		return PINW_GO_ON;
+	uint32_t site = pinw_go_known_site(regs), depth = site ? take_depth(area) : 0;
+	struct pinw_cell *cell;
+	if (!depth)
+		return PINW_GO_LONG;
+	if (pinw_trace_take_cell(&cell) < 0) {
+		/* Ours still: who looked meanwhile took it to be closed, as it will be. */
+		__atomic_store_n(&area->depth, depth, __ATOMIC_RELEASE);
+		return PINW_GO_LONG;
+	}
+	book_end(area, PINW_GOLOCK_UNLOCK, depth, site, pinw_now(), &cell);
+	return PINW_GO_ON;
+}
+
+int pinw_go_quick(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
+{
+	const struct pinw_go_patch *patch = &pinw_go.patches[frame->patch];
+	struct pinw_go_regs regs = {.rbp = rbp, .g = g};
+	struct pinw_thread *self = pinw_enter_known();
+
+	if (pinw_unlikely(!self) || pinw_enforce.policy || pinw_unlikely(pinw_go_area->missed))
+		return PINW_GO_LONG;
+	switch (patch->kind) {
+	case PINW_GO_LOCK:
+		regs.pc = frame->top[0];
+		return quick_lock(self, patch->runtime, &regs);
+	case PINW_GO_UNLOCK:
+		regs.pc = patch->next;
+		return quick_unlock(patch->runtime, &regs);
+	default:
+		return PINW_GO_LONG;
+	}
+}
+
+/* ---- and in full ---------------------------------------------------------------------------- */
 
 /* LockOSThread is about to count one more. */
 static enum pinw_go_then on_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime,
@@ -139,7 +220,7 @@ static enum pinw_go_then on_lock(struct pinw_thread *self, const struct pinw_go_
 	struct pinw_go_area *area = pinw_go_area;
 	uint32_t before = locked_ext(runtime, regs->g);
 
-	if (regs->pc > (uintptr_t)runtime->signal_lock && regs->pc <= (uintptr_t)runtime->signal_lock_end) {
+	if (is_runtimes_own(runtime, regs)) {
 		pinw_count(golocks_runtime, 1);
 		return PINW_GO_ON;
 	}
@@ -153,7 +234,7 @@ static enum pinw_go_then on_lock(struct pinw_thread *self, const struct pinw_go_
 	}
 	if (is_open(area))
 		close_lock(area, PINW_GOLOCK_UNLOCK_UNSEEN, 0, pinw_now());
-	open_lock(self, runtime, pinw_go_site(runtime, regs).id, regs->g);
+	open_lock(self, runtime, pinw_go_learn_site(runtime, regs).id, regs->g, NULL);
 	return PINW_GO_ON;
 }
 
@@ -161,7 +242,8 @@ static enum pinw_go_then on_lock(struct pinw_thread *self, const struct pinw_go_
 static void on_unlock(const struct pinw_go_runtime *runtime, const struct pinw_go_regs *regs)
 {
 	if (is_open(pinw_go_area) && !locked_ext(runtime, regs->g))
-		close_lock(pinw_go_area, PINW_GOLOCK_UNLOCK, pinw_go_site(runtime, regs).id, pinw_now());
+		close_lock(pinw_go_area, PINW_GOLOCK_UNLOCK, pinw_go_learn_site(runtime, regs).id,
+		           pinw_now());
 }
 
 /* The M ends: an unlock that the runtime had still to finish was one. */
@@ -173,14 +255,21 @@ static void on_mexit(const struct pinw_go_runtime *runtime, uintptr_t g)
 		           pinw_now());
 }
 
-enum pinw_go_then pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
+/* Hooks that came while one was on the stack, in a signal handler, booked nothing. */
+static void count_missed(void)
+{
+	uint32_t missed = __atomic_exchange_n(&pinw_go_area->missed, 0, __ATOMIC_RELAXED);
+
+	if (pinw_unlikely(missed))
+		pinw_count(events_dropped, missed);
+}
+
+static enum pinw_go_then hook(struct pinw_thread *self, const struct pinw_go_frame *frame, uintptr_t rbp,
+                              uintptr_t g)
 {
 	const struct pinw_go_patch *patch = &pinw_go.patches[frame->patch];
 	struct pinw_go_regs regs = {.rbp = rbp, .g = g};
-	struct pinw_thread *self = pinw_enter();
 
-	if (!self)
-		return PINW_GO_ON;
 	switch (patch->kind) {
 	case PINW_GO_LOCK:
 		regs.pc = frame->top[0];
@@ -199,6 +288,19 @@ enum pinw_go_then pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp,
 		break;
 	}
 	return PINW_GO_ON;
+}
+
+enum pinw_go_then pinw_go_hook(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
+{
+	struct pinw_thread *self = pinw_enter();
+
+	if (!self)
+		return PINW_GO_ON;
+	pinw_tls.hurried = 1;
+	count_missed();
+	enum pinw_go_then then = hook(self, frame, rbp, g);
+	pinw_tls.hurried = 0;
+	return then;
 }
 
 /* ---- threads ---------------------------------------------------------------------------------------- */

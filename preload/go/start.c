@@ -13,6 +13,7 @@ static void take_runtime(struct pinw_go_runtime *runtime, int found)
 	if (found < 0 || !runtime->text)
 		return;
 	pinw_go.runtime_count++;
+	pinw_go_enter_init();
 	pinw_go_patch(runtime);
 	pinw_shim.live->counters.golocks_covered = pinw_go_covered();
 	if (pinw_go.on && !pinw_go_area)
