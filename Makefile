@@ -110,9 +110,11 @@ REPORTS_SRC := \
   reports/cmd_run.c \
   reports/demangle.c \
   reports/elf_probe.c \
+  reports/evidence.c \
   reports/export.c \
   reports/export_folded.c \
   reports/find_shim.c \
+  reports/functions.c \
   reports/golocks.c \
   reports/growth.c \
   reports/history.c \
@@ -131,6 +133,7 @@ REPORTS_SRC := \
   reports/metrics_count.c \
   reports/metrics_text.c \
   reports/model.c \
+  reports/names.c \
   reports/notes.c \
   reports/output.c \
   reports/past.c \
@@ -141,6 +144,7 @@ REPORTS_SRC := \
   reports/policy_test.c \
   reports/procfs.c \
   reports/ranges.c \
+  reports/rates.c \
   reports/reader.c \
   reports/reader_decode.c \
   reports/reader_follow.c \
@@ -150,6 +154,7 @@ REPORTS_SRC := \
   reports/replay.c \
   reports/replay_rows.c \
   reports/report_json.c \
+  reports/report_json_pins.c \
   reports/report_json_policy.c \
   reports/report_text.c \
   reports/rulestacks.c \
@@ -168,6 +173,7 @@ REPORTS_SRC := \
   reports/target.c \
   reports/term.c \
   reports/text_format.c \
+  reports/text_golocks.c \
   reports/text_lists.c \
   reports/text_policy.c \
   reports/text_process.c \
@@ -205,6 +211,7 @@ TEST_SRC := \
   tests/test_example_policies.c \
   tests/test_follow.c \
   tests/test_export.c \
+  tests/test_functions.c \
   tests/test_glob.c \
   tests/test_goname.c \
   tests/test_golocks.c \

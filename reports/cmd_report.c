@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "reports/inputs.h"
+#include "reports/names.h"
 #include "reports/output.h"
 #include "reports/report.h"
 #include "reports/export.h"
@@ -214,7 +215,7 @@ static int write_folded(const struct pinw_model *m, struct pinw_stacks *stacks, 
 	return error;
 }
 
-static int write_document(const struct pinw_model *m, const struct options *o, FILE *out)
+static int write_document(struct pinw_model *m, const struct options *o, FILE *out)
 {
 	struct pinw_text_options text = {.color = pinw_color_wanted(o->color, o->output), .top = o->top};
 	struct pinw_stacks *stacks;
@@ -222,6 +223,11 @@ static int write_document(const struct pinw_model *m, const struct options *o, F
 
 	if (error < 0)
 		return error;
+	error = pinw_names_give(m, stacks);
+	if (error < 0) {
+		pinw_stacks_free(stacks);
+		return error;
+	}
 	if (!formats[o->format].complete)
 		say_dropped(m);
 	switch (o->format) {
@@ -239,7 +245,7 @@ static int write_document(const struct pinw_model *m, const struct options *o, F
 	return error;
 }
 
-static int write_report(const struct pinw_model *m, const struct options *o)
+static int write_report(struct pinw_model *m, const struct options *o)
 {
 	struct pinw_output out;
 

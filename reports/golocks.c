@@ -41,6 +41,68 @@ static void book_destroyed(struct pinw_golock_site *row, const struct pinw_rec_g
 		row->lost_max_ns = rec->held_ns;
 }
 
+/* ---- events ---------------------------------------------------------------------------- */
+
+static void book_begin(struct pinw_replay *c, const struct pinw_rec_golock *rec)
+{
+	struct pinw_thread *t = pinw_replay_thread(c, rec->e.thread);
+
+	pinw_replay_opening(c, rec->e.site, rec->e.thread, rec->goid == 1, rec->e.time_ns);
+	if (!t)
+		return;
+	t->golocks++;
+	t->lock = (struct pinw_golock){.since_ns = rec->e.time_ns,
+	                               .goid = rec->goid,
+	                               .site = rec->e.site,
+	                               .depth = 1,
+	                               .on_cpus = t->pin.depth > 0};
+}
+
+static void book_unlock(struct pinw_golock_site *row, const struct pinw_rec_golock *rec)
+{
+	row->unlocked++;
+	if (rec->kind != PINW_GOLOCK_UNLOCK || !rec->e.site) {
+		row->unlocked_unseen++;
+		return;
+	}
+	for (uint32_t i = 0; i < row->unlock_sites; i++)
+		if (row->unlocks[i].site == rec->e.site) {
+			row->unlocks[i].count++;
+			return;
+		}
+	if (row->unlock_sites < PINW_UNLOCK_SITES)
+		row->unlocks[row->unlock_sites++] =
+		    (struct pinw_golock_unlocks){.site = rec->e.site, .example = rec->e.thread, .count = 1};
+	else
+		row->unlocked_elsewhere++;
+}
+
+static void book_end(struct pinw_replay *c, struct pinw_golock_site *row, const struct pinw_rec_golock *rec)
+{
+	struct pinw_thread *t = pinw_replay_thread(c, rec->e.thread);
+	bool destroyed = rec->kind == PINW_GOLOCK_DESTROYED;
+
+	if (rec->kind != PINW_GOLOCK_UNLOCK_UNSEEN) /* else nobody knows when it ended */
+		book_hold(row, rec->held_ns);
+	if (destroyed)
+		book_destroyed(row, rec);
+	else
+		book_unlock(row, rec);
+	if (!t)
+		return;
+	bool on_cpus = t->lock.depth ? t->lock.on_cpus : t->pin.depth > 0;
+	row->on_cpus += on_cpus;
+	t->lock = (struct pinw_golock){0};
+	if (destroyed)
+		t->lock = (struct pinw_golock){.since_ns = pinw_since(rec->e.time_ns, rec->held_ns),
+		                               .held_ns = rec->held_ns,
+		                               .goid = rec->goid,
+		                               .site = rec->lock_site,
+		                               .depth = rec->depth ? rec->depth : 1,
+		                               .on_cpus = on_cpus,
+		                               .destroyed = true};
+}
+
 /* Each record says where its lock was taken, so that the end of one whose beginning was dropped is booked all the same. */
 void pinw_replay_golock(struct pinw_replay *c, const struct pinw_rec_golock *rec)
 {
@@ -48,7 +110,8 @@ void pinw_replay_golock(struct pinw_replay *c, const struct pinw_rec_golock *rec
 
 	pinw_history_golock(c->p, rec);
 	struct pinw_golock_site *row = row_of(c, begins ? rec->e.site : rec->lock_site);
-	struct pinw_site *at = pinw_replay_site(c, rec->e.site, begins ? PINW_USE_GOLOCK : PINW_USE_OTHER);
+	struct pinw_site *at =
+	    pinw_replay_site(c, rec->e.site, begins ? PINW_USE_GOLOCK : PINW_USE_OTHER | PINW_USE_GOUNLOCK);
 
 	if (at && begins)
 		at->golocks++;
@@ -60,23 +123,42 @@ void pinw_replay_golock(struct pinw_replay *c, const struct pinw_rec_golock *rec
 		row->depth_max = rec->depth;
 	if (begins) {
 		row->locked++;
-		return;
+		book_begin(c, rec);
+	} else {
+		book_end(c, row, rec);
 	}
-	if (rec->kind != PINW_GOLOCK_UNLOCK_UNSEEN) /* else nobody knows when it ended */
-		book_hold(row, rec->held_ns);
-	if (rec->kind == PINW_GOLOCK_DESTROYED)
-		book_destroyed(row, rec);
-	else
-		row->unlocked++;
 }
 
-/* An open lock. What its slot knows counts when the record of it was dropped. */
+/* ---- slots ----------------------------------------------------------------------------- */
+
+/* What a slot knows counts when the record of its lock was dropped. */
+static void take_lock(struct pinw_thread *t, const struct pinw_slot *slot)
+{
+	bool same = t->lock.depth && !t->lock.destroyed && t->lock.since_ns == slot->golock_since_ns;
+
+	t->lock = (struct pinw_golock){.since_ns = slot->golock_since_ns,
+	                               .goid = slot->golock_goid,
+	                               .site = slot->golock_site,
+	                               .depth = slot->golock_depth,
+	                               .on_cpus = (same && t->lock.on_cpus) || t->pin.depth > 0};
+}
+
+/* An open lock, unless its end was recorded: then the slot may only not have been given back yet. */
 void pinw_replay_golock_slot(struct pinw_replay *c, const struct pinw_slot *slot)
 {
-	struct pinw_golock_site *row = slot->golock_depth ? row_of(c, slot->golock_site) : NULL;
+	struct pinw_thread *t = pinw_replay_thread(c, slot->thread);
 
+	if (t && slot->golocks > t->golocks)
+		t->golocks = slot->golocks;
+	if (t && !slot->golock_depth && !t->lock.destroyed)
+		t->lock = (struct pinw_golock){0};
+	struct pinw_golock_site *row = slot->golock_depth ? row_of(c, slot->golock_site) : NULL;
 	if (!row)
 		return;
+	if (t) {
+		take_lock(t, slot);
+		row->on_cpus += t->lock.on_cpus;
+	}
 	if (row->open < PINW_LEAK_EXAMPLES)
 		row->open_threads[row->open] = slot->thread;
 	row->open++;
@@ -85,6 +167,8 @@ void pinw_replay_golock_slot(struct pinw_replay *c, const struct pinw_slot *slot
 	if (slot->golock_since_ns < row->open_since_ns || row->open == 1)
 		row->open_since_ns = slot->golock_since_ns;
 }
+
+/* ---- the whole ------------------------------------------------------------------------- */
 
 static int by_locked(const void *x, const void *y)
 {
@@ -95,12 +179,26 @@ static int by_locked(const void *x, const void *y)
 	return (a->site > b->site) - (a->site < b->site);
 }
 
+static void hold_open_locks(struct pinw_process *p)
+{
+	for (size_t i = 0; i < p->threads.count; i++) {
+		const struct pinw_thread *t = pinw_table_at(&p->threads, i);
+		struct pinw_golock_site *row =
+		    t->lock.depth && !t->lock.destroyed
+		        ? pinw_table_find(&p->golock_sites, (uint64_t)t->lock.site + 1)
+		        : NULL;
+		if (row)
+			book_hold(row, t->lock.held_ns);
+	}
+}
+
 int pinw_golocks_settle(struct pinw_process *p)
 {
 	size_t count = p->golock_sites.count;
 
 	if (count == 0)
 		return 0;
+	hold_open_locks(p);
 	p->sorted_golock_sites = calloc(count, sizeof(*p->sorted_golock_sites));
 	if (!p->sorted_golock_sites)
 		return -ENOMEM;

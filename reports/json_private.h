@@ -4,6 +4,7 @@
  *
  * report_json.c         the report: processes, threads, sites, totals
  * report_json_policy.c  its policies and violations
+ * report_json_pins.c    its Go locks; what is pinned per request, and other evidence
  * check_json.c          what a check found
  */
 #ifndef PINW_REPORTS_JSON_PRIVATE_H
@@ -24,6 +25,15 @@ void pinw_json_frame(struct pinw_json *j, const struct pinw_frame *f);
 
 /* "violations": a count for each broken rule's label. Returns 0 or -ENOMEM. */
 int pinw_json_violations(struct pinw_json *j, const struct pinw_breaches *breaches);
+
+/* "golocks", "golock_list"; "golock" of a thread; "unbalanced_list". */
+void pinw_json_golocks(struct pinw_json *j, const struct pinw_process *p);
+void pinw_json_golock_list(struct pinw_json *j, const struct pinw_process *p);
+void pinw_json_golock(struct pinw_json *j, const struct pinw_golock *lock);
+void pinw_json_unbalanced(struct pinw_json *j, const struct pinw_process *p);
+
+/* "per_request" and "evidence" of a process. Returns 0 or -ENOMEM. */
+int pinw_json_evidence(struct pinw_json *j, const struct pinw_process *p);
 
 /* "violations", "policy" and "violation_list" of a process. Returns 0 or -ENOMEM. */
 int pinw_json_policy(struct pinw_json *j, const struct pinw_process *p);

@@ -11,6 +11,8 @@ struct leak_key {
 	uint32_t origin;
 	uint32_t pin_site;
 	uint32_t create_site; /* 0 when the pin's stack is the one that counts */
+	uint32_t unlock_site;
+	uint32_t reserved;
 };
 
 /* A group while leaks are added to it. */
@@ -31,6 +33,7 @@ static struct pinw_leak *find_or_add(struct pinw_table *groups, const struct lea
 			g->leak.kind = (uint8_t)key->kind;
 			g->leak.origin = (uint8_t)key->origin;
 			g->leak.pin_site = key->pin_site;
+			g->leak.unlock_site = key->unlock_site;
 			g->leak.held_min_ns = UINT64_MAX;
 		}
 		if (memcmp(&g->key, key, sizeof(*key)) == 0)
@@ -96,6 +99,28 @@ static int inherited_leak(struct pinw_process *p, struct pinw_table *groups, con
 	return add_leak(p, groups, PINW_LEAK_INHERITED, still_open ? &t->pin : &released, t);
 }
 
+/* Locked more often than unlocked when the process ended. */
+static int deep_lock_leak(struct pinw_process *p, struct pinw_table *groups, const struct pinw_thread *t)
+{
+	struct leak_key key = {
+	    .kind = PINW_LEAK_UNBALANCED, .origin = PINW_ORIGIN_GOLOCK, .pin_site = t->lock.site};
+	struct pinw_leak *l = find_or_add(groups, &key);
+
+	if (!l)
+		return -ENOMEM;
+	if (l->count < PINW_LEAK_EXAMPLES)
+		l->threads[l->count] = t->id;
+	l->count++;
+	p->leaks_of[PINW_LEAK_UNBALANCED]++;
+	if (t->lock.held_ns < l->held_min_ns)
+		l->held_min_ns = t->lock.held_ns;
+	if (t->lock.held_ns > l->held_max_ns)
+		l->held_max_ns = t->lock.held_ns;
+	if (t->lock.depth > l->depth_max)
+		l->depth_max = t->lock.depth;
+	return 0;
+}
+
 bool pinw_thread_unjoined(const struct pinw_thread *t)
 {
 	return t->exited && t->slot && !t->joined && !(t->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN));
@@ -118,6 +143,8 @@ static int thread_leaks(struct pinw_process *p, struct pinw_table *groups, const
 		error = add_leak(p, groups, PINW_LEAK_EXIT_WHILE_PINNED, &t->pin, t);
 	else if (error == 0 && own_pin && pinw_process_ended_for_good(p))
 		error = add_leak(p, groups, PINW_LEAK_PINNED_AT_END, &t->pin, t);
+	if (error == 0 && t->lock.depth > 1 && !t->lock.destroyed && pinw_process_ended_for_good(p))
+		error = deep_lock_leak(p, groups, t);
 	if (error == 0 && pinw_thread_unjoined(t))
 		error = add_leak(p, groups, PINW_LEAK_UNJOINED, NULL, t);
 	if (error == 0 && pinw_thread_in_growth(p, t))
@@ -227,6 +254,21 @@ int pinw_leaks_derive(struct pinw_process *p)
 	return error;
 }
 
+/* ---- what only names show ---------------------------------------------------------------- */
+
+int pinw_leaks_add(struct pinw_process *p, const struct pinw_leak *leak)
+{
+	struct pinw_leak *grown = realloc(p->leaks, (p->leak_count + 1) * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	p->leaks = grown;
+	p->leaks[p->leak_count++] = *leak;
+	p->leaks_of[leak->kind] += leak->count;
+	qsort(p->leaks, p->leak_count, sizeof(*p->leaks), by_kind_and_count);
+	return 0;
+}
+
 const char *pinw_leak_kind_name(enum pinw_leak_kind kind)
 {
 	static const char *const names[PINW_LEAK_KINDS] = {
@@ -235,6 +277,7 @@ const char *pinw_leak_kind_name(enum pinw_leak_kind kind)
 	    [PINW_LEAK_UNJOINED] = "unjoined",
 	    [PINW_LEAK_INHERITED] = "inherited",
 	    [PINW_LEAK_GROWTH] = "growth",
+	    [PINW_LEAK_UNBALANCED] = "unbalanced",
 	};
 	return kind < PINW_LEAK_KINDS ? names[kind] : "unknown";
 }

@@ -30,6 +30,8 @@ void pinw_process_free(struct pinw_process *p)
 		return;
 	for (size_t i = 0; i < p->modules.count; i++)
 		free(((struct pinw_module *)pinw_table_at(&p->modules, i))->path);
+	for (size_t i = 0; i < p->sites.count; i++)
+		pinw_site_names_free(((struct pinw_site *)pinw_table_at(&p->sites, i))->names);
 	for (size_t i = 0; i < p->unfollowed_count; i++)
 		free(p->unfollowed[i]);
 	pinw_table_done(&p->threads);
@@ -39,6 +41,7 @@ void pinw_process_free(struct pinw_process *p)
 	pinw_table_done(&p->golock_sites);
 	pinw_table_done(&p->masks);
 	pinw_violations_free(p);
+	free(p->openings);
 	free(p->frames);
 	free(p->leaks);
 	free(p->sorted_pin_sites);
@@ -309,6 +312,8 @@ int pinw_model_finish(struct pinw_model *m)
 			error = sort_pin_sites(p);
 		if (error == 0)
 			error = pinw_golocks_settle(p);
+		if (error == 0)
+			error = pinw_rates_settle(p);
 	}
 	return error;
 }

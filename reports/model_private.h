@@ -5,6 +5,8 @@
  * model.c   traces in, processes out; who ended how; accessors
  * replay.c  the records of one trace → threads, sites, pins
  * golocks.c locks of threads by Go
+ * rates.c   how often pins and locks begin, and pinned threads come and go
+ * names.c   what the sites of pins and locks are called, and what follows from it
  * violations.c  the policy: its rules, what they did, violations in groups
  * replay_rows.c  the rows these are booked in
  * settle.c  live slots, and what follows from how the process ended
@@ -72,6 +74,16 @@ void pinw_replay_release_pin(struct pinw_replay *c, struct pinw_thread *t, uint6
 void pinw_replay_effect(struct pinw_replay *c, struct pinw_thread *t, unsigned effect, struct pinw_pin pin);
 void pinw_replay_book_hold(struct pinw_pin_site *s, uint64_t held_ns);
 
+/* A pin or a Go lock begins, at a site that may be 0. `on_main`: for the main thread, or by the main goroutine. */
+void pinw_replay_opening(struct pinw_replay *c, uint32_t site, uint32_t thread, bool on_main,
+                         uint64_t time_ns);
+
+/* Accepts NULL. */
+void pinw_site_names_free(struct pinw_site_names *n);
+
+/* Needs settled threads. Returns 0 or -ENOMEM. */
+int pinw_rates_settle(struct pinw_process *p);
+
 /* Go locks. Open ones come from the slots, after all events. */
 void pinw_replay_golock(struct pinw_replay *c, const struct pinw_rec_golock *rec);
 void pinw_replay_golock_slot(struct pinw_replay *c, const struct pinw_slot *slot);
@@ -120,5 +132,8 @@ void pinw_growth_judge(struct pinw_process *p);
 
 /* Needs settled threads and growth. Returns 0 or -ENOMEM. */
 int pinw_leaks_derive(struct pinw_process *p);
+
+/* One that was found later: adds and counts it. Returns 0 or -ENOMEM. */
+int pinw_leaks_add(struct pinw_process *p, const struct pinw_leak *leak);
 
 #endif

@@ -48,6 +48,7 @@ enum pinw_leak_kind {
 	PINW_LEAK_UNJOINED,
 	PINW_LEAK_INHERITED,
 	PINW_LEAK_GROWTH,
+	PINW_LEAK_UNBALANCED,
 	PINW_LEAK_KINDS,
 };
 
@@ -62,6 +63,17 @@ struct pinw_pin {
 	uint8_t origin;
 };
 
+/* A Go lock. Site is 0 when unknown. */
+struct pinw_golock {
+	uint64_t since_ns;
+	uint64_t held_ns; /* up to its end, the end of the process, or to now */
+	uint64_t goid; /* goroutine */
+	uint32_t site;
+	uint32_t depth; /* 0 = no lock */
+	bool on_cpus; /* its thread was pinned to CPUs, too, at some time while it was held */
+	bool destroyed; /* its goroutine ended with it; else it is open */
+};
+
 /* Times are since image start; PINW_TIME_UNKNOWN when not seen. */
 struct pinw_thread {
 	uint32_t id; /* start sequence, 1 = main */
@@ -70,12 +82,14 @@ struct pinw_thread {
 	uint64_t started_ns;
 	uint64_t ended_ns; /* its own end; unknown when it lived to the end of the process */
 	struct pinw_pin pin; /* open now, or when it ended */
+	struct pinw_golock lock; /* likewise */
 	uint32_t creator; /* thread id, 0 unknown */
 	uint32_t create_site;
 	uint32_t joined_by; /* thread id, 0 = not joined or not known by whom */
 	uint32_t inherited_site; /* the creator's pin it started with, when `inherited` */
 	uint32_t mask; /* for pinw_process_mask(), 0 unknown */
 	uint32_t pins_opened;
+	uint32_t golocks; /* taken over its life */
 	uint32_t affinity_calls; /* successful ones with this thread as target */
 	uint32_t flags; /* PINW_THREAD_* */
 	uint8_t how; /* enum pinw_thread_how */
@@ -92,6 +106,27 @@ struct pinw_thread {
 #define PINW_USE_AFFINITY 0x4u
 #define PINW_USE_OTHER 0x8u
 #define PINW_USE_GOLOCK 0x10u
+#define PINW_USE_GOUNLOCK 0x20u
+
+/* How often something happened, from the events. */
+struct pinw_rate_seen {
+	uint64_t count;
+	uint64_t peak; /* most within any second */
+	uint64_t first_ns, last_ns;
+	uint64_t on_main; /* part of count: for the main thread, or by the main goroutine */
+	uint64_t repeats; /* part of count: by a thread that had done it here before */
+	uint64_t repeats_peak;
+	uint64_t repeats_seconds; /* seconds of the clock in which there were PINW_RATE_HIGH of them */
+};
+
+#define PINW_RATE_HIGH 10u /* a second */
+
+/* What a stack is called: functions, their closures being theirs (functions.h). NULL where there is no name. */
+struct pinw_site_names {
+	char *function; /* the innermost one that is no part of a runtime or of the C library */
+	char *handler; /* the innermost one that handles requests (functions.h) */
+	bool unnamed; /* some frame that could be a handler has no name, or the stack is not all there */
+};
 
 /* An interned stack. */
 struct pinw_site {
@@ -101,12 +136,16 @@ struct pinw_site {
 	uint16_t flags; /* PINW_SITE_* */
 	uint32_t uses; /* PINW_USE_* */
 	bool known; /* its record was read; else only its id is known */
+	bool raw; /* some affinity call here was a raw system call of Go's */
 	uint64_t created; /* threads created here */
 	uint64_t pins; /* pins opened by calls here */
 	uint64_t calls; /* affinity calls made here, failed ones included */
 	uint64_t failed; /* of these, failed */
 	uint64_t others; /* other events here */
 	uint64_t golocks; /* Go locks taken here */
+	struct pinw_rate_seen rate; /* of pins opened and Go locks taken here */
+	struct pinw_site_names
+	    *names; /* only where pins and Go locks begin and end, and once pinw_names_give() was called */
 };
 
 /* Pins of one origin opened at one site, from the events. Site 0: no call seen. */
@@ -124,6 +163,14 @@ struct pinw_pin_site {
 
 #define PINW_LEAK_EXAMPLES 3u
 #define PINW_LEAK_CREATORS 8u
+#define PINW_UNLOCK_SITES 8u
+
+/* Where Go locks of one site were undone. */
+struct pinw_golock_unlocks {
+	uint32_t site;
+	uint32_t example; /* the first thread */
+	uint64_t count;
+};
 
 /* Go locks taken at one site, from the events; open ones from the slots. Site 0: not known. */
 struct pinw_golock_site {
@@ -133,13 +180,19 @@ struct pinw_golock_site {
 	uint64_t unlocked;
 	uint64_t destroyed; /* their goroutine ended with them, and the thread too */
 	uint64_t open; /* when the process ended, or now */
-	uint64_t held_min_ns; /* of those whose end was seen; above held_max_ns when there is none */
+	uint64_t
+	    held_min_ns; /* of those that are open or whose end was seen; above held_max_ns when there is none */
 	uint64_t held_max_ns;
 	uint64_t held_sum_ns;
 	uint64_t held_count;
 	uint64_t lost_min_ns; /* of the destroyed ones */
 	uint64_t lost_max_ns;
 	uint64_t open_since_ns; /* the oldest of the open ones */
+	uint64_t on_cpus; /* locks whose thread was pinned to CPUs, too, at some time while they were held */
+	struct pinw_golock_unlocks unlocks[PINW_UNLOCK_SITES]; /* where, in the order of their first */
+	uint32_t unlock_sites; /* of these in use */
+	uint64_t unlocked_unseen; /* part of unlocked: nobody saw where */
+	uint64_t unlocked_elsewhere; /* part of unlocked: at yet other sites */
 	uint32_t destroyed_threads[PINW_LEAK_EXAMPLES]; /* ids of the first ones, 0 = none */
 	uint32_t open_threads[PINW_LEAK_EXAMPLES];
 };
@@ -155,6 +208,7 @@ struct pinw_leak {
 	uint8_t kind; /* enum pinw_leak_kind */
 	uint8_t origin; /* enum pinw_origin of the pin, 0 when the kind has none */
 	uint32_t pin_site; /* 0 when the kind has none, or no call was seen */
+	uint32_t unlock_site; /* unbalanced: where the Go lock was undone, 0 = it was not */
 	uint64_t count;
 	struct pinw_leak_creator creators[PINW_LEAK_CREATORS]; /* where the threads came from, most first */
 	uint32_t creator_count; /* of these in use */
@@ -238,6 +292,19 @@ struct pinw_growth {
 	uint64_t since_ns; /* end of the warm-up */
 };
 
+#define PINW_SHORT_LIVED_NS UINT64_C(1000000000)
+
+/* Threads that were pinned or locked and ended within PINW_SHORT_LIVED_NS of their start. */
+struct pinw_churn {
+	uint64_t count;
+	uint64_t peak; /* most ends within any second */
+	uint64_t locked; /* part of count: ended with a Go lock */
+	uint64_t
+	    replaced; /* part of count: started when another had ended; a pool's threads all start before */
+	uint64_t replaced_peak;
+	uint64_t replaced_seconds; /* seconds of the clock in which PINW_RATE_HIGH of them ended */
+};
+
 /* One trace: one image of one process. */
 struct pinw_process {
 	char *path; /* of the trace */
@@ -271,6 +338,9 @@ struct pinw_process {
 	struct pinw_table golock_sites; /* struct pinw_golock_site, by site */
 	struct pinw_golock_site
 	    *sorted_golock_sites; /* the same, most locked first: golock_sites.count of them */
+	struct pinw_opening *openings; /* while the model is built: pins and Go locks, by site and time */
+	size_t opening_count, opening_room;
+	struct pinw_churn churn;
 	struct pinw_rec_frame *frames;
 	size_t frame_count;
 	size_t frame_room;

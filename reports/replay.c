@@ -45,6 +45,9 @@ static void on_start(struct pinw_replay *c, const struct pinw_rec_start *rec, co
 	                                       .by = rec->pin_by,
 	                                       .depth = 1,
 	                                       .origin = (uint8_t)rec->origin});
+	if (rec->origin == PINW_ORIGIN_BORN)
+		pinw_replay_opening(c, t->create_site ? t->create_site : rec->e.site, t->id, false,
+		                    rec->e.time_ns);
 	if (rec->origin == PINW_ORIGIN_INHERITED) {
 		t->inherited = true;
 		t->inherited_site = rec->e.site;
@@ -152,7 +155,10 @@ static void on_affinity(struct pinw_replay *c, const struct pinw_rec_affinity *r
 		site->calls++;
 		site->failed += rec->error != 0;
 		site->pins += opens;
+		site->raw = site->raw || rec->call == PINW_CALL_RAW;
 	}
+	if (opens)
+		pinw_replay_opening(c, rec->e.site, rec->target, rec->target == 1, rec->e.time_ns);
 	struct pinw_thread *t = rec->error ? NULL : pinw_replay_thread(c, rec->target);
 	if (!t)
 		return;

@@ -128,6 +128,7 @@ void pinw_replay_open_pin(struct pinw_replay *c, struct pinw_thread *t, struct p
 	pinw_history_pin(c->p, t, PINW_SPAN_UNSEEN, PINW_TIME_UNKNOWN);
 	t->pin = pin;
 	t->pins_opened++;
+	t->lock.on_cpus = t->lock.depth && !t->lock.destroyed ? true : t->lock.on_cpus;
 	if (s)
 		s->opened++;
 }

@@ -167,6 +167,7 @@ static void put_thread(struct pinw_json *j, const struct pinw_process *p, const 
 	pinw_json_bool(j, "adopted", t->flags & PINW_THREAD_ADOPTED);
 	pinw_json_mask(j, "mask", p, t->mask);
 	put_pin(j, &t->pin);
+	pinw_json_golock(j, &t->lock);
 	pinw_json_number(j, "pins_opened", t->pins_opened);
 	pinw_json_number(j, "affinity_calls", t->affinity_calls);
 	pinw_json_end_object(j);
@@ -277,6 +278,7 @@ static void put_site(struct pinw_json *j, struct pinw_stacks *stacks, const stru
 	pinw_json_number(j, "id", s->id);
 	pinw_json_text(j, "kind", kind);
 	pinw_json_number(j, "count", count);
+	pinw_json_bool(j, "raw", s->raw);
 	pinw_json_bool(j, "truncated", !s->known || (s->flags & PINW_SITE_TRUNCATED));
 	pinw_json_begin_array(j, "frames");
 	pinw_stacks_resolve(stacks, p, s, put_frame, j);
@@ -340,41 +342,6 @@ static void put_end(struct pinw_json *j, const struct pinw_process *p)
 	pinw_json_end_object(j);
 }
 
-static void put_golocks(struct pinw_json *j, const struct pinw_counters *n)
-{
-	pinw_json_begin_line_object(j, "golocks");
-	pinw_json_number(j, "locks", n->golocks);
-	pinw_json_number(j, "unlocks", n->gounlocks);
-	pinw_json_number(j, "max_depth", n->golock_max_depth);
-	pinw_json_number(j, "nested", n->golocks_nested);
-	pinw_json_number(j, "open", n->golocks_open);
-	pinw_json_number(j, "destroyed", n->golocks_lost);
-	pinw_json_number(j, "runtime", n->golocks_runtime);
-	pinw_json_bool(j, "covered", n->golocks_covered != 0);
-	pinw_json_end_object(j);
-}
-
-static void put_golock_list(struct pinw_json *j, const struct pinw_process *p)
-{
-	pinw_json_begin_array(j, "golock_list");
-	for (size_t i = 0; i < p->golock_sites.count; i++) {
-		const struct pinw_golock_site *s = &p->sorted_golock_sites[i];
-
-		pinw_json_begin_line_object(j, NULL);
-		put_id(j, "site", s->site);
-		pinw_json_number(j, "locks", s->locked);
-		pinw_json_number(j, "unlocks", s->unlocked);
-		pinw_json_number(j, "destroyed", s->destroyed);
-		pinw_json_number(j, "open", s->open);
-		pinw_json_number(j, "max_depth", s->depth_max);
-		pinw_json_known(j, "held_mean_ns", s->held_count ? s->held_sum_ns / s->held_count : 0,
-		                s->held_count != 0);
-		pinw_json_known(j, "held_max_ns", s->held_max_ns, s->held_count != 0);
-		pinw_json_end_object(j);
-	}
-	pinw_json_end_array(j);
-}
-
 static void put_note(void *arg, const char *text)
 {
 	pinw_json_text(arg, NULL, text);
@@ -405,11 +372,14 @@ static int put_process(struct pinw_json *j, struct pinw_stacks *stacks, const st
 	put_end(j, p);
 	put_threads(j, &n);
 	put_affinity(j, &n);
-	put_golocks(j, &p->live.counters);
-	put_golock_list(j, p);
+	pinw_json_golocks(j, p);
+	pinw_json_golock_list(j, p);
 	put_pins(j, &n);
 	put_leaks(j, &n);
-	int error = pinw_json_policy(j, p);
+	pinw_json_unbalanced(j, p);
+	int error = pinw_json_evidence(j, p);
+	if (error == 0)
+		error = pinw_json_policy(j, p);
 	pinw_json_number(j, "dropped", p->live.counters.events_dropped);
 	put_coverage(j, p);
 	if (error == 0)

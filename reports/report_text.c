@@ -13,6 +13,7 @@ struct sums {
 	uint64_t leaks_all;
 	uint64_t threads;
 	uint64_t pins;
+	uint64_t golocks;
 	uint64_t dropped;
 	uint64_t running;
 	uint64_t under_policy; /* processes */
@@ -37,6 +38,7 @@ static struct sums sum_up(const struct pinw_model *m)
 		s.leaks_all += pinw_process_leaks(p);
 		s.threads += p->live.counters.threads_created + p->live.counters.threads_adopted;
 		s.pins += p->live.counters.pins_opened;
+		s.golocks += p->live.counters.golocks;
 		s.dropped += p->live.counters.events_dropped;
 		s.under_policy += p->has_policy;
 		s.running += p->how == PINW_HOW_RUNNING;
@@ -88,11 +90,13 @@ static void print_blind_verdict(struct pinw_text *t, const struct sums *s)
 static void print_clean_verdict(struct pinw_text *t, const struct sums *s)
 {
 	pinw_term_put(&t->term, "No leaks%s", s->running ? " so far" : "");
-	if (s->threads == 0 && s->pins == 0)
+	if (s->threads == 0 && s->pins == 0 && s->golocks == 0)
 		pinw_term_put(&t->term, ": no thread was created and nothing was pinned");
 	else
 		pinw_term_put(&t->term, ": %s, %s", pinw_text_counted(s->threads, "thread", "threads"),
 		              pinw_text_counted(s->pins, "pin", "pins"));
+	if (s->golocks)
+		pinw_term_put(&t->term, ", %s", pinw_text_counted(s->golocks, "Go lock", "Go locks"));
 	if (s->readable > 1)
 		pinw_term_put(&t->term, " in %s processes", pinw_text_count(s->readable));
 	pinw_term_end(&t->term, 2, s->damaged ? PINW_STYLE_PLAIN : PINW_STYLE_GOOD);
@@ -118,6 +122,7 @@ static void print_verdict(struct pinw_text *t, const struct sums *s)
 		print_leak_verdict(t, s);
 	else if (s->blind == 0)
 		print_clean_verdict(t, s);
+	pinw_text_requests_verdict(t);
 	pinw_text_policy_verdict(t);
 	if (s->one_cpu == s->readable)
 		pinw_term_line(&t->term, 2, PINW_STYLE_PLAIN, "On a baseline of one CPU nothing is a pin.");
@@ -181,7 +186,7 @@ static void print_tree_line(struct pinw_text *t, const struct tree *tree, const 
 	pinw_term_pad(term, tree->name_end + 1);
 	pinw_term_put(term, TREE_COLUMNS, pinw_text_end_brief(p), pinw_text_lived(p),
 	              pinw_text_count(n->threads_created + n->threads_adopted),
-	              pinw_text_count(n->pins_opened), leaks ? pinw_text_count(leaks) : "-");
+	              pinw_text_count(n->pins_opened + n->golocks), leaks ? pinw_text_count(leaks) : "-");
 	if (tree->violations)
 		pinw_term_put(term, " %8s", violations ? pinw_text_count(violations) : "-");
 	pinw_term_end(term, tree->name_end + 1, PINW_STYLE_PLAIN);
@@ -218,7 +223,7 @@ static bool has_a_story(const struct pinw_text *t, const struct pinw_process *p)
 		return true;
 	if (p->tree_depth > 0 && t->top != SIZE_MAX)
 		return false;
-	return n->threads_created || n->threads_adopted || n->pins_opened;
+	return n->threads_created || n->threads_adopted || n->pins_opened || n->golocks;
 }
 
 struct printed {

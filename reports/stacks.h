@@ -44,7 +44,7 @@ struct pinw_stack {
 	unsigned left_out; /* frames beyond these */
 };
 
-/* The frames of a site that are worth showing: without how libc gets to main and to a thread's function, which is the same
+/* The frames of a site that are worth showing: without how libc gets to main and to a thread's function, and Go to a goroutine's, which is the same
  * below every stack and nobody's doing. */
 void pinw_stacks_read(struct pinw_stacks *s, const struct pinw_process *p, const struct pinw_site *site,
                       struct pinw_stack *ret_stack);

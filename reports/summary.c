@@ -10,6 +10,7 @@
 
 #include "reports/breaches.h"
 #include "reports/model.h"
+#include "reports/names.h"
 #include "reports/notes.h"
 #include "reports/say.h"
 
@@ -19,6 +20,7 @@
 struct figures {
 	uint64_t created, adopted, peak, alive;
 	uint64_t opened, released, open;
+	uint64_t golocks, gounlocks, golocks_lost, golocks_open;
 	uint64_t leaks, leaks_of[PINW_LEAK_KINDS];
 	uint64_t dropped;
 	uint64_t kernel, seen; /* threads, where a census was taken */
@@ -52,6 +54,10 @@ static void add_process(struct figures *f, const struct pinw_process *p)
 	f->opened += n->pins_opened;
 	f->released += n->pins_released;
 	f->open += pinw_process_open_at_end(p);
+	f->golocks += n->golocks;
+	f->gounlocks += n->gounlocks;
+	f->golocks_lost += n->golocks_lost;
+	f->golocks_open += n->golocks_open;
 	f->leaks += pinw_process_leaks(p);
 	for (size_t i = 0; i < PINW_LEAK_KINDS; i++)
 		f->leaks_of[i] += p->leaks_of[i];
@@ -93,6 +99,14 @@ static void say_pins(const struct figures *f)
 	pinw_say("pins: %" PRIu64 " opened, %" PRIu64 " released, %" PRIu64 " never released; leaks: %" PRIu64
 	         "%s%s",
 	         f->opened, f->released, f->open, f->leaks, kinds, at ? ")" : "");
+}
+
+static void say_golocks(const struct figures *f)
+{
+	if (f->golocks)
+		pinw_say("Go locks: %" PRIu64 " taken, %" PRIu64 " unlocked, %" PRIu64
+		         " destroyed with their thread, %" PRIu64 " open at the end",
+		         f->golocks, f->gounlocks, f->golocks_lost, f->golocks_open);
 }
 
 /* So many rules, and ways in which they were broken, are named. */
@@ -315,6 +329,19 @@ char *pinw_summary_command(const struct pinw_traces *t, const char *directory, c
 	return text;
 }
 
+/* Some leaks show by the names of functions alone. */
+static int find_named_leaks(struct pinw_model *model)
+{
+	struct pinw_stacks *stacks;
+	int r = pinw_names_matter(model) ? pinw_stacks_open(&stacks) : 1;
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = pinw_names_give(model, stacks);
+	pinw_stacks_free(stacks);
+	return r;
+}
+
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 static int load(const struct pinw_traces *traces, struct pinw_model **ret_model)
@@ -326,6 +353,8 @@ static int load(const struct pinw_traces *traces, struct pinw_model **ret_model)
 		r = pinw_model_add(model, traces->paths[i]);
 	if (r == 0)
 		r = pinw_model_finish(model);
+	if (r == 0)
+		r = find_named_leaks(model);
 	if (r == 0)
 		*ret_model = model;
 	else
@@ -349,6 +378,7 @@ static int say_all(const struct pinw_model *model, const struct figures *f, cons
 		say_aborted(model->processes[i]);
 	say_threads(f);
 	say_pins(f);
+	say_golocks(f);
 	if (options->policy)
 		r = say_breaches(f, breaches);
 	say_coverage(f, traces);

@@ -39,6 +39,8 @@ static const char *explain(enum pinw_leak_kind kind)
 		return "threads that started on a mask their creator's pin gave them";
 	case PINW_LEAK_GROWTH:
 		return "live threads rose steadily over the run";
+	case PINW_LEAK_UNBALANCED:
+		return "Go locks undone in another function, or not as often as taken";
 	default:
 		return "";
 	}
@@ -62,6 +64,9 @@ static void put_examples(struct pinw_text *t, const struct pinw_process *p, cons
 		if (i)
 			pinw_term_put(&t->term, ", ");
 		pinw_text_put_thread(t, p, l->threads[i]);
+		const struct pinw_thread *thread = pinw_process_thread(p, l->threads[i]);
+		if (l->origin == PINW_ORIGIN_GOLOCK && thread && thread->lock.depth)
+			pinw_term_put(&t->term, " (goroutine %" PRIu64 ")", thread->lock.goid);
 	}
 	if (l->count > PINW_LEAK_EXAMPLES)
 		pinw_term_put(&t->term, ", ...");
@@ -140,6 +145,8 @@ static void print_leak(struct pinw_text *t, const struct pinw_process *p, const 
 		                : l->origin == PINW_ORIGIN_GOLOCK  ? "locked at"
 		                                                   : "pinned at",
 		                l->pin_site);
+	if (l->unlock_site)
+		pinw_text_stack(t, p, "unlocked at", l->unlock_site);
 	if (l->count == 1 && l->threads[0] == 1)
 		pinw_term_line(&t->term, 6, PINW_STYLE_PLAIN, "    this is the main thread");
 	else
@@ -242,39 +249,6 @@ void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p)
 	               p->how == PINW_HOW_RUNNING ? "now" : "at the end");
 }
 
-/* ---- Go locks by site ------------------------------------------------------------------ */
-
-static const char *golock_hold(const struct pinw_golock_site *s, uint64_t held_ns)
-{
-	return s->held_count ? pinw_text_duration(held_ns) : "-";
-}
-
-void pinw_text_golocks(struct pinw_text *t, const struct pinw_process *p)
-{
-	size_t rows = pinw_text_rows(t, p->golock_sites.count);
-
-	if (rows == 0)
-		return;
-	pinw_text_heading(t, "GO LOCKS BY SITE");
-	pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  %8s %9s %9s %6s %11s %11s  %s", "locked", "unlocked",
-	               "destroyed", "open", "mean hold", "longest", "depth");
-	for (size_t i = 0; i < rows; i++) {
-		const struct pinw_golock_site *s = &p->sorted_golock_sites[i];
-
-		pinw_term_put(&t->term, "  %8s %9s %9s %6s %11s %11s  %" PRIu32, pinw_text_count(s->locked),
-		              pinw_text_count(s->unlocked), pinw_text_count(s->destroyed),
-		              pinw_text_count(s->open),
-		              golock_hold(s, s->held_count ? s->held_sum_ns / s->held_count : 0),
-		              golock_hold(s, s->held_max_ns), s->depth_max);
-		pinw_term_end(&t->term, 4, PINW_STYLE_PLAIN);
-		pinw_text_stack(t, p, "locked at", s->site);
-	}
-	pinw_text_cut(t, rows, p->golock_sites.count, "sites");
-	pinw_term_line(&t->term, 2, PINW_STYLE_DIM,
-	               "  destroyed: the goroutine ended with it, and its thread too; open: still held %s",
-	               p->how == PINW_HOW_RUNNING ? "now" : "at the end");
-}
-
 /* ---- threads -------------------------------------------------------------------------- */
 
 static bool unjoined(const struct pinw_thread *thread)
@@ -286,7 +260,7 @@ static bool unjoined(const struct pinw_thread *thread)
 /* The ones worth a look come first: 0 with an open pin or never joined, 1 alive at the end, 2 the others. */
 static unsigned interest(const struct pinw_thread *thread)
 {
-	if (thread->pin.depth || unjoined(thread))
+	if (thread->pin.depth || thread->lock.depth || unjoined(thread))
 		return 0;
 	return thread->exited ? 2 : 1;
 }
@@ -327,7 +301,11 @@ static void print_thread(struct pinw_text *t, const struct pinw_process *p, cons
 	pinw_term_put(term, " %8s %-12s %-8s ", timed ? pinw_text_duration(lived(p, thread)) : "?",
 	              how ? how : "alive", afterwards(thread));
 	pinw_term_put_cell(term, cpus, strlen(cpus), 7);
-	pinw_term_put(term, " %s", thread->pin.depth ? pinw_origin_name(thread->pin.origin) : "-");
+	pinw_term_put(term, " %s%s%s", thread->pin.depth ? pinw_origin_name(thread->pin.origin) : "",
+	              thread->pin.depth && thread->lock.depth ? "+" : "",
+	              thread->lock.depth  ? pinw_origin_name(PINW_ORIGIN_GOLOCK)
+	              : thread->pin.depth ? ""
+	                                  : "-");
 	pinw_term_end(term, 8, PINW_STYLE_PLAIN);
 }
 

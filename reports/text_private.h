@@ -5,6 +5,7 @@
  * report_text.c  the verdict, the tree of processes, one process after the other
  * text_process.c how one process went: its figures and what was not seen of it
  * text_policy.c  what the policy found, in a process and in all of them
+ * text_golocks.c Go locks; whether anything is pinned per request
  * text_lists.c   its leaks, pins by site, threads, latencies
  * text_stack.c   stacks, each printed once
  * text_format.c  numbers, durations, names
@@ -43,6 +44,11 @@ void pinw_text_violations(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_leaks(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_golocks(struct pinw_text *t, const struct pinw_process *p);
+
+/* Is anything pinned per request: among the figures, in full, and for all processes where it is. */
+void pinw_text_requests_field(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_requests(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_requests_verdict(struct pinw_text *t);
 void pinw_text_threads(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_latency(struct pinw_text *t, const struct pinw_process *p);
 

@@ -298,8 +298,10 @@ void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
 	print_pins(t, p);
 	print_golocks(t, p);
 	print_calls(t, p);
+	pinw_text_requests_field(t, p);
 	print_policy(t, p);
 	print_coverage(t, p);
+	pinw_text_requests(t, p);
 	pinw_text_leaks(t, p);
 	pinw_text_violations(t, p);
 	pinw_text_pins(t, p);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "reports/names.h"
 #include "reports/report.h"
 #include "reports/term.h"
 #include "reports/utf8.h"
@@ -92,6 +93,7 @@ char *render(enum format format)
 	cr_assert_geq(pinw_model_add_directory(m, folder), 0);
 	cr_assert_eq(pinw_model_finish(m), 0);
 	cr_assert_eq(pinw_stacks_open(&stacks), 0);
+	cr_assert_eq(pinw_names_give(m, stacks), 0);
 	if (format == JSON)
 		cr_assert_eq(pinw_report_json(m, stacks, out), 0);
 	else
