@@ -104,11 +104,15 @@ REPORTS_SRC := \
   reports/check_text.c \
   reports/child_env.c \
   reports/cmd_check.c \
+  reports/cmd_diff.c \
   reports/cmd_metrics.c \
   reports/cmd_policy.c \
   reports/cmd_report.c \
   reports/cmd_run.c \
   reports/demangle.c \
+  reports/diff_collect.c \
+  reports/diff_json.c \
+  reports/diff_text.c \
   reports/elf_probe.c \
   reports/evidence.c \
   reports/export.c \
@@ -164,6 +168,7 @@ REPORTS_SRC := \
   reports/say.c \
   reports/session.c \
   reports/settle.c \
+  reports/stack_key.c \
   reports/stacks.c \
   reports/summary.c \
   reports/symbols.c \

@@ -9,44 +9,21 @@
 
 #include "policy/keys.h"
 #include "reports/check.h"
+#include "reports/stack_key.h"
 #include "reports/text_private.h"
 
 /* ---- keys ------------------------------------------------------------------------------- */
 
-/* FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/): the same in every run and on every machine. */
-static uint64_t mix(uint64_t hash, const void *data, size_t len)
-{
-	const unsigned char *bytes = data;
-
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-	return (hash ^ 0xff) * UINT64_C(0x100000001b3); /* no byte of UTF-8: "a", "bc" is not "ab", "c" */
-}
-
-static uint64_t mix_text(uint64_t hash, const char *text)
-{
-	return mix(hash, text, strlen(text));
-}
-
-static uint64_t mix_frame(uint64_t hash, const struct pinw_frame *f)
-{
-	if (f->function)
-		return mix_text(hash, f->function);
-	return mix_text(hash, f->module ? pinw_base_name(f->module) : "generated code");
-}
-
 static uint64_t key_of(const struct pinw_check_finding *f)
 {
-	uint64_t hash = mix_text(UINT64_C(0xcbf29ce484222325), f->rule->label);
+	uint64_t key = pinw_key_text(PINW_KEY_START, f->rule->label);
 	size_t len;
 	const char *program = pinw_text_program(f->process, &len);
 
-	hash = mix(hash, program, len);
-	hash = mix(hash, &f->attempt, 1);
-	hash = mix(hash, &f->leak, 1);
-	for (unsigned i = 0; i < f->frame_count; i++)
-		hash = mix_frame(hash, &f->frames[i]);
-	return hash;
+	key = pinw_key_bytes(key, program, len);
+	key = pinw_key_bytes(key, &f->attempt, 1);
+	key = pinw_key_bytes(key, &f->leak, 1);
+	return pinw_key_frames(key, f->frames, f->frame_count);
 }
 
 /* ---- stacks ------------------------------------------------------------------------------ */

@@ -13,6 +13,7 @@
 #include "tests/e2e.h"
 
 TestSuite(check, .fini = e2e_done);
+TestSuite(diff, .fini = e2e_done);
 
 static void write_file(const char *name, const char *text)
 {
@@ -185,6 +186,77 @@ Test(check, what_was_denied_when_it_ran_is_a_finding)
 	e2e_status(1, "@@ check %d/one -p %d/ci.ini -f json -o %d/one.json");
 	expect_jq("one.json", ".findings|length==1and.[0].count==3and(.[0].outcome=="
 	                      "\"was\\u0020denied\\u0020with\\u0020EPERM\")");
+}
+
+/* ---- two runs compared ----------------------------------------------------------------------- */
+
+Test(diff, knows_stacks_again_after_a_rebuild)
+{
+	record("old", "", 0, "");
+	record("new", PADDING, 0, "");
+	const struct e2e_result *r = e2e_status(0, "@@ diff %d/old %d/new --fail-on-regression");
+	cr_expect(strstr(r->out, "no regression"));
+	cr_expect_null(strstr(r->out, "BY SITE"), "%s", r->out);
+}
+
+Test(diff, tells_what_is_new_and_what_is_gone)
+{
+	record("old", "", 0, "");
+	record("new", PADDING, 1, "");
+	e2e_status(0, "@@ diff %d/old %d/new -f json -o %d/more.json");
+	expect_jq("more.json",
+	          ".regressions==0and.totals.pins_opened=={base:3,new:4}and(.changes|length)==1");
+	expect_jq("more.json",
+	          ".changes[0]|.kind==\"pins\"and.base==0and.new==1and.stack[0].function==\"warm_up\"");
+	e2e_status(0, "@@ diff %d/new %d/old -f json -o %d/less.json");
+	expect_jq("less.json", ".changes[0]|.base==1and.new==0and.stack[0].function==\"warm_up\"");
+}
+
+Test(diff, more_leaks_or_violations_are_a_regression)
+{
+	write_policy();
+	record("old", "", 0, "-p %d/ci.ini --audit");
+	record("new", "", 1, "-p %d/ci.ini --audit");
+	const struct e2e_result *r = e2e_status(1, "@@ diff %d/old %d/new --fail-on-regression");
+	cr_expect(strstr(r->out, "1 regression: there are more leaks or violations than before"));
+	cr_expect(strstr(r->out, "+1 ban:per-request in service (3, then 4)"));
+	e2e_status(0, "@@ diff %d/old %d/new");
+	e2e_status(0, "@@ diff %d/new %d/old --fail-on-regression");
+	e2e_status(0, "mkdir %d/leaky");
+	e2e_status(0, "@@ run -q -o %d/leaky/ -- @pin_exit");
+	e2e_status(1, "@@ diff %d/old %d/leaky --fail-on-regression");
+}
+
+Test(diff, needs_two_runs)
+{
+	const struct e2e_result *r = e2e_status(2, "@@ diff %d/old");
+	cr_expect(strstr(r->err, "type: pinwarden diff BASE NEW"));
+	e2e_status(0, "mkdir %d/empty");
+	r = e2e_status(3, "@@ diff %d/empty %d/empty");
+	cr_expect(strstr(r->err, "there is no trace to compare"));
+}
+
+/* ---- examples/ci ----------------------------------------------------------------------------- */
+
+Test(check, the_example_script_ends_as_check_does)
+{
+	char build[PATH_MAX - 1024], script[PATH_MAX - 1024], command[2 * PATH_MAX], path[2 * PATH_MAX];
+
+	cr_assert_not_null(realpath(getenv("PINW_BUILD") ? getenv("PINW_BUILD") : "build", build));
+	cr_assert_not_null(realpath("examples/ci/check.sh", script));
+	snprintf(path, sizeof(path), "%s:%s", build, getenv("PATH"));
+	setenv("PATH", path, 1);
+	write_policy();
+	record("old", "", 0, "");
+	record("new", PADDING, 1, "");
+	snprintf(command, sizeof(command), "sh %s %%d/new %%d/old %%d/ci.ini", script);
+	e2e_status(1, command);
+	e2e_status(0, "jq -e .version==\"2.1.0\" pinwarden.sarif");
+	e2e_status(0, "grep -c failures=\"1\" pinwarden.xml");
+	snprintf(command, sizeof(command), "sh %s %%d/new %%d/new %%d/ci.ini", script);
+	e2e_status(0, command);
+	snprintf(command, sizeof(command), "sh %s %%d/nowhere %%d/none %%d/ci.ini", script);
+	e2e_status(3, command);
 }
 
 /* ---- consumers --------------------------------------------------------------------------------- */

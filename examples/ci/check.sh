@@ -1,0 +1,20 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Holds the traces of a run against a policy, for any CI:
+#
+#   check.sh TRACES BASELINE POLICY
+#
+# TRACES is the folder that `pinwarden run -o TRACES/ -- ...` wrote; BASELINE is such a folder of an earlier run, or one that is not
+# there. Leaves pinwarden.sarif and pinwarden.xml (JUnit), prints the findings, and ends as `pinwarden check` does: 0 clean, 1 new
+# findings, 2 a wrong policy, 3 nothing could be checked.
+set -eu
+traces=$1 baseline=$2 policy=$3
+
+chmod go-w "$policy" # a policy that others can write to is not obeyed
+set -- "$traces" -p "$policy"
+if [ -d "$baseline" ]; then set -- "$@" "--baseline=$baseline"; fi
+
+pinwarden check "$@" -f sarif -o pinwarden.sarif || [ $? = 1 ]
+pinwarden check "$@" -f junit -o pinwarden.xml || [ $? = 1 ]
+exec pinwarden check "$@"
