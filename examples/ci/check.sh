@@ -15,6 +15,11 @@ chmod go-w "$policy" # a policy that others can write to is not obeyed
 set -- "$traces" -p "$policy"
 if [ -d "$baseline" ]; then set -- "$@" "--baseline=$baseline"; fi
 
-pinwarden check "$@" -f sarif -o pinwarden.sarif || [ $? = 1 ]
-pinwarden check "$@" -f junit -o pinwarden.xml || [ $? = 1 ]
+write() { # a finding is no reason to stop before everything is written
+  status=0
+  pinwarden check "$@" || status=$?
+  [ "$status" -le 1 ] || exit "$status"
+}
+write "$@" -f sarif -o pinwarden.sarif
+write "$@" -f junit -o pinwarden.xml
 exec pinwarden check "$@"
