@@ -17,6 +17,9 @@
 
 TestSuite(golocks, .fini = e2e_done, .timeout = 600);
 
+/* What goes before `pinwarden run`: nothing, or "env NAME=VALUE". */
+static const char *environment = "";
+
 static void each_program(void (*fn)(const char *program, const char *arguments), const char *arguments)
 {
 	each_go_program("locks", fn, arguments);
@@ -31,7 +34,8 @@ static struct said run_audited(const char *program, const char *arguments)
 	char command[8192];
 	struct said said;
 
-	snprintf(command, sizeof(command), "@@ run -q -o %%d/t/ -- %s %s", program, arguments);
+	snprintf(command, sizeof(command), "%s @@ run -q -o %%d/t/ -- %s %s", environment, program,
+	         arguments);
 	const struct e2e_result *r = e2e_status(0, command);
 	cr_assert_eq(sscanf(r->out, "locks=%u nested=%u unlocks=%u lost=%u", &said.locks, &said.nested,
 	                    &said.unlocks, &said.lost),
@@ -88,9 +92,45 @@ Test(golocks, locks_in_callbacks_from_c_end_with_them)
 	each_program(expect_exact, "callbacks 8 10");
 }
 
+Test(golocks, nested_locks_end_with_their_thread)
+{
+	each_program(expect_exact, "destroyednested 8 6");
+}
+
+Test(golocks, the_main_goroutine_ends_locked_and_its_thread_parks)
+{
+	each_program(expect_exact, "goexit");
+}
+
+Test(golocks, unlocks_without_a_lock_are_none)
+{
+	each_program(expect_exact, "unmatched 8 20");
+}
+
+Test(golocks, callbacks_within_callbacks_are_counted)
+{
+	each_program(expect_exact, "deep 8 10");
+}
+
+Test(golocks, locks_are_held_over_long_calls)
+{
+	each_program(expect_exact, "blocked 4 2");
+}
+
+Test(golocks, two_hundred_locked_threads_at_once)
+{
+	each_program(expect_exact, "crowd 200");
+}
+
+Test(golocks, locks_that_the_process_leaves_behind_are_open)
+{
+	each_program(expect_exact, "leave 8");
+}
+
 Test(golocks, garbage_and_growing_stacks_do_not_matter)
 {
 	each_program(expect_exact, "garbage 16 50");
+	each_program(expect_exact, "tall 4 5");
 }
 
 Test(golocks, locks_are_held_over_the_start_of_programs)
@@ -107,6 +147,39 @@ Test(golocks, locks_in_init_are_counted)
 Test(golocks, everything_at_once_under_signals_and_profiling)
 {
 	each_program(expect_exact, "storm 64 20");
+}
+
+Test(golocks, the_profilers_signals_do_not_matter)
+{
+	each_program(expect_exact, "profiles 16 20");
+}
+
+Test(golocks, preemptions_of_every_thread_do_not_matter)
+{
+	each_program(expect_exact, "preemptions 16 20");
+}
+
+Test(golocks, everything_at_once_on_one_processor)
+{
+	environment = "env GOMAXPROCS=1";
+	each_program(expect_exact, "storm 32 5");
+}
+
+Test(golocks, everything_at_once_on_more_processors_than_there_are)
+{
+	environment = "env GOMAXPROCS=8";
+	each_program(expect_exact, "storm 32 5");
+}
+
+Test(golocks, everything_at_once_without_preemption)
+{
+	environment = "env GODEBUG=asyncpreemptoff=1";
+	each_program(expect_exact, "storm 32 5");
+}
+
+Test(golocks, everything_at_once_under_the_race_detector)
+{
+	each_go_program("race-locks", expect_exact, "storm 32 5");
 }
 
 static void expect_runtime_lock(const char *program, const char *arguments)

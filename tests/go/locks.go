@@ -10,8 +10,11 @@ package main
 
 /*
 #include <pthread.h>
+#include <sys/time.h>
+#include <time.h>
 
 void go_callback(int depth);
+void go_deeper(int levels, int held);
 
 static void *thread(void *depth)
 {
@@ -31,6 +34,40 @@ static void from_here(int depth)
 {
 	go_callback(depth);
 }
+
+static void deeper(int levels, int held)
+{
+	go_deeper(levels, held);
+}
+
+static void *deeper_thread(void *held)
+{
+	go_deeper(3, (int)(long)held);
+	return 0;
+}
+
+static void deeper_from_thread(int held)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, 0, deeper_thread, (void *)(long)held) == 0)
+		pthread_join(t, 0);
+}
+
+static void wait_in_c(int ms)
+{
+	struct timespec time = {0, ms * 1000000L};
+
+	nanosleep(&time, 0);
+}
+
+// SIGPROF so often as microseconds of CPU time say, beside those that the profiler sends itself.
+static void storm_of_profiles(int us)
+{
+	struct itimerval timer = {{0, us}, {0, us}};
+
+	setitimer(ITIMER_PROF, &timer, 0);
+}
 */
 import "C"
 
@@ -46,10 +83,15 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 type counts struct {
 	locks, nested, unlocks, lost int
+}
+
+func (c *counts) print() {
+	fmt.Printf("locks=%d nested=%d unlocks=%d lost=%d\n", c.locks, c.nested, c.unlocks, c.lost)
 }
 
 func (c *counts) add(o counts) {
@@ -127,14 +169,12 @@ func deferred(c *counts) {
 
 // Its goroutine ends with the lock held, and the thread with it; waits until the thread is gone. The main thread
 // never is: it parks for ever.
-func destroyed(c *counts, how int) {
+func destroyed(c *counts, end func()) {
 	tid := make(chan int)
 	go func() {
 		runtime.LockOSThread()
 		tid <- syscall.Gettid()
-		if how%2 == 0 {
-			runtime.Goexit()
-		}
+		end()
 	}()
 	gone := <-tid
 	for gone != os.Getpid() {
@@ -148,6 +188,14 @@ func destroyed(c *counts, how int) {
 	}
 	c.locks++
 	c.lost++
+}
+
+func destroyedSomehow(c *counts, i int) {
+	destroyed(c, func() {
+		if i%2 == 0 {
+			runtime.Goexit()
+		}
+	})
 }
 
 //export go_callback
@@ -173,6 +221,128 @@ func callbacks(c *counts, i int) {
 	}
 }
 
+// Go to C and back, again and again: each callback locks. Held until it returns they are nested in the first; else each is one.
+//
+//export go_deeper
+func go_deeper(levels, held C.int) {
+	runtime.LockOSThread()
+	if held == 0 {
+		runtime.UnlockOSThread()
+	}
+	if levels > 1 {
+		C.deeper(levels-1, held)
+	}
+	if held != 0 {
+		runtime.UnlockOSThread()
+	}
+}
+
+func deep(c *counts, i int) {
+	C.deeper(3, 1)
+	C.deeper_from_thread(1)
+	c.add(counts{2, 4, 2, 0})
+	C.deeper(3, 0)
+	C.deeper_from_thread(0)
+	c.add(counts{6, 0, 6, 0})
+}
+
+// In C, and in a system call that the runtime knows nothing of, for longer than the scheduler waits for a thread.
+func blocked(c *counts, i int) {
+	runtime.LockOSThread()
+	c.locks++
+	if i%2 == 0 {
+		C.wait_in_c(30)
+	} else {
+		time := syscall.Timespec{Nsec: 30000000}
+		syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&time)), 0, 0)
+	}
+	runtime.UnlockOSThread()
+	c.unlocks++
+}
+
+// Locked at the bottom of a stack of megabytes, unlocked when it is small again and was moved.
+//
+//go:noinline
+func lockAt(n int) int {
+	var room [256]byte
+	if n == 0 {
+		runtime.LockOSThread()
+		return int(room[n])
+	}
+	return lockAt(n-1) + int(room[n%256])
+}
+
+func tall(c *counts, i int) {
+	lockAt(20000)
+	c.locks++
+	runtime.GC()
+	grow(100)
+	runtime.UnlockOSThread()
+	c.unlocks++
+}
+
+// A thread destroyed with a nested lock: at its function's end, by Goexit in a deferred function, by a panic that is recovered.
+func destroyedNested(c *counts, i int) {
+	destroyed(c, func() {
+		runtime.LockOSThread()
+		runtime.LockOSThread()
+		switch i % 3 {
+		case 1:
+			defer runtime.Goexit()
+		case 2:
+			defer func() { recover() }()
+			panic("as planned")
+		}
+	})
+	c.nested += 2
+}
+
+// More unlocks than locks: the runtime takes no notice.
+func unmatched(c *counts, i int) {
+	runtime.UnlockOSThread()
+	pair(c)
+	runtime.UnlockOSThread()
+}
+
+// All goroutines hold theirs at once; then they unlock, or the process ends.
+func together(goroutines int, unlock bool) (all counts) {
+	var locked sync.WaitGroup
+	locked.Add(goroutines)
+	over, done := make(chan bool), make(chan bool)
+	for g := 0; g < goroutines; g++ {
+		go func() {
+			runtime.LockOSThread()
+			locked.Done()
+			<-over
+			runtime.UnlockOSThread()
+			done <- true
+		}()
+	}
+	locked.Wait()
+	all.locks = goroutines
+	if unlock {
+		close(over)
+		for g := 0; g < goroutines; g++ {
+			<-done
+		}
+		all.unlocks = goroutines
+	}
+	return
+}
+
+// The main goroutine ends, its thread parks for ever, another goroutine ends the process.
+func goexit(all counts) {
+	runtime.LockOSThread()
+	runtime.LockOSThread()
+	all.add(counts{1, 1, 0, 1})
+	go func() {
+		time.Sleep(300 * time.Millisecond)
+		all.print()
+		os.Exit(0)
+	}()
+	runtime.Goexit()
+}
+
 func mixed(c *counts, i int) {
 	pair(c)
 	nest(c, 2+i%4)
@@ -180,7 +350,7 @@ func mixed(c *counts, i int) {
 		deferred(c)
 	}
 	if i%50 == 0 {
-		destroyed(c, i/50)
+		destroyedSomehow(c, i/50)
 	}
 	if i%10 == 0 {
 		callbacks(c, i)
@@ -199,18 +369,37 @@ func argument(n, otherwise int) int {
 	return otherwise
 }
 
-func storm(stop chan bool) {
+func storm() {
 	p, _ := os.FindProcess(os.Getpid())
-	for {
-		select {
-		case <-stop:
-			return
-		default:
-			p.Signal(syscall.SIGURG)
-			runtime.GC()
-			time.Sleep(100 * time.Microsecond)
-		}
+	p.Signal(syscall.SIGURG)
+	runtime.GC()
+	time.Sleep(100 * time.Microsecond)
+}
+
+// SIGURG, by which the runtime preempts, for every thread there is.
+func preemptions() {
+	threads, _ := os.ReadDir("/proc/self/task")
+	for _, thread := range threads {
+		tid, _ := strconv.Atoi(thread.Name())
+		syscall.RawSyscall(syscall.SYS_TGKILL, uintptr(os.Getpid()), uintptr(tid), uintptr(syscall.SIGURG))
 	}
+}
+
+// Again and again, while something is done.
+func during(again, something func()) {
+	stop := make(chan bool)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				again()
+			}
+		}
+	}()
+	something()
+	stop <- true
 }
 
 func run(goroutines, times int, each func(c *counts, i int)) (all counts) {
@@ -248,9 +437,25 @@ func main() {
 	case "panics":
 		all.add(run(goroutines, times, func(c *counts, i int) { deferred(c) }))
 	case "destroyed":
-		all.add(run(goroutines, times, destroyed))
+		all.add(run(goroutines, times, destroyedSomehow))
+	case "destroyednested":
+		all.add(run(goroutines, times, destroyedNested))
+	case "goexit":
+		goexit(all)
 	case "callbacks":
 		all.add(run(goroutines, times, callbacks))
+	case "deep":
+		all.add(run(goroutines, times, deep))
+	case "blocked":
+		all.add(run(goroutines, times, blocked))
+	case "tall":
+		all.add(run(goroutines, times, tall))
+	case "unmatched":
+		all.add(run(goroutines, times, unmatched))
+	case "crowd":
+		all.add(together(goroutines, true))
+	case "leave":
+		all.add(together(goroutines, false))
 	case "garbage":
 		all.add(run(goroutines, times, func(c *counts, i int) { garbage(0); grow(i % 200); nest(c, 2) }))
 	case "exec":
@@ -272,11 +477,15 @@ func main() {
 		all.add(counts{1, 1, 0, 0})
 	case "storm": // all of it, while garbage is collected, signals come and the profiler looks
 		pprof.StartCPUProfile(io.Discard)
-		stop := make(chan bool)
-		go storm(stop)
-		all.add(run(goroutines, times, mixed))
-		stop <- true
+		during(storm, func() { all.add(run(goroutines, times, mixed)) })
 		pprof.StopCPUProfile()
+	case "profiles":
+		pprof.StartCPUProfile(io.Discard)
+		C.storm_of_profiles(100)
+		all.add(run(goroutines, times, mixed))
+		pprof.StopCPUProfile()
+	case "preemptions":
+		during(preemptions, func() { all.add(run(goroutines, times, mixed)) })
 	}
-	fmt.Printf("locks=%d nested=%d unlocks=%d lost=%d\n", all.locks, all.nested, all.unlocks, all.lost)
+	all.print()
 }
