@@ -117,10 +117,12 @@ REPORTS_SRC := \
   reports/evidence.c \
   reports/export.c \
   reports/export_folded.c \
+  reports/export_pprof.c \
   reports/find_shim.c \
   reports/functions.c \
   reports/golocks.c \
   reports/growth.c \
+  reports/gzip.c \
   reports/history.c \
   reports/idle.c \
   reports/idle_unwind.c \
@@ -146,7 +148,9 @@ REPORTS_SRC := \
   reports/policy_file.c \
   reports/policy_lint.c \
   reports/policy_test.c \
+  reports/pprof.c \
   reports/procfs.c \
+  reports/protobuf.c \
   reports/ranges.c \
   reports/rates.c \
   reports/reader.c \
@@ -280,12 +284,15 @@ E2E_SRC := \
   tests/e2e_enforce_hostile.c \
   tests/e2e_enforce_modes.c \
   tests/e2e_examples.c \
+  tests/e2e_formats.c \
   tests/e2e_go.c \
   tests/e2e_golocks.c \
   tests/e2e_goraw.c \
   tests/enforce_scene.c \
   tests/e2e_watch.c \
-  tests/go_programs.c
+  tests/go_programs.c \
+  tests/export_story.c \
+  tests/trace_builder.c
 
 # Programs a reader can run: examples/NAME.c; examples/common/ is shared by them.
 EXAMPLES_SRC := \
@@ -300,7 +307,7 @@ EXAMPLES_SRC := \
 GO := $(shell command -v go)
 EXAMPLES = $(patsubst examples/%.c,$(B)/examples/%,$(EXAMPLES_SRC)) $(if $(GO),$(B)/examples/go_service)
 
-REPORTS_LIBS := -ldw -lelf -liberty -l:libinih.a
+REPORTS_LIBS := -lz -ldw -lelf -liberty -l:libinih.a
 TARGETS_C := $(wildcard tests/targets/*.c)
 TARGETS_CXX := $(wildcard tests/targets/*.cpp)
 

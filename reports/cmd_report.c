@@ -27,7 +27,7 @@ enum status {
 	STATUS_UNREADABLE = 3,
 };
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_FOLDED, FORMATS };
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_FOLDED, FORMAT_PPROF, FORMATS };
 
 static const struct {
 	const char *name;
@@ -37,6 +37,7 @@ static const struct {
     [FORMAT_TEXT] = {"text", false, true},
     [FORMAT_JSON] = {"json", false, true},
     [FORMAT_FOLDED] = {"folded", true, false},
+    [FORMAT_PPROF] = {"pprof", true, true},
 };
 
 struct options {
@@ -55,12 +56,13 @@ static const char help_text[] =
     "where, what was released and what leaked. A TRACE may be a directory: every\n"
     "*.pwt in it is read. Parents and children are joined to a tree.\n"
     "\n"
-    "  -f, --format=FORMAT  text (default), json, or for tools: folded (flame graphs)\n"
+    "  -f, --format=FORMAT  text (default), json; for tools: folded (flame graphs),\n"
+    "                       pprof (go tool pprof)\n"
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
     "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
     "      --top=N          rows of each list in text, 0 for all (default 20)\n"
-    "      --weight=WEIGHT  what folded counts: creations (default), threads alive,\n"
-    "                       pins, hold (time in us) or leaks\n"
+    "      --weight=WEIGHT  what folded counts and pprof shows first: creations (default),\n"
+    "                       threads alive, pins, hold (time) or leaks\n"
     "  -h, --help           this text\n"
     "\n"
     "Exit status: 0 everything was read; 2 wrong usage, or the output could not be\n"
@@ -236,6 +238,9 @@ static int write_document(struct pinw_model *m, const struct options *o, FILE *o
 		break;
 	case FORMAT_FOLDED:
 		error = write_folded(m, stacks, o, out);
+		break;
+	case FORMAT_PPROF:
+		error = pinw_export_pprof(m, stacks, o->weight, out);
 		break;
 	default:
 		error = pinw_report_text(m, stacks, &text, out);

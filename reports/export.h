@@ -42,6 +42,10 @@ const char *pinw_weight_name(enum pinw_weight weight);
 int pinw_export_folded(const struct pinw_model *m, struct pinw_stacks *stacks, enum pinw_weight weight,
                        FILE *out, uint64_t *ret_total);
 
+/* A profile for `go tool pprof`, gzipped; `weight` is the sample type it shows first. */
+int pinw_export_pprof(const struct pinw_model *m, struct pinw_stacks *stacks, enum pinw_weight weight,
+                      FILE *out);
+
 /* Room for any text below. */
 #define PINW_EXPORT_TEXT 8192u
 

@@ -87,11 +87,6 @@ static int add_weight(struct folding *f, const char *stack, uint64_t weight)
 	return 0;
 }
 
-static bool same_stack(const struct pinw_sample *a, const struct pinw_sample *b)
-{
-	return a->site == b->site && pinw_sample_stackless(a) == pinw_sample_stackless(b);
-}
-
 static int fold_process(struct folding *f, const struct pinw_process *p, struct pinw_stacks *stacks,
                         enum pinw_weight weight)
 {
@@ -100,7 +95,8 @@ static int fold_process(struct folding *f, const struct pinw_process *p, struct 
 
 	for (size_t i = 0, next; error == 0 && i < samples.count; i = next) {
 		uint64_t sum = 0;
-		for (next = i; next < samples.count && same_stack(samples.sorted[i], samples.sorted[next]);
+		for (next = i;
+		     next < samples.count && pinw_sample_same_stack(samples.sorted[i], samples.sorted[next]);
 		     next++)
 			sum += samples.sorted[next]->values[weight];
 		if (sum == 0)

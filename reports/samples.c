@@ -143,3 +143,8 @@ const char *pinw_sample_stackless(const struct pinw_sample *sample)
 		return "(creation not seen)";
 	}
 }
+
+bool pinw_sample_same_stack(const struct pinw_sample *a, const struct pinw_sample *b)
+{
+	return a->site == b->site && pinw_sample_stackless(a) == pinw_sample_stackless(b);
+}

@@ -36,6 +36,9 @@ struct pinw_samples {
 int pinw_samples_collect(const struct pinw_process *p, struct pinw_samples *ret_samples);
 void pinw_samples_done(struct pinw_samples *s);
 
+/* Do they have the same stack? All that do come together in `sorted`. */
+bool pinw_sample_same_stack(const struct pinw_sample *a, const struct pinw_sample *b);
+
 /* What to show of a sample whose site has no frames: "(main thread)", ... Static. */
 const char *pinw_sample_stackless(const struct pinw_sample *sample);
 

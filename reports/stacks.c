@@ -45,6 +45,7 @@ static void resolve_in_module(struct pinw_stacks *s, const struct pinw_module *m
 	size_t count = 0;
 
 	frame->module = m->path;
+	frame->in = m;
 	frame->error = pinw_symbols_lookup(s->symbols, m->path, m->build_id, m->build_id_len,
 	                                   frame->offset - 1, found, INLINED_MAX, &count);
 	if (frame->error < 0) {
@@ -69,6 +70,7 @@ void pinw_stacks_resolve(struct pinw_stacks *s, const struct pinw_process *p, co
 		const struct pinw_rec_frame *rec = &p->frames[site->first_frame + i];
 		const struct pinw_module *m = rec->module ? pinw_process_module(p, rec->module) : NULL;
 		struct pinw_frame frame = {.offset = (uint64_t)rec->offset_high << 32 | rec->offset_low,
+		                           .at = (unsigned)i,
 		                           .error = -ENODATA};
 		if (m && m->path)
 			resolve_in_module(s, m, &frame, fn, arg);

@@ -21,6 +21,8 @@ struct pinw_frame {
 	unsigned line; /* 0 when unknown */
 	bool inlined; /* into the function of the next frame */
 	const char *symbols; /* its names as the compiler wrote them, one a line; NULL when unknown */
+	const struct pinw_module *in; /* NULL when the address is in no module */
+	unsigned at; /* number of the address in the stack: that of inlined calls is the same */
 	int error; /* 0, or why the function is unknown: pinw_symbols_lookup()'s errors */
 };
 

@@ -42,6 +42,8 @@ static void tell_locks(struct pinw_builder *b)
 	golock(b, 900, 3, PINW_GOLOCK_LOCK, 5, 0, 0);
 	golock(b, 1900, 3, PINW_GOLOCK_DESTROYED, 0, 5, 1000);
 	golock(b, 2000, 1, PINW_GOLOCK_LOCK, 5, 0, 0);
+	b->live.counters.golocks = 3;
+	b->live.counters.gounlocks = b->live.counters.golocks_lost = b->live.counters.golocks_open = 1;
 }
 
 static void tell_others(struct pinw_builder *b)
@@ -64,6 +66,7 @@ static void tell_others(struct pinw_builder *b)
 	pinw_builder_exit(b, 600, 4, PINW_EXIT_RETURN, 0xf);
 	pinw_builder_event(b, PINW_REC_THREAD_ADOPT, &adopt, sizeof(adopt), &all, sizeof(all));
 	b->live.counters.threads_adopted = 1;
+	b->live.counters.threads_live++;
 	pinw_builder_event(b, PINW_REC_PIN_EXTERNAL, &external, sizeof(external), change, sizeof(change));
 	b->live.counters.pins_opened++;
 	b->live.counters.pins_external++;
