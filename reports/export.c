@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "reports/export.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -60,24 +61,48 @@ void pinw_export_mask(const struct pinw_process *p, uint32_t mask, char *buf)
 
 /* ---- leaks ------------------------------------------------------------------------------ */
 
+static uint64_t lock_and_unlock(uint32_t site, uint32_t unlock_site)
+{
+	return (uint64_t)site << 32 | unlock_site;
+}
+
+/* The stacks of locks that were undone in another function. */
+static int find_undone_elsewhere(const struct pinw_process *p, struct pinw_table *ret_pairs)
+{
+	pinw_table_init(ret_pairs, 1);
+	for (size_t i = 0; i < p->leak_count; i++) {
+		const struct pinw_leak *l = &p->leaks[i];
+		if (l->kind != PINW_LEAK_UNBALANCED || !l->unlock_site)
+			continue;
+		if (!pinw_table_get(ret_pairs, lock_and_unlock(l->pin_site, l->unlock_site), NULL))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* An inherited pin is a leak from the thread's start, however it ends. */
-static void leaked_span(const struct pinw_process *p, const struct pinw_span *s, pinw_leaked_fn fn, void *arg)
+static void leaked_span(const struct pinw_process *p, const struct pinw_table *elsewhere,
+                        const struct pinw_span *s, pinw_leaked_fn fn, void *arg)
 {
 	struct pinw_leaked leaked = {.thread = pinw_process_thread(p, s->thread),
 	                             .span = s,
 	                             .origin = s->origin,
 	                             .site = s->site,
 	                             .time_ns = s->end_ns};
+	bool at_end = s->end == PINW_SPAN_OPEN && pinw_process_ended_for_good(p);
+	bool lock = s->origin == PINW_ORIGIN_GOLOCK;
 
 	if (s->origin == PINW_ORIGIN_INHERITED || !leaked.thread)
 		return;
-	if (s->end == PINW_SPAN_THREAD_ENDED)
-		leaked.kind = PINW_LEAK_EXIT_WHILE_PINNED;
-	else if (s->end == PINW_SPAN_OPEN && pinw_process_ended_for_good(p))
-		leaked.kind = PINW_LEAK_PINNED_AT_END;
-	else
-		return;
-	fn(arg, &leaked);
+	if (s->end == PINW_SPAN_THREAD_ENDED || at_end) {
+		leaked.kind = at_end ? PINW_LEAK_PINNED_AT_END : PINW_LEAK_EXIT_WHILE_PINNED;
+		fn(arg, &leaked);
+	}
+	if (lock && ((at_end && s->depth > 1) ||
+	             (s->end_site && pinw_table_find(elsewhere, lock_and_unlock(s->site, s->end_site))))) {
+		leaked.kind = PINW_LEAK_UNBALANCED;
+		fn(arg, &leaked);
+	}
 }
 
 static void leaked_thread(const struct pinw_process *p, const struct pinw_thread *t, pinw_leaked_fn fn,
@@ -103,10 +128,15 @@ static void leaked_thread(const struct pinw_process *p, const struct pinw_thread
 	}
 }
 
-void pinw_export_leaks(const struct pinw_process *p, pinw_leaked_fn fn, void *arg)
+int pinw_export_leaks(const struct pinw_process *p, pinw_leaked_fn fn, void *arg)
 {
-	for (size_t i = 0; i < p->history->span_count; i++)
-		leaked_span(p, &p->history->spans[i], fn, arg);
-	for (size_t i = 0; i < p->threads.count; i++)
+	struct pinw_table elsewhere;
+	int error = find_undone_elsewhere(p, &elsewhere);
+
+	for (size_t i = 0; error == 0 && i < p->history->span_count; i++)
+		leaked_span(p, &elsewhere, &p->history->spans[i], fn, arg);
+	for (size_t i = 0; error == 0 && i < p->threads.count; i++)
 		leaked_thread(p, pinw_table_at(&p->threads, i), fn, arg);
+	pinw_table_done(&elsewhere);
+	return error;
 }

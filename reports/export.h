@@ -71,7 +71,8 @@ struct pinw_leaked {
 
 typedef void (*pinw_leaked_fn)(void *arg, const struct pinw_leaked *leaked);
 
-/* Hands out every leak of a process that has its own record, spans first. */
-void pinw_export_leaks(const struct pinw_process *p, pinw_leaked_fn fn, void *arg);
+/* Hands out every leak of a process that has its own record, spans first. Locks that were undone in another function are known
+ * once the model has its names (reports/names.h). Returns 0, or -ENOMEM with none handed out. */
+int pinw_export_leaks(const struct pinw_process *p, pinw_leaked_fn fn, void *arg);
 
 #endif

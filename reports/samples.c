@@ -118,8 +118,8 @@ int pinw_samples_collect(const struct pinw_process *p, struct pinw_samples *ret_
 		add_thread(&c, pinw_table_at(&p->threads, i));
 	for (size_t i = 0; i < p->history->span_count; i++)
 		add_span(&c, &p->history->spans[i]);
-	pinw_export_leaks(p, add_leak, &c);
-	return c.out_of_memory ? -ENOMEM : sort(ret_samples);
+	int error = pinw_export_leaks(p, add_leak, &c);
+	return c.out_of_memory ? -ENOMEM : error < 0 ? error : sort(ret_samples);
 }
 
 void pinw_samples_done(struct pinw_samples *s)
