@@ -158,6 +158,7 @@ REPORTS_SRC := \
   reports/reader_follow.c \
   reports/reader_walk.c \
   reports/rehearse.c \
+  reports/rehearse_go.c \
   reports/rehearse_judge.c \
   reports/replay.c \
   reports/replay_rows.c \

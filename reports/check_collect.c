@@ -281,7 +281,8 @@ const char *pinw_check_outcome(const struct pinw_check_finding *f)
 
 const char *pinw_check_stack_title(const struct pinw_check_finding *f)
 {
-	return pinw_trial_stack_title(f->rule, f->attempt, f->leak, f->threads[0]);
+	return pinw_trial_stack_title(f->rule, f->attempt, f->leak, f->threads[0],
+	                              pinw_process_is_golock(f->process, f->site));
 }
 
 static const char *what(const struct pinw_check_finding *f)

@@ -46,15 +46,6 @@ static void all_unknown(struct pinw_per_request *r)
 	make_unknown(&r->by_churn);
 }
 
-/* A Go program some of whose locks, or all of them, go by unseen. */
-static bool misses_golocks(const struct pinw_process *p)
-{
-	for (size_t i = 0; i < p->note_count; i++)
-		if (p->notes[i].code >= PINW_NOTE_GO_NO_CGO && p->notes[i].code <= PINW_NOTE_GO_MEMORY)
-			return true;
-	return false;
-}
-
 /* ---- per request ------------------------------------------------------------------------------ */
 
 static bool is_high(uint64_t seconds, uint64_t peak)
@@ -126,7 +117,7 @@ static void judge_coverage(const struct pinw_process *p, struct pinw_per_request
 		add_unknown(r, "events were dropped");
 	if (p->problem_count)
 		add_unknown(r, "the trace is damaged");
-	if (misses_golocks(p))
+	if (pinw_process_misses_golocks(p))
 		add_unknown(r, "Go locks are not all seen");
 	if (pinw_notes_one_cpu(p) && !n->golocks)
 		add_unknown(r, "on a baseline of one CPU nothing is a pin");
@@ -203,7 +194,7 @@ void pinw_evidence_paired(const struct pinw_process *p, struct pinw_evidence *re
 		    n->golocks, n->golocks_lost, unbalanced, unbalanced == 1 ? "is" : "are");
 	else if (p->blind || n->events_dropped || p->problem_count)
 		say(ret, PINW_ANSWER_UNKNOWN, "the trace is not whole");
-	else if (misses_golocks(p))
+	else if (pinw_process_misses_golocks(p))
 		say(ret, PINW_ANSWER_UNKNOWN, "Go locks are not all seen");
 	else if (!n->golocks)
 		say(ret, PINW_ANSWER_UNKNOWN, "no Go lock was taken");

@@ -208,3 +208,18 @@ int pinw_golocks_settle(struct pinw_process *p)
 	qsort(p->sorted_golock_sites, count, sizeof(*p->sorted_golock_sites), by_locked);
 	return 0;
 }
+
+bool pinw_process_misses_golocks(const struct pinw_process *p)
+{
+	for (size_t i = 0; i < p->note_count; i++)
+		if (p->notes[i].code >= PINW_NOTE_GO_NO_CGO && p->notes[i].code <= PINW_NOTE_GO_MEMORY)
+			return true;
+	return false;
+}
+
+bool pinw_process_is_golock(const struct pinw_process *p, uint32_t site)
+{
+	const struct pinw_site *s = pinw_process_site(p, site);
+
+	return s && (s->uses & PINW_USE_GOLOCK);
+}

@@ -47,8 +47,6 @@ struct naming {
 	struct pinw_stacks *stacks;
 	struct pinw_process *p;
 	struct pinw_stack stack; /* read last */
-	const char *lock[PINW_STACK_FRAMES],
-	    *unlock[PINW_STACK_FRAMES]; /* names of functions; good for the whole report */
 };
 
 /* ---- sites ------------------------------------------------------------------------------ */
@@ -89,30 +87,40 @@ static int name_sites(struct naming *g)
 
 /* ---- Go locks and their unlocks ------------------------------------------------------------- */
 
-/* Names up to the first frame that has none, beyond which nothing is compared. */
-static unsigned read_names(struct naming *g, uint32_t site, const char **ret_names)
+/* Names of functions, good as long as `stacks`; up to the first frame that has none, beyond which nothing is compared. */
+static unsigned read_names(struct pinw_stacks *stacks, const struct pinw_process *p, uint32_t site,
+                           const char *ret_names[PINW_STACK_FRAMES])
 {
-	const struct pinw_site *s = pinw_process_site(g->p, site);
+	const struct pinw_site *s = pinw_process_site(p, site);
+	struct pinw_stack stack;
 	unsigned count = 0;
 
 	if (!s || !s->known)
 		return 0;
-	pinw_stacks_read(g->stacks, g->p, s, &g->stack);
-	while (count < g->stack.count && g->stack.frames[count].function) {
-		ret_names[count] = g->stack.frames[count].function;
+	pinw_stacks_read(stacks, p, s, &stack);
+	while (count < stack.count && stack.frames[count].function) {
+		ret_names[count] = stack.frames[count].function;
 		count++;
 	}
 	return count;
 }
 
+bool pinw_names_pair(struct pinw_stacks *stacks, const struct pinw_process *p, uint32_t lock, uint32_t unlock)
+{
+	const char *locked[PINW_STACK_FRAMES], *unlocked[PINW_STACK_FRAMES];
+	unsigned locks = read_names(stacks, p, lock, locked),
+	         unlocks = read_names(stacks, p, unlock, unlocked);
+
+	return pinw_goname_pairs(locked, locks, unlocked, unlocks);
+}
+
 static int pair_unlocks(struct naming *g, const struct pinw_golock_site *row)
 {
-	unsigned locks = row->unlock_sites ? read_names(g, row->site, g->lock) : 0;
 	int error = 0;
 
 	for (uint32_t i = 0; error == 0 && i < row->unlock_sites; i++) {
 		const struct pinw_golock_unlocks *u = &row->unlocks[i];
-		if (pinw_goname_pairs(g->lock, locks, g->unlock, read_names(g, u->site, g->unlock)))
+		if (pinw_names_pair(g->stacks, g->p, row->site, u->site))
 			continue;
 		error = pinw_leaks_add(g->p, &(struct pinw_leak){.kind = PINW_LEAK_UNBALANCED,
 		                                                 .origin = PINW_ORIGIN_GOLOCK,

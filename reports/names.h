@@ -12,6 +12,10 @@
 /* Of a finished model, once. Returns 0 or -ENOMEM. */
 int pinw_names_give(struct pinw_model *m, struct pinw_stacks *stacks);
 
+/* Did one function take a Go lock, at site `lock`, and undo it, at site `unlock`? Also when that cannot be told. */
+bool pinw_names_pair(struct pinw_stacks *stacks, const struct pinw_process *p, uint32_t lock,
+                     uint32_t unlock);
+
 /* Would it find leaks that are not known yet? Else they need not be given for their sake. */
 bool pinw_names_matter(const struct pinw_model *m);
 

@@ -49,6 +49,8 @@ static size_t record_bytes(uint8_t type)
 		return sizeof(struct pinw_rec_affinity);
 	case PINW_REC_PIN_EXTERNAL:
 		return sizeof(struct pinw_rec_external);
+	case PINW_REC_GOLOCK:
+		return sizeof(struct pinw_rec_golock);
 	default:
 		return 0; /* nothing a policy judges */
 	}

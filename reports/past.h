@@ -33,6 +33,7 @@ struct pinw_past_event {
 		struct pinw_rec_adopt adopt;
 		struct pinw_rec_affinity affinity;
 		struct pinw_rec_external external;
+		struct pinw_rec_golock golock;
 	};
 };
 

@@ -71,11 +71,15 @@ static void print_finding(struct pinw_text *t, const struct pinw_trial *trial, c
 		              pinw_text_count(f->value), pinw_text_count(f->limit));
 	if (f->threads[0])
 		put_finding_threads(t, f);
+	if (f->attempt == PINW_ATTEMPT_LOCK && pinw_rule_spares_golocks(trial->parsed.policy, rule))
+		pinw_term_put(&t->term, "; not denied without deny_golocks = yes");
 	pinw_term_put(&t->term, "; %s %s", f->count > 1 ? "from" : "at", pinw_text_duration(f->first_ns));
 	pinw_term_end(&t->term, 6, PINW_STYLE_PLAIN);
 	pinw_table_done(&t->shown);
 	pinw_table_init(&t->shown, 1);
-	pinw_text_stack(t, f->process, pinw_trial_stack_title(rule, f->attempt, f->leak, f->threads[0]),
+	pinw_text_stack(t, f->process,
+	                pinw_trial_stack_title(rule, f->attempt, f->leak, f->threads[0],
+	                                       pinw_process_is_golock(f->process, f->site)),
 	                f->site);
 }
 
@@ -140,7 +144,8 @@ static void print_note(struct pinw_text *t, const char *text)
 
 static bool is_about_go(const struct pinw_rule *rule)
 {
-	return rule->kinds == PINW_KINDS_GO || rule->calls == PINW_CALLS_GOLOCK ||
+	return pinw_rule_names_golocks(rule) ||
+	       (rule->section == PINW_SECTION_REQUIRE && rule->kinds == PINW_KINDS_GO) ||
 	       (rule->section == PINW_SECTION_LEAK && rule->leak == PINW_PLEAK_UNBALANCED);
 }
 
@@ -161,8 +166,13 @@ static void print_limits(struct pinw_text *t, const struct pinw_trial *trial)
 	if (policy->leaks[PINW_PLEAK_PINNED_IDLE])
 		print_note(
 		    t, "leak:pinned_idle is not observable: a trace does not hold the CPU time of threads.");
-	if (go)
-		print_note(t, "Rules on Go locks are not observable: there are none in these traces.");
+	if (go && r->unseen_golocks)
+		pinw_term_line(&t->term, 4, PINW_STYLE_PLAIN,
+		               "  - Rules on Go locks are not observable in %s: its locks were not counted "
+		               "(pinwarden report says why).",
+		               pinw_text_counted(r->unseen_golocks, "process", "processes"));
+	else if (go && !r->golocks)
+		print_note(t, "Rules on Go locks were put to no test: no Go lock was taken in these traces.");
 	if (crash)
 		print_note(
 		    t, "With a crash the program would have ended at the first one; what came after it would "
@@ -224,9 +234,10 @@ static void print_verdict(struct pinw_text *t, const struct pinw_trial *trial)
 	else
 		pinw_term_put(&t->term, ": nothing would have fired");
 	pinw_term_end(&t->term, 2, count ? PINW_STYLE_BAD : PINW_STYLE_GOOD);
-	pinw_term_put(&t->term, "  judged: %s, %s, %s in %s",
+	pinw_term_put(&t->term, "  judged: %s, %s, %s, %s in %s",
 	              pinw_text_counted(r->creations, "creation", "creations"),
 	              pinw_text_counted(r->pins, "pin", "pins"),
+	              pinw_text_counted(r->golocks, "Go lock", "Go locks"),
 	              pinw_text_counted(r->ends, "thread's end", "threads' ends"),
 	              pinw_text_counted(r->processes, "process", "processes"));
 	if (r->suppressed)

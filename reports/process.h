@@ -398,6 +398,12 @@ bool pinw_thread_in_growth(const struct pinw_process *p, const struct pinw_threa
 /* Leaks of every kind. */
 uint64_t pinw_process_leaks(const struct pinw_process *p);
 
+/* Is this a stack that Go locks were taken at? */
+bool pinw_process_is_golock(const struct pinw_process *p, uint32_t site);
+
+/* Does it run Go some of whose locks of threads, or all of them, went by unseen? */
+bool pinw_process_misses_golocks(const struct pinw_process *p);
+
 /* Returns NULL when unknown. */
 const struct pinw_rule_row *pinw_process_rule(const struct pinw_process *p, uint32_t id);
 

@@ -47,6 +47,18 @@ static void judge_birth(struct stage *s, const struct pinw_past_event *event, co
 	pinw_stage_judge_leak(s, &facts, PINW_PLEAK_INHERITED, &scene);
 }
 
+static void judge_creation(struct stage *s, const struct scene *scene)
+{
+	struct pinw_verdict v = {0};
+
+	pinw_policy_judge_threads(s->policy, ++s->live, &v);
+	pinw_stage_book(s, &v, scene);
+	if (v.action == PINW_ACTION_NONE)
+		pinw_stage_judge_warning(s, PINW_CAP_MAX_THREADS, s->live, scene);
+	pinw_policy_judge_rate(s->policy, &s->state, scene->now_ns, &v);
+	pinw_stage_book(s, &v, scene);
+}
+
 static void on_create(struct stage *s, const struct pinw_past_event *event)
 {
 	const struct pinw_rec_create *rec = &event->create;
@@ -66,12 +78,9 @@ static void on_create(struct stage *s, const struct pinw_past_event *event)
 		memcpy(a->name, creator->name, PINW_NAME_BYTES); /* the kernel's way */
 	a->create_site = rec->e.site;
 	a->released = rec->flags & PINW_THREAD_BORN_DETACHED;
-	pinw_policy_judge_threads(s->policy, ++s->live, &v);
-	pinw_stage_book(s, &v, &scene);
-	if (v.action == PINW_ACTION_NONE)
-		pinw_stage_judge_warning(s, PINW_CAP_MAX_THREADS, s->live, &scene);
-	pinw_policy_judge_rate(s->policy, &s->state, event->time_ns, &v);
-	pinw_stage_book(s, &v, &scene);
+	a->exempt = rec->flags & PINW_THREAD_TEMPLATE;
+	if (!a->exempt)
+		judge_creation(s, &scene);
 	judge_birth(s, event, creator, a);
 }
 
@@ -149,7 +158,7 @@ static void on_exit_record(struct stage *s, const struct pinw_past_event *event)
 		pinw_stage_judge_leak(s, &facts, PINW_PLEAK_EXIT_WHILE_PINNED, &scene);
 	a->pinned = false;
 	pinw_stage_rehold(s, a);
-	s->live -= s->live > 0;
+	s->live -= s->live > 0 && !a->exempt;
 }
 
 static void on_release(struct stage *s, const struct pinw_past_event *event)
@@ -273,6 +282,9 @@ static void on_record(struct stage *s, const struct pinw_past_event *event)
 	case PINW_REC_PIN_EXTERNAL:
 		on_external(s, event);
 		break;
+	case PINW_REC_GOLOCK:
+		pinw_stage_golock(s, event);
+		break;
 	default:
 		break;
 	}
@@ -301,6 +313,7 @@ static void end_thread(struct stage *s, struct actor *a, bool for_good)
 	}
 	if (!for_good)
 		return;
+	pinw_stage_golock_end(s, a);
 	a->ended = true; /* with its process: what was never asked for in time will not come any more */
 	pinw_stage_judge_requires(s, a, PINW_ATTEMPT_END, now_ns);
 }
@@ -369,7 +382,9 @@ static int set_stage(struct stage *s, struct pinw_stacks *stacks)
 {
 	uint16_t unjoined = s->policy->leaks[PINW_PLEAK_UNJOINED];
 
+	s->names = stacks;
 	pinw_table_init(&s->actors, sizeof(struct actor));
+	pinw_table_init(&s->pairs, sizeof(uint8_t));
 	s->state_memory = calloc(1, pinw_policy_state_bytes(s->policy) + 1);
 	s->scratch = calloc(s->words + 1u, sizeof(*s->scratch));
 	if (!s->state_memory || !s->scratch || list_requires(s) < 0)
@@ -411,7 +426,8 @@ static void add_up(struct stage *s)
 	for (unsigned i = 0; i < s->r->rule_count; i++)
 		s->r->tally[i].matched += s->state.rules[i].matched;
 	s->r->processes++;
-	s->r->denied += n->affinity_denied + n->threads_denied + n->pins_reset;
+	s->r->denied += n->affinity_denied + n->threads_denied + n->golocks_denied + n->pins_reset;
+	s->r->unseen_golocks += pinw_process_misses_golocks(s->p);
 	s->r->dropped += n->events_dropped;
 }
 
@@ -420,6 +436,7 @@ static void strike_stage(struct stage *s)
 	for (size_t i = 0; i < s->actors.count; i++)
 		free(((struct actor *)pinw_table_at(&s->actors, i))->mask);
 	pinw_table_done(&s->actors);
+	pinw_table_done(&s->pairs);
 	pinw_rulestacks_done(&s->stacks);
 	pinw_past_done(&s->past);
 	free(s->state_memory);

@@ -6,8 +6,8 @@
  * what audit mode would have recorded; under `enforce` a denied call is not made, and
  * the program may have gone on differently.
  *
- * What a trace cannot tell is not judged: how long a pinned thread used no CPU, Go
- * locks, and the start routine of threads that are no longer in the live page.
+ * What a trace cannot tell is not judged: how long a pinned thread used no CPU, and the
+ * start routine of threads that are no longer in the live page.
  */
 #ifndef PINW_REPORTS_REHEARSE_H
 #define PINW_REPORTS_REHEARSE_H
@@ -44,7 +44,8 @@ struct pinw_rehearsal {
 	struct pinw_rule_tally *tally; /* [rule_count], by id - 1 */
 	struct pinw_table findings; /* struct pinw_finding */
 	uint64_t processes; /* heard */
-	uint64_t creations, pins, ends; /* attempts and ends put before the judges */
+	uint64_t creations, pins, golocks, ends; /* attempts and ends put before the judges */
+	uint64_t unseen_golocks; /* processes that run Go, whose locks of threads were not seen, or not all */
 	uint64_t suppressed; /* leaks */
 	uint64_t
 	    denied; /* calls an enforcing policy had not let through when the traces were made: not in them */

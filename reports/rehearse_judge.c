@@ -102,6 +102,7 @@ struct actor *pinw_stage_actor(struct stage *s, uint32_t id)
 		return NULL;
 	}
 	a->required = a->mask + s->words;
+	a->hold.pins = a->golock_hold.pins = &a->pins;
 	return a;
 }
 
@@ -122,6 +123,9 @@ struct pinw_thread_facts pinw_stage_facts(struct stage *s, const struct actor *a
 	    .started_ns = a->started_ns,
 	    .has_pinned = a->has_pinned,
 	    .ended = a->ended,
+	    .is_golocked = a->golocked,
+	    .has_golocked = a->has_golocked,
+	    .golock = a->has_golocked ? pinw_stage_stack(s, a->golock_site) : NULL,
 	};
 }
 

@@ -3,6 +3,7 @@
  * Shared by the files of the rehearsal and by nothing else.
  *
  * rehearse.c       the events of a past, one after the other
+ * rehearse_go.c    locks of threads by Go
  * rehearse_judge.c threads and their pins as far as the past has come, and the questions put to policy/match.h
  */
 #ifndef PINW_REPORTS_REHEARSE_PRIVATE_H
@@ -27,6 +28,11 @@ struct actor {
 	bool pinned; /* has an open pin */
 	bool has_pinned;
 	bool started, ended, released; /* released: joined, detached, or never to be joined */
+	bool exempt; /* Go's template thread: limits leave it out */
+	bool golocked, has_golocked; /* has an open Go lock; had one, ever */
+	uint32_t golock_site; /* of its Go lock: the open one or the last */
+	struct pinw_hold golock_hold;
+	uint32_t pins; /* for both holds */
 	bool births_pin; /* its birth with a pin was judged when it was created */
 	uint64_t *required; /* bits by place in stage.requires: already found to break that rule */
 	char name[PINW_NAME_BYTES];
@@ -46,7 +52,9 @@ struct stage {
 	uint64_t *ages_ns; /* their `within`, each once */
 	size_t age_count, age_room;
 	uint64_t grace_ns; /* of [leak] unjoined; 0 = none */
-	uint64_t live; /* threads */
+	uint64_t live; /* threads that limits are about */
+	struct pinw_stacks *names;
+	struct pinw_table pairs; /* uint8_t, by site of lock and unlock: do they pair? (rehearse_go.c) */
 	unsigned words;
 	uint64_t *scratch; /* one mask */
 	bool out_of_memory;
@@ -106,6 +114,12 @@ void pinw_stage_rehold(struct stage *s, struct actor *a);
  * the thread's end. */
 void pinw_stage_judge_requires(struct stage *s, struct actor *a, enum pinw_attempted attempt,
                                uint64_t now_ns);
+
+/* A Go lock begins or ends. */
+void pinw_stage_golock(struct stage *s, const struct pinw_past_event *event);
+
+/* The process ends for good: what of a Go lock is open then. */
+void pinw_stage_golock_end(struct stage *s, struct actor *a);
 
 /* A leak, or its suppression. */
 void pinw_stage_judge_leak(struct stage *s, const struct pinw_thread_facts *facts, enum pinw_policy_leak kind,

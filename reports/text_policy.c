@@ -88,19 +88,21 @@ static void put_times(struct pinw_text *t, const struct pinw_violation *v)
 }
 
 /* What the violation's stack is of. A mask that was passed on and not stopped is told with the pin that it comes from. */
-static const char *stack_title(const struct pinw_violation *v)
+static const char *stack_title(const struct pinw_process *p, const struct pinw_violation *v)
 {
 	bool pinned_earlier = v->attempt == PINW_ATTEMPT_EXIT || v->attempt == PINW_ATTEMPT_END ||
 	                      v->attempt == PINW_ATTEMPT_RUN;
 
 	if (v->attempt == PINW_ATTEMPT_INHERIT && (v->leak || v->action == PINW_ACTION_RESET))
 		return "its creator was pinned at";
+	if (pinned_earlier && pinw_process_is_golock(p, v->site))
+		return "locked at";
 	return pinned_earlier ? "pinned at" : "called at";
 }
 
 static void print_group(struct pinw_text *t, const struct pinw_process *p, const struct pinw_violation *v)
 {
-	const char *title = stack_title(v);
+	const char *title = stack_title(p, v);
 
 	pinw_term_put(&t->term, "  %s x ", pinw_text_count(v->count));
 	put_attempt(t, p, v);

@@ -108,6 +108,8 @@ const char *pinw_trial_would_be(const struct pinw_rule *rule)
 
 	switch (rule->action) {
 	case PINW_ACTION_DENY:
+		if (pinw_rule_is_golocks_only(rule))
+			return "would be denied"; /* LockOSThread has no way to say so */
 		snprintf(words, sizeof(words), "would be denied with %s", name ? name : "an error");
 		return words;
 	case PINW_ACTION_RESET:
@@ -120,7 +122,7 @@ const char *pinw_trial_would_be(const struct pinw_rule *rule)
 }
 
 const char *pinw_trial_stack_title(const struct pinw_rule *rule, enum pinw_attempted attempt, unsigned leak,
-                                   uint32_t thread)
+                                   uint32_t thread, bool golock)
 {
 	bool by_creation = rule->section == PINW_SECTION_REQUIRE || leak == 1 + PINW_PLEAK_UNJOINED ||
 	                   leak == 1 + PINW_PLEAK_GROWTH;
@@ -130,5 +132,5 @@ const char *pinw_trial_stack_title(const struct pinw_rule *rule, enum pinw_attem
 	if (by_creation || attempt == PINW_ATTEMPT_CREATE || attempt == PINW_ATTEMPT_BORN ||
 	    attempt == PINW_ATTEMPT_INHERIT)
 		return "created at";
-	return "pinned at";
+	return golock ? "locked at" : "pinned at";
 }

@@ -34,8 +34,8 @@ uint64_t pinw_trial_violations(const struct pinw_trial *t, unsigned *ret_rules);
 const char *pinw_trial_would_be(const struct pinw_rule *rule);
 
 /* What the stack of a verdict is of: "pinned at", "created at". `leak` as in struct pinw_finding; `thread`: the first that it is
- * about. */
+ * about; `golock`: the stack is of a Go lock. */
 const char *pinw_trial_stack_title(const struct pinw_rule *rule, enum pinw_attempted attempt, unsigned leak,
-                                   uint32_t thread);
+                                   uint32_t thread, bool golock);
 
 #endif

@@ -346,6 +346,104 @@ Test(policy_replay, asks_for_pins_in_time)
 	cr_expect_eq(first_finding()->first_ns, 3 * SECOND + 1000);
 }
 
+/* ---- Go locks ------------------------------------------------------------------------------------------------ */
+
+Test(policy_replay, finds_go_locks_by_a_function_on_their_stack)
+{
+	thread_at(SECOND, 2, SITE_WORKER);
+	pinw_builder_golock(&past, 2 * SECOND, 2, 18, SITE_HANDLER);
+	pinw_builder_gounlock(&past, 3 * SECOND, 2, 18, SITE_HANDLER, SITE_HANDLER, SECOND);
+	pinw_builder_golock(&past, 4 * SECOND, 2, 18, SITE_WORKER);
+	pinw_builder_gounlock(&past, 5 * SECOND, 2, 18, SITE_WORKER, SITE_WORKER, SECOND);
+	pinw_builder_pin(&past, 6 * SECOND, 2, 2, SITE_HANDLER, PINW_EFFECT_OPEN, 0x2);
+	judge("[ban \"go\"]\nfunction = replay_handle*\ncall = golock\naction = log\n"
+	      "[ban \"both\"]\nfunction = replay_handle*\n[ban \"cpu\"]\nkind = cpu\n");
+	expect("ban:go", 1);
+	expect("ban:both", 1); /* the pin */
+	expect("ban:cpu", 0); /* an earlier rule spoke */
+	const struct pinw_finding *f = first_finding();
+	cr_expect(f->attempt == PINW_ATTEMPT_LOCK && f->site == SITE_HANDLER && f->threads[0] == 2);
+	cr_expect_eq(result.golocks, 2u);
+}
+
+Test(policy_replay, counts_a_thread_with_both_kinds_of_pins_once)
+{
+	for (uint32_t i = 2; i <= 3; i++)
+		thread_at(SECOND, i, SITE_WORKER);
+	pinw_builder_golock(&past, 2 * SECOND, 2, 18, SITE_WORKER);
+	pinw_builder_pin(&past, 3 * SECOND, 2, 2, SITE_WORKER, PINW_EFFECT_OPEN, 0x2);
+	pinw_builder_gounlock(&past, 4 * SECOND, 2, 18, SITE_WORKER, SITE_WORKER, 2 * SECOND);
+	pinw_builder_golock(&past, 5 * SECOND, 3, 19, SITE_WORKER); /* the second thread, and one too many */
+	pinw_builder_pin(&past, 6 * SECOND, 2, 2, SITE_WORKER, PINW_EFFECT_RELEASE, ALL);
+	pinw_builder_gounlock(&past, 7 * SECOND, 3, 19, SITE_WORKER, SITE_WORKER, 2 * SECOND);
+	pinw_builder_golock(&past, 8 * SECOND, 3, 19, SITE_WORKER); /* the only one now */
+	judge("[caps]\nmax_pinned = 1\n");
+	expect("caps:max_pinned", 1);
+	cr_expect_eq(first_finding()->first_ns, 5 * SECOND);
+	cr_expect_eq(first_finding()->value, 2u);
+}
+
+Test(policy_replay, gives_an_allowed_lock_its_place_back)
+{
+	for (uint32_t i = 2; i <= 3; i++)
+		thread_at(SECOND, i, SITE_WORKER);
+	pinw_builder_golock(&past, 2 * SECOND, 2, 18, SITE_WORKER);
+	pinw_builder_golock(&past, 3 * SECOND, 3, 19, SITE_WORKER); /* no place left */
+	pinw_builder_godestroyed(&past, 4 * SECOND, 2, 18, SITE_WORKER, 2 * SECOND);
+	pinw_builder_gounlock(&past, 5 * SECOND, 3, 19, SITE_WORKER, 0, 0);
+	pinw_builder_golock(&past, 6 * SECOND, 3, 19, SITE_WORKER);
+	judge("[allow \"one\"]\nfunction = replay_worker*\nmax = 1\n[ban \"others\"]\nkind = go\naction = "
+	      "log\n");
+	expect("ban:others", 1);
+	cr_expect_eq(first_finding()->first_ns, 3 * SECOND);
+}
+
+Test(policy_replay, finds_go_locks_that_leak)
+{
+	for (uint32_t i = 2; i <= 6; i++)
+		thread_at(SECOND, i, SITE_WORKER);
+	pinw_builder_golock(&past, 2 * SECOND, 2, 18, SITE_HANDLER);
+	pinw_builder_godestroyed(&past, 3 * SECOND, 2, 18, SITE_HANDLER, SECOND);
+	pinw_builder_golock(&past, 2 * SECOND, 3, 19, SITE_WORKER);
+	pinw_builder_gounlock(&past, 3 * SECOND, 3, 19, SITE_WORKER, SITE_WORKER,
+	                      SECOND); /* as it should be */
+	pinw_builder_golock(&past, 2 * SECOND, 4, 20, SITE_WORKER);
+	pinw_builder_gounlock(&past, 3 * SECOND, 4, 20, SITE_WORKER, SITE_HANDLER,
+	                      SECOND); /* by another function */
+	pinw_builder_goheld(&past, pinw_builder_slot(&past, 5, PINW_SLOT_RUNNING, ALL), 2 * SECOND, 21,
+	                    SITE_PLUGIN, 2);
+	pinw_builder_goheld(&past, pinw_builder_slot(&past, 6, PINW_SLOT_RUNNING, ALL), 2 * SECOND, 22,
+	                    SITE_WORKER, 1);
+	judge("[leak]\nexit_while_pinned = log\npinned_at_end = log\nunbalanced = log\n"
+	      "[allow \"workers\"]\nfunction = replay_worker*\nkind = go\n");
+	expect("leak:exit_while_pinned", 1);
+	expect("leak:unbalanced", 2); /* 4, and 5, which is locked twice */
+	expect("leak:pinned_at_end", 1); /* 5; 6 is declared */
+}
+
+Test(policy_replay, asks_for_a_lock_of_the_right_kind)
+{
+	for (uint32_t i = 2; i <= 4; i++)
+		thread_at(SECOND, i, SITE_WORKER);
+	pinw_builder_golock(&past, 2 * SECOND, 2, 18, SITE_WORKER);
+	pinw_builder_pin(&past, 2 * SECOND, 3, 3, SITE_WORKER, PINW_EFFECT_OPEN, 0x2);
+	judge("[require \"go\"]\ncreated_by = replay_worker*\nkind = go\nwithin = 2s\n"
+	      "[require \"any\"]\ncreated_by = replay_worker*\nwithin = 2s\n");
+	expect("require:go", 2); /* 3 and 4 */
+	expect("require:any", 1); /* 4 */
+}
+
+Test(policy_replay, leaves_the_template_thread_out_of_limits)
+{
+	pinw_builder_create(&past, SECOND, 1, SITE_WORKER, 2, PINW_THREAD_TEMPLATE);
+	pinw_builder_start(&past, SECOND + 1, 2, PINW_ORIGIN_NONE, 0, 0, ALL);
+	thread_at(2 * SECOND, 3, SITE_WORKER);
+	thread_at(3 * SECOND, 4, SITE_WORKER);
+	judge("[caps]\nmax_threads = 2\nmax_threads_action = log\n");
+	expect("caps:max_threads", 1); /* main and 3, then 4 */
+	cr_expect_eq(first_finding()->first_ns, 3 * SECOND);
+}
+
 /* ---- what it says about itself ------------------------------------------------------------------------------ */
 
 Test(policy_replay, knows_what_an_enforcing_policy_left_out)

@@ -325,6 +325,59 @@ void pinw_builder_pin_failed(struct pinw_builder *b, uint64_t time_ns, uint32_t 
 
 /* ---- other records ------------------------------------------------------------------ */
 
+static void golock(struct pinw_builder *b, const struct pinw_rec_golock *rec)
+{
+	pinw_builder_event(b, PINW_REC_GOLOCK, rec, sizeof(*rec), NULL, 0);
+}
+
+void pinw_builder_golock(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint64_t goid,
+                         uint32_t site)
+{
+	golock(b, &(struct pinw_rec_golock){.e = {time_ns, thread, site},
+	                                    .kind = PINW_GOLOCK_LOCK,
+	                                    .depth = 1,
+	                                    .goid = goid,
+	                                    .lock_site = site});
+	b->live.counters.golocks++;
+	b->live.counters.golocks_open++;
+}
+
+void pinw_builder_gounlock(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint64_t goid,
+                           uint32_t lock_site, uint32_t site, uint64_t held_ns)
+{
+	golock(b, &(struct pinw_rec_golock){.e = {time_ns, thread, site},
+	                                    .kind = site ? PINW_GOLOCK_UNLOCK : PINW_GOLOCK_UNLOCK_UNSEEN,
+	                                    .depth = 1,
+	                                    .goid = goid,
+	                                    .held_ns = held_ns,
+	                                    .lock_site = lock_site});
+	b->live.counters.gounlocks++;
+	b->live.counters.golocks_open--;
+}
+
+void pinw_builder_godestroyed(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint64_t goid,
+                              uint32_t lock_site, uint64_t held_ns)
+{
+	golock(b, &(struct pinw_rec_golock){.e = {time_ns, thread, 0},
+	                                    .kind = PINW_GOLOCK_DESTROYED,
+	                                    .depth = 1,
+	                                    .goid = goid,
+	                                    .held_ns = held_ns,
+	                                    .lock_site = lock_site});
+	b->live.counters.golocks_lost++;
+	b->live.counters.golocks_open--;
+}
+
+void pinw_builder_goheld(struct pinw_builder *b, struct pinw_slot *slot, uint64_t since_ns, uint64_t goid,
+                         uint32_t site, uint32_t depth)
+{
+	pinw_builder_golock(b, since_ns, slot->thread, goid, site);
+	slot->golock_since_ns = since_ns;
+	slot->golock_goid = goid;
+	slot->golock_site = site;
+	slot->golock_depth = depth;
+}
+
 void pinw_builder_note(struct pinw_builder *b, enum pinw_note code, uint32_t arg)
 {
 	struct pinw_rec_note rec = {.code = code, .arg = arg};

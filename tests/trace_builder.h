@@ -73,6 +73,18 @@ void pinw_builder_pin(struct pinw_builder *b, uint64_t time_ns, uint32_t thread,
                       uint32_t site, enum pinw_effect effect, uint64_t mask);
 void pinw_builder_pin_failed(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint32_t site,
                              int error);
+
+/* A Go lock on `thread` begins, at `site`; ends, after `held_ns`, unlocked at `site`, or with its thread. */
+void pinw_builder_golock(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint64_t goid,
+                         uint32_t site);
+void pinw_builder_gounlock(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint64_t goid,
+                           uint32_t lock_site, uint32_t site, uint64_t held_ns);
+void pinw_builder_godestroyed(struct pinw_builder *b, uint64_t time_ns, uint32_t thread, uint64_t goid,
+                              uint32_t lock_site, uint64_t held_ns);
+
+/* One that is still held: its slot, once the thread has one, and what was counted of it. */
+void pinw_builder_goheld(struct pinw_builder *b, struct pinw_slot *slot, uint64_t since_ns, uint64_t goid,
+                         uint32_t site, uint32_t depth);
 void pinw_builder_note(struct pinw_builder *b, enum pinw_note code, uint32_t arg);
 void pinw_builder_exec(struct pinw_builder *b, uint64_t time_ns, const char *path, uint16_t flags,
                        uint16_t error);
