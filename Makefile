@@ -109,6 +109,7 @@ REPORTS_SRC := \
   reports/cmd_policy.c \
   reports/cmd_report.c \
   reports/cmd_run.c \
+  reports/cmd_top.c \
   reports/demangle.c \
   reports/diff_collect.c \
   reports/diff_json.c \
@@ -188,8 +189,12 @@ REPORTS_SRC := \
   reports/text_policy.c \
   reports/text_process.c \
   reports/text_stack.c \
+  reports/top_look.c \
+  reports/top_rows.c \
+  reports/top_screen.c \
   reports/tree.c \
   reports/trial.c \
+  reports/tty.c \
   reports/utf8.c \
   reports/violations.c \
   reports/watch.c \

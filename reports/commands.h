@@ -13,6 +13,7 @@
 int pinw_cmd_run(int argc, char **argv);
 int pinw_cmd_report(int argc, char **argv);
 int pinw_cmd_check(int argc, char **argv);
+int pinw_cmd_top(int argc, char **argv);
 int pinw_cmd_metrics(int argc, char **argv);
 int pinw_cmd_diff(int argc, char **argv);
 int pinw_cmd_policy(int argc, char **argv);

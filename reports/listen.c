@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "reports/process.h"
 #include "reports/say.h"
 
 #define CLIENTS_MAX 256u
@@ -129,21 +129,13 @@ struct server {
 	uint64_t made_ns;
 };
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Returns whether there is one. */
 static bool make_page(struct server *s)
 {
 	char *page = NULL;
 	size_t len;
 
-	if (s->page && monotonic_ns() - s->made_ns < PAGE_NS)
+	if (s->page && pinw_monotonic_ns() - s->made_ns < PAGE_NS)
 		return true;
 	FILE *out = open_memstream(&page, &len);
 	if (!out)
@@ -157,7 +149,7 @@ static bool make_page(struct server *s)
 	free(s->page);
 	s->page = page;
 	s->len = len;
-	s->made_ns = monotonic_ns();
+	s->made_ns = pinw_monotonic_ns();
 	return true;
 }
 

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "reports/live_find.h"
@@ -104,14 +103,6 @@ void pinw_live_free(struct pinw_live *l)
 
 /* ---- the process ---------------------------------------------------------------------------------- */
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* The pid may be given to another process at any moment: it is asked for at every look. */
 static void find_process(struct pinw_live *l)
 {
@@ -137,7 +128,7 @@ static void find_end(struct pinw_live *l)
 	struct pinw_process *p = l->process;
 
 	find_process(l);
-	l->now_ns = pinw_since(monotonic_ns(), p->header.start_mono_ns);
+	l->now_ns = pinw_since(pinw_monotonic_ns(), p->header.start_mono_ns);
 	if (pinw_process_take_end(p)) {
 		l->now_ns = p->duration_ns;
 		return;

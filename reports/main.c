@@ -19,6 +19,7 @@ static const struct command {
      pinw_cmd_run},
     {"report", "TRACE...", "show what was recorded", pinw_cmd_report},
     {"check", "TRACE... -p POLICY", "hold recorded runs against a policy, for CI", pinw_cmd_check},
+    {"top", "[PID|TRACE]", "watch a recorded process while it runs", pinw_cmd_top},
     {"metrics", "PID|TRACE|DIRECTORY...", "counts for Prometheus, once or over HTTP", pinw_cmd_metrics},
     {"diff", "BASE NEW", "compare two recorded runs", pinw_cmd_diff},
     {"policy", "lint|explain|test|alerts ...", "check, read and try out policies", pinw_cmd_policy},

@@ -84,7 +84,7 @@ static int new_process(struct pinw_model *m, const char *path, struct pinw_proce
 	return 0;
 }
 
-static uint64_t monotonic_ns(void)
+uint64_t pinw_monotonic_ns(void)
 {
 	struct timespec now;
 
@@ -104,7 +104,7 @@ static int read_process(struct pinw_process *p, struct pinw_reader *r, bool with
 	if (error == 0)
 		error = pinw_replay(p, r);
 	p->live = *pinw_reader_live(r);
-	p->read_ns = monotonic_ns();
+	p->read_ns = pinw_monotonic_ns();
 	p->blind = p->live.file_bytes == 0; /* the shim writes it before anything else can be read */
 	pinw_census_end(&census, p);
 	p->problem_count = pinw_reader_problems(r, p->problems, PINW_PROBLEMS_MAX);

@@ -415,6 +415,9 @@ uint64_t pinw_process_violations(const struct pinw_process *p);
 /* now - then, 0 when then is later: counts and times of a trace need not agree. */
 uint64_t pinw_since(uint64_t now, uint64_t then);
 
+/* CLOCK_MONOTONIC, which the times of a trace are on; see header.start_mono_ns. */
+uint64_t pinw_monotonic_ns(void);
+
 /* "exit-while-pinned", ... */
 const char *pinw_leak_kind_name(enum pinw_leak_kind kind);
 
