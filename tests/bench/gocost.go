@@ -98,22 +98,6 @@ func getpid(count int) time.Duration {
 	return time.Since(start)
 }
 
-// All goroutines at once: what they share.
-func contended(count int) time.Duration {
-	const goroutines = 8
-	var wait sync.WaitGroup
-	start := time.Now()
-	for g := 0; g < goroutines; g++ {
-		wait.Add(1)
-		go func() {
-			pairs(count / goroutines)
-			wait.Done()
-		}()
-	}
-	wait.Wait()
-	return time.Since(start)
-}
-
 func pinnedHandler(w http.ResponseWriter, r *http.Request) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -169,7 +153,6 @@ func main() {
 		"unlock":     unlockHalf,
 		"deeplock":   deep(lockHalf),
 		"deepunlock": deep(unlockHalf),
-		"contended":  contended,
 		"getpid":     getpid,
 	}[os.Args[1]]
 	if os.Args[1] == "serve" {
