@@ -202,6 +202,8 @@ bool pinw_image_configure(char **envp)
 	value = env(envp, "PINWARDEN_SESSION");
 	if (value && !parse_session(value, pinw_config.session))
 		complain("PINWARDEN_SESSION", value, "32 lower-case hexadecimal digits");
+	value = env(envp, "PINWARDEN_HOLD_TIMES");
+	pinw_config.untimed = value && strcmp(value, "0") == 0;
 	value = env(envp, "PINWARDEN_FOLLOW");
 	if (value && strcmp(value, "0") == 0) {
 		const char *root = env(envp, "PINWARDEN_ROOT");

@@ -25,6 +25,7 @@ struct pinw_config {
 	    mode; /* enum pinw_mode asked for by PINWARDEN_MODE, 0 = the policy's own, PINW_MODE_UNKNOWN */
 	uint64_t max_bytes;
 	uint8_t session[16];
+	bool untimed; /* PINWARDEN_HOLD_TIMES=0: no clock is read when a Go lock ends */
 	bool follow; /* false: only process `root` records */
 	uint32_t root;
 };

@@ -517,6 +517,8 @@ enum pinw_golock_kind {
 	    4, /* its goroutine ended, and the M with it; the main thread parks for ever */
 };
 
+#define PINW_GOLOCK_UNTIMED 1u /* an unlock, at a time that was not looked at: time_ns is that of the lock */
+
 struct pinw_rec_golock {
 	struct pinw_event
 	    e; /* thread: the locked one; site: where it was locked or unlocked, 0 with _UNSEEN and _DESTROYED */
@@ -525,7 +527,7 @@ struct pinw_rec_golock {
 	uint64_t goid; /* goroutine */
 	uint64_t held_ns; /* 0 with _LOCK */
 	uint32_t lock_site; /* where it was locked */
-	uint32_t reserved;
+	uint32_t flags; /* PINW_GOLOCK_UNTIMED */
 };
 
 /* What was attempted. */

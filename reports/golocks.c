@@ -82,7 +82,7 @@ static void book_end(struct pinw_replay *c, struct pinw_golock_site *row, const 
 	struct pinw_thread *t = pinw_replay_thread(c, rec->e.thread);
 	bool destroyed = rec->kind == PINW_GOLOCK_DESTROYED;
 
-	if (rec->kind != PINW_GOLOCK_UNLOCK_UNSEEN) /* else nobody knows when it ended */
+	if (rec->kind != PINW_GOLOCK_UNLOCK_UNSEEN && !(rec->flags & PINW_GOLOCK_UNTIMED))
 		book_hold(row, rec->held_ns);
 	if (destroyed)
 		book_destroyed(row, rec);

@@ -104,7 +104,8 @@ static void lock_ends(struct pinw_history *h, const struct pinw_rec_golock *rec)
 	bool lost = rec->kind == PINW_GOLOCK_DESTROYED;
 
 	add_span(h, (struct pinw_span){.begin_ns = pinw_since(rec->e.time_ns, rec->held_ns),
-	                               .end_ns = rec->e.time_ns,
+	                               .end_ns = rec->flags & PINW_GOLOCK_UNTIMED ? PINW_TIME_UNKNOWN
+	                                                                          : rec->e.time_ns,
 	                               .goid = rec->goid,
 	                               .thread = rec->e.thread,
 	                               .site = rec->lock_site,

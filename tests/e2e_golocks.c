@@ -194,6 +194,25 @@ Test(golocks, the_lock_of_os_signal_is_the_runtimes_own)
 	each_program(expect_runtime_lock, "signals 4 10");
 }
 
+static void expect_untimed(const char *program, const char *arguments)
+{
+	setenv("PINWARDEN_HOLD_TIMES", "0", 1);
+	run_audited(program, arguments);
+	unsetenv("PINWARDEN_HOLD_TIMES");
+	e2e_reread();
+	e2e_true(
+	    ".processes[0] | .golocks.unlocks == 40 and ([.golock_list[].unlocks] | add) == 40 and "
+	    "all(.golock_list[]; .held_mean_ns == null and .held_max_ns == null and .held_total_ns == null)");
+	run_audited(program, arguments);
+	e2e_reread();
+	e2e_true("[.processes[] | select(all(.golock_list[]; .held_max_ns > 0))] | length == 1");
+}
+
+Test(golocks, how_long_they_are_held_is_not_measured_on_request)
+{
+	each_program(expect_untimed, "pairs 4 10");
+}
+
 static void expect_held(const char *program, const char *arguments)
 {
 	run_audited(program, arguments);

@@ -429,6 +429,14 @@ Test(image, records_the_root_alone_when_it_is_not_to_follow)
 	cr_expect(pinw_config.follow);
 }
 
+Test(image, measures_how_long_locks_are_held_unless_told_not_to)
+{
+	configure_one("PINWARDEN_HOLD_TIMES", "0");
+	cr_expect(pinw_config.untimed);
+	configure_one("PINWARDEN_HOLD_TIMES", "1");
+	cr_expect_not(pinw_config.untimed);
+}
+
 /* Names that only begin alike are other variables; of two the first counts, as for getenv. */
 Test(image, reads_its_own_variables_only)
 {

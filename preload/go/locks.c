@@ -12,6 +12,7 @@
 #include "preload/clock.h"
 #include "preload/enforce.h"
 #include "preload/go/go.h"
+#include "preload/image.h"
 #include "preload/life.h"
 #include "preload/process.h"
 #include "preload/trace.h"
@@ -85,6 +86,7 @@ static inline void record(const struct pinw_go_area *area, enum pinw_golock_kind
 	                .goid = area->goid,
 	                .held_ns = now_ns - area->since_ns,
 	                .lock_site = area->site,
+	                .flags = kind == PINW_GOLOCK_UNLOCK && pinw_config.untimed ? PINW_GOLOCK_UNTIMED : 0,
 	            }};
 
 	if (cell && *cell)
@@ -143,6 +145,12 @@ static void close_lock(struct pinw_go_area *area, enum pinw_golock_kind kind, ui
 		book_end(area, kind, depth, site, now_ns, NULL);
 }
 
+/* Now, or, if nobody wants to know how long locks are held, when this one was taken. */
+static uint64_t unlock_time(const struct pinw_go_area *area)
+{
+	return pinw_unlikely(pinw_config.untimed) ? area->since_ns : pinw_now();
+}
+
 /* Locks of the parent's stay the parent's. */
 static bool is_open(struct pinw_go_area *area)
 {
@@ -187,7 +195,7 @@ static int quick_unlock(const struct pinw_go_runtime *runtime, const struct pinw
 		__atomic_store_n(&area->depth, depth, __ATOMIC_RELEASE);
 		return PINW_GO_LONG;
 	}
-	book_end(area, PINW_GOLOCK_UNLOCK, depth, site, pinw_now(), &cell);
+	book_end(area, PINW_GOLOCK_UNLOCK, depth, site, unlock_time(area), &cell);
 	return PINW_GO_ON;
 }
 
@@ -243,7 +251,7 @@ static void on_unlock(const struct pinw_go_runtime *runtime, const struct pinw_g
 {
 	if (is_open(pinw_go_area) && !locked_ext(runtime, regs->g))
 		close_lock(pinw_go_area, PINW_GOLOCK_UNLOCK, pinw_go_learn_site(runtime, regs).id,
-		           pinw_now());
+		           unlock_time(pinw_go_area));
 }
 
 /* The M ends: an unlock that the runtime had still to finish was one. */
