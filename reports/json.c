@@ -20,6 +20,12 @@ int pinw_json_done(struct pinw_json *j)
 	return 0;
 }
 
+void pinw_json_next(struct pinw_json *j)
+{
+	putc_unlocked('\n', j->out);
+	j->first = true;
+}
+
 static void put(struct pinw_json *j, const char *text, size_t len)
 {
 	fwrite_unlocked(text, 1, len, j->out);

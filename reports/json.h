@@ -28,6 +28,9 @@ void pinw_json_init(struct pinw_json *j, FILE *out);
  * stays open. */
 int pinw_json_done(struct pinw_json *j);
 
+/* Ends a document with a newline and begins another: for streams of one object a line. */
+void pinw_json_next(struct pinw_json *j);
+
 void pinw_json_begin_object(struct pinw_json *j, const char *key);
 void pinw_json_begin_array(struct pinw_json *j, const char *key);
 

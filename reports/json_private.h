@@ -23,6 +23,17 @@ void pinw_json_mask(struct pinw_json *j, const char *key, const struct pinw_proc
 /* A frame of a stack, as one element of an array. */
 void pinw_json_frame(struct pinw_json *j, const struct pinw_frame *f);
 
+/* Members of a thread's object; of a site's, its frames included; of a process's, but for these two lists. The last one returns
+ * 0 or -ENOMEM. */
+void pinw_json_thread(struct pinw_json *j, const struct pinw_process *p, const struct pinw_thread *t);
+void pinw_json_site(struct pinw_json *j, struct pinw_stacks *stacks, const struct pinw_process *p,
+                    const struct pinw_site *s);
+int pinw_json_process(struct pinw_json *j, const struct pinw_process *p);
+
+/* Numbers of a table's rows in the order of their ids, the first field of both threads and sites. Returns 0 or -ENOMEM; the
+ * caller frees the list. */
+int pinw_json_rows_by_id(const struct pinw_table *t, uint32_t **ret_rows);
+
 /* "violations": a count for each broken rule's label. Returns 0 or -ENOMEM. */
 int pinw_json_violations(struct pinw_json *j, const struct pinw_breaches *breaches);
 

@@ -30,6 +30,10 @@ const char *pinw_origin_name(unsigned origin); /* enum pinw_origin; "unknown" fo
 const char *
 pinw_attempt_words(unsigned attempt); /* enum pinw_attempted: "creating a thread"; "?" for any other */
 
+const char *pinw_attempt_name(unsigned attempt); /* enum pinw_attempted: "create", ... */
+const char *pinw_done_name(unsigned done); /* enum pinw_done: "denied", ... */
+const char *pinw_how_name(enum pinw_how how); /* "exit", ... */
+
 /* The last component of a path, all of it when that is empty. */
 const char *pinw_base_name(const char *path);
 

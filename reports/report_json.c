@@ -145,11 +145,10 @@ static void put_pin(struct pinw_json *j, const struct pinw_pin *pin)
 	pinw_json_end_object(j);
 }
 
-static void put_thread(struct pinw_json *j, const struct pinw_process *p, const struct pinw_thread *t)
+void pinw_json_thread(struct pinw_json *j, const struct pinw_process *p, const struct pinw_thread *t)
 {
 	const char *how = pinw_thread_how_name(t->how);
 
-	pinw_json_begin_line_object(j, NULL);
 	pinw_json_number(j, "id", t->id);
 	put_id(j, "tid", t->tid);
 	pinw_json_bytes(j, "name", t->name, strnlen(t->name, sizeof(t->name)));
@@ -170,7 +169,6 @@ static void put_thread(struct pinw_json *j, const struct pinw_process *p, const 
 	pinw_json_golock(j, &t->lock);
 	pinw_json_number(j, "pins_opened", t->pins_opened);
 	pinw_json_number(j, "affinity_calls", t->affinity_calls);
-	pinw_json_end_object(j);
 }
 
 static uint32_t id_of(const struct pinw_table *t, uint32_t row)
@@ -185,9 +183,7 @@ static int by_id(const void *x, const void *y, void *table)
 	return (a > b) - (a < b);
 }
 
-/* Numbers of a table's rows in the order of their ids, the first field of both threads and sites. The caller
- * frees the list. */
-static int rows_by_id(const struct pinw_table *t, uint32_t **ret_rows)
+int pinw_json_rows_by_id(const struct pinw_table *t, uint32_t **ret_rows)
 {
 	uint32_t *rows = calloc(t->count + 1, sizeof(*rows));
 	bool sorted = true;
@@ -205,18 +201,21 @@ static int rows_by_id(const struct pinw_table *t, uint32_t **ret_rows)
 }
 
 _Static_assert(offsetof(struct pinw_thread, id) == 0 && offsetof(struct pinw_site, id) == 0,
-               "rows_by_id needs it");
+               "pinw_json_rows_by_id needs it");
 
 static int put_thread_list(struct pinw_json *j, const struct pinw_process *p)
 {
 	uint32_t *rows;
-	int error = rows_by_id(&p->threads, &rows);
+	int error = pinw_json_rows_by_id(&p->threads, &rows);
 
 	if (error < 0)
 		return error;
 	pinw_json_begin_array(j, "thread_list");
-	for (size_t i = 0; i < p->threads.count; i++)
-		put_thread(j, p, pinw_table_at(&p->threads, rows[i]));
+	for (size_t i = 0; i < p->threads.count; i++) {
+		pinw_json_begin_line_object(j, NULL);
+		pinw_json_thread(j, p, pinw_table_at(&p->threads, rows[i]));
+		pinw_json_end_object(j);
+	}
 	pinw_json_end_array(j);
 	free(rows);
 	return 0;
@@ -268,13 +267,12 @@ static const char *site_kind(const struct pinw_site *s, uint64_t *ret_count)
 	return s->uses & PINW_USE_AFFINITY ? "affinity" : "other";
 }
 
-static void put_site(struct pinw_json *j, struct pinw_stacks *stacks, const struct pinw_process *p,
-                     const struct pinw_site *s)
+void pinw_json_site(struct pinw_json *j, struct pinw_stacks *stacks, const struct pinw_process *p,
+                    const struct pinw_site *s)
 {
 	uint64_t count;
 	const char *kind = site_kind(s, &count);
 
-	pinw_json_begin_object(j, NULL);
 	pinw_json_number(j, "id", s->id);
 	pinw_json_text(j, "kind", kind);
 	pinw_json_number(j, "count", count);
@@ -283,19 +281,21 @@ static void put_site(struct pinw_json *j, struct pinw_stacks *stacks, const stru
 	pinw_json_begin_array(j, "frames");
 	pinw_stacks_resolve(stacks, p, s, put_frame, j);
 	pinw_json_end_array(j);
-	pinw_json_end_object(j);
 }
 
 static int put_sites(struct pinw_json *j, struct pinw_stacks *stacks, const struct pinw_process *p)
 {
 	uint32_t *rows;
-	int error = rows_by_id(&p->sites, &rows);
+	int error = pinw_json_rows_by_id(&p->sites, &rows);
 
 	if (error < 0)
 		return error;
 	pinw_json_begin_array(j, "sites");
-	for (size_t i = 0; i < p->sites.count; i++)
-		put_site(j, stacks, p, pinw_table_at(&p->sites, rows[i]));
+	for (size_t i = 0; i < p->sites.count; i++) {
+		pinw_json_begin_object(j, NULL);
+		pinw_json_site(j, stacks, p, pinw_table_at(&p->sites, rows[i]));
+		pinw_json_end_object(j);
+	}
 	pinw_json_end_array(j);
 	free(rows);
 	return 0;
@@ -329,15 +329,20 @@ static void put_parent(struct pinw_json *j, const struct pinw_process *p)
 	pinw_json_end_object(j);
 }
 
-static void put_end(struct pinw_json *j, const struct pinw_process *p)
+const char *pinw_how_name(enum pinw_how how)
 {
 	static const char *const names[] = {
 	    [PINW_HOW_EXIT] = "exit",       [PINW_HOW_SIGNAL] = "signal",   [PINW_HOW_EXEC] = "exec",
 	    [PINW_HOW_VIOLENT] = "violent", [PINW_HOW_RUNNING] = "running",
 	};
 
+	return names[how];
+}
+
+static void put_end(struct pinw_json *j, const struct pinw_process *p)
+{
 	pinw_json_begin_line_object(j, "end");
-	pinw_json_text(j, "how", names[p->how]);
+	pinw_json_text(j, "how", pinw_how_name(p->how));
 	pinw_json_known(j, "status", p->end_status, p->how == PINW_HOW_EXIT || p->how == PINW_HOW_SIGNAL);
 	pinw_json_end_object(j);
 }
@@ -358,12 +363,11 @@ static void put_coverage(struct pinw_json *j, const struct pinw_process *p)
 	pinw_json_end_object(j);
 }
 
-static int put_process(struct pinw_json *j, struct pinw_stacks *stacks, const struct pinw_process *p)
+int pinw_json_process(struct pinw_json *j, const struct pinw_process *p)
 {
 	struct counts n = {0};
 
 	add_counts(&n, p);
-	pinw_json_begin_object(j, NULL);
 	pinw_json_number(j, "pid", p->header.self.pid);
 	pinw_json_bytes(j, "exe", p->header.exe, p->header.exe_len);
 	put_started(j, p->header.start_real_ns);
@@ -382,6 +386,13 @@ static int put_process(struct pinw_json *j, struct pinw_stacks *stacks, const st
 		error = pinw_json_policy(j, p);
 	pinw_json_number(j, "dropped", p->live.counters.events_dropped);
 	put_coverage(j, p);
+	return error;
+}
+
+static int put_process(struct pinw_json *j, struct pinw_stacks *stacks, const struct pinw_process *p)
+{
+	pinw_json_begin_object(j, NULL);
+	int error = pinw_json_process(j, p);
 	if (error == 0)
 		error = put_thread_list(j, p);
 	if (error == 0)

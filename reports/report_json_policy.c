@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "reports/json_private.h"
+#include "reports/report.h"
 
 /* ---- counts by label ------------------------------------------------------------------ */
 
@@ -134,7 +135,7 @@ static int put_policy(struct pinw_json *j, const struct pinw_process *p)
 
 /* ---- violations ----------------------------------------------------------------------- */
 
-static const char *attempt_name(unsigned attempt)
+const char *pinw_attempt_name(unsigned attempt)
 {
 	static const char *const names[] = {
 	    [PINW_ATTEMPT_CREATE] = "create",   [PINW_ATTEMPT_PIN] = "pin",
@@ -146,7 +147,7 @@ static const char *attempt_name(unsigned attempt)
 	return names[attempt];
 }
 
-static const char *done_name(unsigned done)
+const char *pinw_done_name(unsigned done)
 {
 	static const char *const names[] = {
 	    [PINW_DONE_LOGGED] = "logged",   [PINW_DONE_DENIED] = "denied", [PINW_DONE_RESET] = "reset",
@@ -163,8 +164,8 @@ static void put_violation(struct pinw_json *j, const struct pinw_process *p, con
 	pinw_json_begin_line_object(j, NULL);
 	pinw_json_text(j, "rule", rule && rule->label ? rule->label : "unknown");
 	pinw_json_text(j, "action", action_name(v->action));
-	pinw_json_text(j, "done", done_name(v->done));
-	pinw_json_text(j, "attempt", attempt_name(v->attempt));
+	pinw_json_text(j, "done", pinw_done_name(v->done));
+	pinw_json_text(j, "attempt", pinw_attempt_name(v->attempt));
 	pinw_json_known(j, "site", v->site, v->site != 0);
 	pinw_json_number(j, "count", v->count);
 	pinw_json_begin_line_array(j, "threads");
