@@ -12,6 +12,7 @@
 #include "preload/attr.h"
 #include "preload/clock.h"
 #include "preload/enforce.h"
+#include "preload/go/go.h"
 #include "preload/ledger.h"
 #include "preload/life.h"
 #include "preload/proc.h"
@@ -207,6 +208,7 @@ static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(v
 		return ENOSYS;
 	if (!c.self)
 		return pinw_real.pthread_create(out, attr, routine, arg);
+	pinw_go_creates((const void *)routine);
 	if (!begin_creation(&c, attr, where))
 		return c.trial.error;
 	if (!prepare(&c, attr, out, (void *)routine)) {
