@@ -47,6 +47,7 @@ PRELOAD_SRC := \
   preload/crash.c \
   preload/elfsym.c \
   preload/enforce.c \
+  preload/enforce_golock.c \
   preload/enforce_life.c \
   preload/go/area.c \
   preload/go/find.c \
@@ -55,6 +56,7 @@ PRELOAD_SRC := \
   preload/go/patch_x86_64.c \
   preload/go/raw.c \
   preload/go/start.c \
+  preload/go/template.c \
   preload/go/stack.c \
   preload/image.c \
   preload/init.c \
@@ -292,7 +294,6 @@ E2E_SRC := \
   tests/e2e_examples.c \
   tests/e2e_formats.c \
   tests/e2e_go.c \
-  tests/e2e_golibs.c \
   tests/e2e_golocks.c \
   tests/e2e_goraw.c \
   tests/enforce_scene.c \
@@ -446,7 +447,7 @@ $(B)/targets/static_pie: tests/targets/create_join.c $(B)/targets/common.o
 	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fPIE -static-pie -o $@ $< $(B)/targets/common.o
 
 # Go programs, by every Go that is found; none is fine.
-$(B)/go/built: $(wildcard tests/go/*.go tests/go/lib/*) tests/go/build
+$(B)/go/built: $(wildcard tests/go/*.go) tests/go/build
 	tests/go/build $(B)
 
 # What `make check` runs, built and nothing more.

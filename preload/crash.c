@@ -16,10 +16,10 @@
 #define GROUPS_MAX 1024u /* a power of two */
 #define NAMED 6u /* threads named in a group */
 
-/* Threads with the same two stacks. */
+/* Threads with the same stacks. */
 struct group {
 	const struct pinw_slot *first;
-	uint32_t create_site, pin_site;
+	uint32_t create_site, pin_site, golock_site;
 	uint32_t count;
 	const struct pinw_slot *threads[NAMED];
 };
@@ -31,14 +31,18 @@ static struct dump {
 	uint32_t others; /* threads of groups that found no place */
 } * dump; /* mapped when it is wanted */
 
-static struct group *find_group(uint32_t create_site, uint32_t pin_site)
+static struct group *find_group(const struct group *like)
 {
-	uint32_t place = (create_site * 31u + pin_site * 2654435761u) % GROUPS_MAX;
+	uint32_t place =
+	    (like->create_site * 31u + like->pin_site * 2654435761u + like->golock_site * 40503u) %
+	    GROUPS_MAX;
 
 	for (uint32_t i = 0; i < GROUPS_MAX; i++) {
 		struct group *group = &dump->table[(place + i) % GROUPS_MAX];
 
-		if (!group->count || (group->create_site == create_site && group->pin_site == pin_site))
+		if (!group->count ||
+		    (group->create_site == like->create_site && group->pin_site == like->pin_site &&
+		     group->golock_site == like->golock_site))
 			return group;
 	}
 	return NULL;
@@ -47,20 +51,22 @@ static struct group *find_group(uint32_t create_site, uint32_t pin_site)
 static void collect(struct pinw_thread *thread, void *unused)
 {
 	const struct pinw_slot *slot = thread->slot;
-	uint32_t pin_site = slot->pin_depth ? slot->pin_site : 0;
+	struct group its = {.first = slot,
+	                    .create_site = slot->create_site,
+	                    .pin_site = slot->pin_depth ? slot->pin_site : 0,
+	                    .golock_site = slot->golock_depth ? slot->golock_site : 0};
 
 	(void)unused;
 	if (slot->state == PINW_SLOT_EXITED)
 		return;
 	dump->alive++;
-	struct group *group = find_group(slot->create_site, pin_site);
+	struct group *group = find_group(&its);
 	if (!group) {
 		dump->others++;
 		return;
 	}
 	if (!group->count)
-		*group =
-		    (struct group){.first = slot, .create_site = slot->create_site, .pin_site = pin_site};
+		*group = its;
 	if (group->count < NAMED)
 		group->threads[group->count] = slot;
 	group->count++;
@@ -78,7 +84,8 @@ static void put_group(struct pinw_logtext *text, const struct group *group, uint
 		pinw_logtext_put(text, "\"");
 	}
 	pinw_logtext_put(text, group->count > NAMED ? ", ..." : "");
-	pinw_logtext_put(text, group->first->pin_depth ? ": pinned\n" : ": not pinned\n");
+	pinw_logtext_put(text, group->pin_site ? ": pinned" : ": not pinned");
+	pinw_logtext_put(text, group->golock_site ? ", locked by a goroutine\n" : "\n");
 	pinw_logtext_pin(text, group->first, now_ns);
 	pinw_logtext_put(text, "\n");
 }

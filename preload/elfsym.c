@@ -337,6 +337,21 @@ int pinw_elfsym_each(const struct pinw_elfsym_object *object, struct pinw_elfsym
 	return 0;
 }
 
+int pinw_elfsym_go(const char *path, void (*fn)(struct pinw_goelf *go, void *arg), void *arg)
+{
+	struct view view;
+	struct pinw_goelf go;
+	int r = open_view(path, &view);
+
+	if (r < 0)
+		return r;
+	bool opened = pinw_goelf_open(view.bytes, view.size, &go);
+	if (opened)
+		fn(&go, arg);
+	close_view(&view);
+	return opened ? 0 : -ENOENT;
+}
+
 /* ---- one name ------------------------------------------------------------------------------ */
 
 struct best {

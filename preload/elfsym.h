@@ -46,6 +46,11 @@ struct pinw_elfsym_object {
 int pinw_elfsym_each(const struct pinw_elfsym_object *object, struct pinw_elfsym_ask *asks, unsigned count,
                      pinw_elfsym_fn *fn, void *arg);
 
+/* Opens Go's own table in the file at `path` and calls `fn` once with it, whose names are there until it returns. Returns 0 or
+ * -errno (-ENOENT: there is none). */
+struct pinw_goelf;
+int pinw_elfsym_go(const char *path, void (*fn)(struct pinw_goelf *go, void *arg), void *arg);
+
 /* The GNU build id in a segment or section of notes. Returns its length (cut to PINW_BUILD_ID_MAX), 0 if none. */
 unsigned pinw_elfsym_build_id(const char *notes, size_t bytes, uint8_t ret_id[PINW_BUILD_ID_MAX]);
 

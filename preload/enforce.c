@@ -12,6 +12,14 @@
 
 struct pinw_enforce pinw_enforce;
 
+static bool judges_golocks(const struct pinw_policy *policy)
+{
+	for (uint32_t i = 0; i < policy->rule_count; i++)
+		if (pinw_rule_is_on_golocks(&policy->rules[i]))
+			return true;
+	return false;
+}
+
 void pinw_enforce_use(const struct pinw_policy *policy)
 {
 	if (policy) {
@@ -19,6 +27,10 @@ void pinw_enforce_use(const struct pinw_policy *policy)
 		pinw_enforce.asks_pins = pinw_enforce.asks_all || policy->judges_pins;
 		pinw_enforce.holds = policy->index.counts_pins;
 		pinw_enforce.times_idle = policy->leaks[PINW_PLEAK_PINNED_IDLE];
+		pinw_enforce.caps_golocks =
+		    policy->caps[PINW_CAP_MAX_PINNED] || policy->warns[PINW_CAP_MAX_PINNED];
+		pinw_enforce.asks_golocks = policy->needs_require || pinw_enforce.times_idle ||
+		                            policy->leaks[PINW_PLEAK_UNBALANCED] || judges_golocks(policy);
 		memcpy(pinw_enforce.loose_calls, policy->index.loose_calls, sizeof(pinw_enforce.loose_calls));
 	}
 	pinw_enforce.policy = policy;
@@ -32,6 +44,7 @@ void pinw_enforce_start_image(void)
 		return;
 	memset(pinw_enforce.state_memory, 0, pinw_policy_state_bytes(policy));
 	memset(&pinw_enforce.state, 0, sizeof(pinw_enforce.state));
+	pinw_enforce.exempt = 0;
 	pinw_policy_state_init(&pinw_enforce.state, policy, pinw_enforce.state_memory);
 	pinw_violation_start_image(policy, pinw_enforce.enforcing);
 }
@@ -47,14 +60,16 @@ void pinw_enforce_decide(struct pinw_violation *v)
 		v->done = PINW_DONE_LOGGED;
 		return;
 	}
-	if (!pinw_enforce.enforcing) {
+	bool is_spared = v->attempt == PINW_ATTEMPT_LOCK && action == PINW_ACTION_DENY &&
+	                 !pinw_enforce.policy->deny_golocks;
+	if (!pinw_enforce.enforcing || is_spared) {
 		v->done = PINW_DONE_WOULD;
 		return;
 	}
 	v->done = action == PINW_ACTION_DENY    ? PINW_DONE_DENIED
 	          : action == PINW_ACTION_RESET ? PINW_DONE_RESET
 	                                        : PINW_DONE_CRASHED;
-	if (action == PINW_ACTION_DENY)
+	if (action == PINW_ACTION_DENY && v->attempt != PINW_ATTEMPT_LOCK) /* which has no error to give */
 		v->error = v->verdict.rule->error;
 	if (action == PINW_ACTION_CRASH)
 		pinw_violation_crash(v);
@@ -183,6 +198,7 @@ static __attribute__((noinline)) void judge(struct pinw_trial *t, const struct p
 	    .held = r->target->ruled.hold,
 	};
 
+	attempt.held.pins = &r->target->ruled.pins;
 	t->held = attempt.held;
 	t->violation = (struct pinw_violation){
 	    .slot = r->target->slot,
@@ -243,6 +259,7 @@ void pinw_enforce_hold(struct pinw_thread *thread, struct pinw_trial *trial, con
 	}
 	if (!pinw_enforce.holds || thread->image_gen != pinw_shim.image_gen)
 		return;
+	ruled->hold.pins = &ruled->pins;
 	if (trial && trial->holds && trial->image_gen == pinw_shim.image_gen && mask &&
 	    trial->hold.cpu == pinw_mask_single(mask, pinw_shim.mask_words) &&
 	    memcmp(&trial->held, &ruled->hold, sizeof(trial->held)) == 0) {
@@ -272,6 +289,9 @@ struct pinw_thread_facts pinw_enforce_facts(const struct pinw_thread *thread, ui
 	    .now_ns = now_ns,
 	    .started_ns = slot->start_ns,
 	    .has_pinned = slot->pins_opened > 0,
+	    .is_golocked = slot->golock_depth > 0,
+	    .has_golocked = slot->golocks > 0,
+	    .golock = slot->golock_site ? pinw_site_match(slot->golock_site) : NULL,
 	};
 }
 

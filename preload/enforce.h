@@ -30,10 +30,14 @@ struct pinw_enforce {
 	bool asks_all; /* about each of them */
 	bool holds; /* what a pin holds of the counters matters */
 	bool times_idle; /* so does the CPU time at which it opened */
+	bool asks_golocks; /* some rule is about Go locks */
+	bool caps_golocks; /* one limits their number */
 	uint8_t loose_calls[2][PINW_LOOSE_INITIALS]; /* the policy's, of policy->index */
 	bool enforcing; /* the policy's mode, PINWARDEN_MODE heeded */
 	const uint64_t *present; /* CPUs this machine has; NULL unknown */
 	struct pinw_policy_state state; /* of this image */
+	uint64_t
+	    exempt; /* atomic: live threads that rules on their number leave out (Go's template thread) */
 	void *state_memory;
 };
 
@@ -108,6 +112,7 @@ struct pinw_create_request {
 	enum pinw_origin origin; /* of the pin it would be born with; NONE, BORN or INHERITED */
 	uint32_t pin_site; /* where that was set */
 	const uint64_t *mask; /* that it would be born on */
+	bool is_template; /* Go's template thread: neither limits nor rates are about it */
 };
 
 /* What becomes of a thread about to be created. */
@@ -117,6 +122,7 @@ struct pinw_create_trial {
 	uint64_t live; /* threads alive with it, when not denied: it is counted in */
 	uint32_t image_gen; /* whose counters it is counted in */
 	bool birth_judged, reset;
+	bool is_exempt; /* from limits */
 	struct pinw_hold birth_hold;
 	uint16_t inherit_rule; /* verdict to be written down by the new thread, 0 = none */
 	uint8_t inherit_leak; /* 1 + PINW_PLEAK_INHERITED, or 0 when a ban spoke */

@@ -13,9 +13,6 @@
 #include "preload/ledger.h"
 #include "preload/proc.h"
 
-/* CPU time that a pin may have seen and still count as idle: what it takes to go to sleep. */
-#define IDLE_SLACK_NS 1000000u
-
 /* ---- creation --------------------------------------------------------------------------------- */
 
 static struct pinw_violation about_creation(const struct pinw_create_request *r, enum pinw_attempted attempt)
@@ -47,17 +44,18 @@ static bool count_in(struct pinw_create_trial *t, const struct pinw_create_reque
 {
 	struct pinw_violation v = about_creation(r, PINW_ATTEMPT_CREATE);
 	uint64_t *live = &pinw_shim.live->counters.threads_live;
+	uint64_t exempt = __atomic_load_n(&pinw_enforce.exempt, __ATOMIC_RELAXED);
 	uint64_t seen = __atomic_load_n(live, __ATOMIC_RELAXED);
 
 	do {
-		pinw_policy_judge_threads(pinw_enforce.policy, seen + 1, &v.verdict);
+		pinw_policy_judge_threads(pinw_enforce.policy, seen + 1 - exempt, &v.verdict);
 		if (v.verdict.action >= PINW_ACTION_DENY && pinw_enforce.enforcing)
 			return pass(t, &v);
 	} while (
 	    !__atomic_compare_exchange_n(live, &seen, seen + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 	t->live = seen + 1;
 	if (v.verdict.action == PINW_ACTION_NONE)
-		pinw_enforce_warn(PINW_CAP_MAX_THREADS, t->live, &v);
+		pinw_enforce_warn(PINW_CAP_MAX_THREADS, t->live - exempt, &v);
 	return pass(t, &v);
 }
 
@@ -143,11 +141,23 @@ static bool is_born_pinned(const struct pinw_create_request *r)
 	return pinw_enforce_is_judged(mask);
 }
 
+/* It is one of Go's own making, started once, and not the program's: no rule on numbers is about it. */
+static void count_template(struct pinw_create_trial *t)
+{
+	t->is_exempt = true;
+	__atomic_add_fetch(&pinw_enforce.exempt, 1, __ATOMIC_RELAXED);
+	t->live = pinw_ledger_live();
+}
+
 void pinw_enforce_create(struct pinw_create_trial *t, const struct pinw_create_request *r)
 {
 	const struct pinw_hold none = {0};
 
 	t->image_gen = pinw_shim.image_gen;
+	if (r->is_template) {
+		count_template(t);
+		return;
+	}
 	if (!count_in(t, r))
 		return;
 	bool ok = pass_rate(t, r);
@@ -168,7 +178,11 @@ void pinw_enforce_uncreate(const struct pinw_create_trial *t)
 {
 	const struct pinw_hold none = {0};
 
-	if (t->birth_judged && t->image_gen == pinw_shim.image_gen)
+	if (t->image_gen != pinw_shim.image_gen)
+		return;
+	if (t->is_exempt)
+		__atomic_sub_fetch(&pinw_enforce.exempt, 1, __ATOMIC_RELAXED);
+	if (t->birth_judged)
 		pinw_policy_cancel(&pinw_enforce.state, &none, &t->birth_hold);
 }
 
@@ -261,21 +275,25 @@ static bool has_leaked_pin(const struct pinw_slot *slot)
 
 bool pinw_enforce_thread_end(struct pinw_thread *thread, uint64_t now_ns)
 {
-	if (!thread->slot->pins_opened && !pinw_enforce.policy->needs_require)
+	const struct pinw_slot *slot = thread->slot;
+
+	if (slot->flags & PINW_THREAD_TEMPLATE)
+		__atomic_sub_fetch(&pinw_enforce.exempt, 1, __ATOMIC_RELAXED);
+	if (!slot->pins_opened && !slot->golocks && !pinw_enforce.policy->needs_require)
 		return false;
 	struct pinw_thread_facts facts = pinw_enforce_facts(thread, now_ns);
 	struct pinw_violation v = pinw_enforce_about(thread, PINW_ATTEMPT_EXIT, now_ns);
 	bool told = false;
 
 	facts.ended = true;
-	if (pinw_enforce.policy->needs_churn && facts.has_pinned) {
-		v.site = thread->slot->pin_site;
+	if (pinw_enforce.policy->needs_churn && (facts.has_pinned || facts.has_golocked)) {
+		v.site = facts.has_pinned ? slot->pin_site : slot->golock_site;
 		pinw_policy_judge_churn(pinw_enforce.policy, &pinw_enforce.state, &facts, &v.verdict);
 		pinw_enforce_act(&v);
 		v = pinw_enforce_about(thread, PINW_ATTEMPT_EXIT, now_ns);
 	}
 	pinw_enforce_require(thread, &facts, PINW_ATTEMPT_EXIT);
-	if (has_leaked_pin(thread->slot) && facts.mask)
+	if (has_leaked_pin(slot) && facts.mask)
 		told = pinw_enforce_leak(PINW_PLEAK_EXIT_WHILE_PINNED, &facts, &v);
 	return told;
 }
@@ -287,9 +305,17 @@ static uint64_t elapsed(uint64_t now_ns, uint64_t since_ns)
 }
 
 /* The watch tells of each pin anew; it may have told of this one. */
-static bool has_watch_told_idle(const struct pinw_slot *slot)
+static bool has_watch_told_idle(const struct pinw_slot *slot, uint64_t since_ns)
 {
-	return slot->watch_thread == slot->thread && slot->watch_idle_pin == 1 + slot->pin_since_ns;
+	return slot->watch_thread == slot->thread && slot->watch_idle_pin == 1 + since_ns;
+}
+
+bool pinw_enforce_claim_idle(struct pinw_thread *thread, uint64_t since_ns)
+{
+	if (has_watch_told_idle(thread->slot, since_ns))
+		return false;
+	__atomic_fetch_or(&thread->slot->told, PINW_TOLD_IDLE, __ATOMIC_SEQ_CST);
+	return !has_watch_told_idle(thread->slot, since_ns);
 }
 
 /* The whole pin passed without CPU time, as far as one look at the end can tell. */
@@ -301,11 +327,8 @@ static void judge_idle(struct pinw_thread *thread, const struct pinw_thread_fact
 
 	if (!id || !facts->mask ||
 	    elapsed(now_ns, thread->slot->pin_since_ns) < policy->rules[id - 1].time_ns ||
-	    pinw_proc_cpu_ns(thread->slot->tid) - thread->ruled.pin_cpu_ns > IDLE_SLACK_NS ||
-	    has_watch_told_idle(thread->slot))
-		return;
-	__atomic_fetch_or(&thread->slot->told, PINW_TOLD_IDLE, __ATOMIC_SEQ_CST);
-	if (has_watch_told_idle(thread->slot))
+	    pinw_proc_cpu_ns(thread->slot->tid) - thread->ruled.pin_cpu_ns > PINW_IDLE_SLACK_NS ||
+	    !pinw_enforce_claim_idle(thread, thread->slot->pin_since_ns))
 		return;
 	pinw_enforce_leak(PINW_PLEAK_PINNED_IDLE, facts, &v);
 }

@@ -7,6 +7,9 @@
 
 #include "preload/enforce.h"
 
+/* CPU time that a pin may have seen and still count as idle: what it takes to go to sleep. */
+#define PINW_IDLE_SLACK_NS 1000000u
+
 /* What the mode makes of the verdict's action: fills `done` and, for a deny, `error`. Does not return from a crash. */
 void pinw_enforce_decide(struct pinw_violation *v);
 
@@ -28,6 +31,9 @@ struct pinw_violation pinw_enforce_about(const struct pinw_thread *thread, enum 
 
 /* Before a rule speaks that does so once about a thread: true when it may, and then nobody else will. `bit`: PINW_TOLD_*. */
 bool pinw_enforce_claim(struct pinw_thread *thread, uint64_t bit);
+
+/* Before the idleness of the pin or lock that opened at `since_ns` is told: true when nobody has, and nobody else will. */
+bool pinw_enforce_claim_idle(struct pinw_thread *thread, uint64_t since_ns);
 
 /* Judges every [require]; each speaks once about a thread. */
 void pinw_enforce_require(struct pinw_thread *thread, const struct pinw_thread_facts *facts,

@@ -146,9 +146,15 @@ struct pinw_booking pinw_ledger_set(struct pinw_thread *thread, uint32_t seq, co
 static __attribute__((noinline)) void settle_birth(struct pinw_thread *thread)
 {
 	struct pinw_ruled *ruled = &thread->ruled;
-	struct pinw_trial trial = {
-	    .holds = ruled->birth_judged, .image_gen = pinw_shim.image_gen, .hold = ruled->birth_hold};
+	struct pinw_trial trial = {.holds = ruled->birth_judged,
+	                           .image_gen = pinw_shim.image_gen,
+	                           .held = {.pins = &ruled->pins},
+	                           .hold = ruled->birth_hold};
 
+	if (trial.holds) { /* judged when there was no thread yet */
+		trial.hold.pins = &ruled->pins;
+		__atomic_add_fetch(&ruled->pins, trial.hold.pinned, __ATOMIC_RELAXED);
+	}
 	if (thread->slot->pin_depth || ruled->hold.pinned)
 		pinw_enforce_hold(thread, &trial, thread->slot->pin_depth ? thread->mask : NULL);
 	if (trial.holds)

@@ -134,21 +134,41 @@ void pinw_log_report_flush(struct pinw_log_block *block)
 
 /* ---- leaks -------------------------------------------------------------------------------- */
 
+/* False: nothing is to be written. */
+static bool begin_leak(struct pinw_log_block *block, const char *kind, const struct pinw_slot *slot,
+                       uint32_t site)
+{
+	if (!pinw_config.log_leaks ||
+	    !pinw_log_begin(block, site * 31u + (unsigned char)kind[0] + (unsigned char)kind[7]))
+		return false;
+	pinw_logtext_put(block->text, "pinwarden: leak: ");
+	pinw_logtext_put(block->text, kind);
+	pinw_logtext_put(block->text, ": ");
+	pinw_logtext_thread(block->text, slot);
+	pinw_logtext_put(block->text, " of process ");
+	pinw_logtext_number(block->text, pinw_shim.pid);
+	return true;
+}
+
 void pinw_log_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_ns)
 {
-	uint32_t site = slot->pin_depth ? slot->pin_site : slot->create_site;
 	struct pinw_log_block block;
 
-	if (!pinw_config.log_leaks ||
-	    !pinw_log_begin(&block, site * 31u + (unsigned char)kind[0] + (unsigned char)kind[7]))
+	if (!begin_leak(&block, kind, slot, slot->pin_depth ? slot->pin_site : slot->create_site))
 		return;
-	pinw_logtext_put(block.text, "pinwarden: leak: ");
-	pinw_logtext_put(block.text, kind);
-	pinw_logtext_put(block.text, ": ");
-	pinw_logtext_thread(block.text, slot);
-	pinw_logtext_put(block.text, " of process ");
-	pinw_logtext_number(block.text, pinw_shim.pid);
 	pinw_logtext_put(block.text, "\n");
 	pinw_logtext_pin(block.text, slot, now_ns);
+	pinw_log_end(&block);
+}
+
+void pinw_log_golock_leak(const char *kind, const char *how, const struct pinw_slot *slot, uint64_t now_ns)
+{
+	struct pinw_log_block block;
+
+	if (!begin_leak(&block, kind, slot, slot->golock_site))
+		return;
+	pinw_logtext_put(block.text, how);
+	pinw_logtext_put(block.text, "\n");
+	pinw_logtext_golock(block.text, slot, now_ns);
 	pinw_log_end(&block);
 }

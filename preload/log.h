@@ -22,6 +22,9 @@ void pinw_log_child(void);
  * read, not kept. */
 void pinw_log_leak(const char *kind, const struct pinw_slot *slot, uint64_t now_ns);
 
+/* The same of the Go lock that the slot has open; `how` completes the sentence: ": M destroyed while locked". */
+void pinw_log_golock_leak(const char *kind, const char *how, const struct pinw_slot *slot, uint64_t now_ns);
+
 /* A block being written: between begin and end the log is ours. */
 struct pinw_log_block {
 	struct pinw_logtext *text;

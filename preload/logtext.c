@@ -152,6 +152,25 @@ void pinw_logtext_creation(struct pinw_logtext *text, const struct pinw_slot *sl
 		pinw_logtext_stack(text, "created at", slot->create_site);
 }
 
+static void put_held(struct pinw_logtext *text, uint64_t since_ns, uint64_t now_ns, uint32_t depth)
+{
+	pinw_logtext_put(text, ", held ");
+	pinw_logtext_duration(text, now_ns > since_ns ? now_ns - since_ns : 0);
+	pinw_logtext_put(text, ", depth ");
+	pinw_logtext_number(text, depth);
+	pinw_logtext_put(text, "\n");
+}
+
+void pinw_logtext_golock(struct pinw_logtext *text, const struct pinw_slot *slot, uint64_t now_ns)
+{
+	if (!slot->golock_depth)
+		return;
+	pinw_logtext_put(text, "  locked by goroutine ");
+	pinw_logtext_number(text, slot->golock_goid);
+	put_held(text, slot->golock_since_ns, now_ns, slot->golock_depth);
+	pinw_logtext_stack(text, "locked at", slot->golock_site);
+}
+
 void pinw_logtext_pin(struct pinw_logtext *text, const struct pinw_slot *slot, uint64_t now_ns)
 {
 	if (slot->pin_depth) {
@@ -159,12 +178,9 @@ void pinw_logtext_pin(struct pinw_logtext *text, const struct pinw_slot *slot, u
 		pinw_logtext_put(text, origin_words(slot->pin_origin));
 		pinw_logtext_put(text, " to ");
 		pinw_logtext_cpus(text, (const uint64_t *)(slot + 1));
-		pinw_logtext_put(text, ", held ");
-		pinw_logtext_duration(text, now_ns > slot->pin_since_ns ? now_ns - slot->pin_since_ns : 0);
-		pinw_logtext_put(text, ", depth ");
-		pinw_logtext_number(text, slot->pin_depth);
-		pinw_logtext_put(text, "\n");
+		put_held(text, slot->pin_since_ns, now_ns, slot->pin_depth);
 		pinw_logtext_stack(text, "pinned at", slot->pin_site);
 	}
+	pinw_logtext_golock(text, slot, now_ns);
 	pinw_logtext_creation(text, slot);
 }

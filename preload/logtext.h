@@ -39,8 +39,12 @@ void pinw_logtext_errno(struct pinw_logtext *text, int error);
 /* "  TITLE:" and a line for each of the first frames of a site. */
 void pinw_logtext_stack(struct pinw_logtext *text, const char *title, uint32_t site);
 
-/* "  pinned by itself to CPU 3, held 1.2 s, depth 1" and where; then where the thread was created. */
+/* "  pinned by itself to CPU 3, held 1.2 s, depth 1" and where, and the same of a Go lock; then where the thread was
+ * created. */
 void pinw_logtext_pin(struct pinw_logtext *text, const struct pinw_slot *slot, uint64_t now_ns);
+
+/* "  locked by goroutine 17, held 1.2 s, depth 1" and where; nothing when it is not. */
+void pinw_logtext_golock(struct pinw_logtext *text, const struct pinw_slot *slot, uint64_t now_ns);
 
 /* Where the thread was created, alone. */
 void pinw_logtext_creation(struct pinw_logtext *text, const struct pinw_slot *slot);

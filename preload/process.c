@@ -11,6 +11,7 @@
 #include "preload/arch.h"
 #include "preload/clock.h"
 #include "preload/enforce.h"
+#include "preload/enforce_golock.h"
 #include "preload/go/go.h"
 #include "preload/ledger.h"
 #include "preload/life.h"
@@ -24,11 +25,21 @@
 
 /* ---- the end of an image --------------------------------------------------------------- */
 
+/* Its Go lock: to the policy, else to the log. */
+static void judge_golock(struct pinw_thread *thread, uint64_t now_ns)
+{
+	if (!pinw_enforce.policy || !pinw_enforce_golock_end(thread, now_ns))
+		pinw_log_golock_leak("pinned-at-end", " is locked when the process ends", thread->slot,
+		                     now_ns);
+}
+
 /* What a thread leaves behind at the end: to the policy, else to the log. */
 static void judge_thread(struct pinw_thread *thread, void *arg)
 {
 	const struct pinw_slot *slot = thread->slot;
 
+	if (slot->state == PINW_SLOT_RUNNING && slot->golock_depth)
+		judge_golock(thread, *(uint64_t *)arg);
 	if (pinw_enforce.policy && pinw_enforce_image_end(thread, *(uint64_t *)arg))
 		return;
 	if (slot->state == PINW_SLOT_RUNNING && slot->pin_depth && slot->pin_origin != PINW_ORIGIN_INHERITED)

@@ -47,6 +47,8 @@ struct pinw_ruled {
 	const struct pinw_stack_match *created; /* rules its creation stack satisfies; NULL unknown */
 	struct pinw_hold
 	    hold; /* what its pin holds of the policy's counters; changed under the slot's busy mark */
+	struct pinw_hold golock_hold; /* what its Go lock holds of them */
+	uint32_t pins; /* atomic: its pins that count, of both kinds, and attempts under way */
 	struct pinw_hold birth_hold; /* what its birth pin reserved, if that was judged */
 	bool birth_judged;
 	bool reset; /* to start on the baseline mask */
@@ -54,6 +56,7 @@ struct pinw_ruled {
 	uint16_t inherit_rule; /* verdict on an inherited mask, for the new thread to write down; 0 = none */
 	uint64_t pin_since_ns; /* of the pin that pin_cpu_ns is about */
 	uint64_t pin_cpu_ns; /* CPU time it had used when its pin opened; with a pinned_idle rule */
+	uint64_t golock_cpu_ns; /* when its Go lock was taken; likewise */
 };
 
 /* A thread as the shim sees it: host-private, never in the file. */

@@ -268,7 +268,9 @@ struct pinw_slot {
 	 * which writes the three fields after it. Each looks at the other's before it speaks. */
 	uint64_t told;
 	uint64_t watch_told;
-	uint64_t watch_idle_pin; /* 1 + pin_since_ns of the pin whose idleness it told last, 0 = none */
+	uint64_t
+	    watch_idle_pin; /* 1 + pin_since_ns (or golock_since_ns) of the pin (or Go lock) whose idleness it told
+	                            last, 0 = none */
 	uint32_t watch_thread; /* the thread that its fields are about; another one: void */
 	uint32_t golock_depth; /* LockOSThread calls when it was locked last; 0 = no Go lock is open */
 	uint64_t golock_since_ns;
@@ -495,7 +497,6 @@ enum pinw_note {
 	PINW_NOTE_GO_UNKNOWN = 11, /* LockOSThread is not the code of a version that is known */
 	PINW_NOTE_GO_UNLOCKS = 12, /* no unlock was found, or too many; arg: how many too many */
 	PINW_NOTE_GO_MEMORY = 13, /* no page near the code, or the code may not be changed; arg: errno or 0 */
-	PINW_NOTE_GO_LIBRARY = 18, /* a shared library's; arg: how many there may be, 0: the process is sealed */
 	/* they are counted, but */
 	PINW_NOTE_GO_MEXIT = 14, /* a locked main thread's end is not seen */
 	PINW_NOTE_GO_EXIT = 15, /* the end of the process is not seen: Go leaves by a raw exit_group */

@@ -5,6 +5,7 @@
 
 #include "preload/arch.h"
 #include "preload/enforce.h"
+#include "preload/go/go.h"
 #include "preload/log.h"
 #include "preload/proc.h"
 #include "preload/trace.h"
@@ -94,14 +95,18 @@ static void put_attempt(struct pinw_logtext *text, const struct pinw_violation *
 		                                 : " tried to pass its mask on to a new thread, ");
 		pinw_logtext_cpus(text, v->mask);
 		break;
+	case PINW_ATTEMPT_LOCK:
+		pinw_logtext_put(text, " was to be locked by goroutine ");
+		pinw_logtext_number(text, v->goid);
+		break;
 	case PINW_ATTEMPT_EXIT:
-		pinw_logtext_put(text, " ended");
+		pinw_logtext_put(text, v->goid ? " is destroyed: its goroutine ended" : " ended");
 		break;
 	case PINW_ATTEMPT_END:
 		pinw_logtext_put(text, " when the process ended");
 		break;
 	default:
-		pinw_logtext_put(text, " went on");
+		pinw_logtext_put(text, v->goid ? " was unlocked by another function" : " went on");
 		break;
 	}
 }
@@ -128,8 +133,9 @@ static void put_done(struct pinw_logtext *text, const struct pinw_violation *v)
 {
 	switch (v->done) {
 	case PINW_DONE_DENIED:
-		pinw_logtext_put(text, "denied with ");
-		pinw_logtext_errno(text, v->error);
+		pinw_logtext_put(text, v->error ? "denied with " : "denied: the goroutine is not locked");
+		if (v->error)
+			pinw_logtext_errno(text, v->error);
 		break;
 	case PINW_DONE_RESET:
 		pinw_logtext_put(text, "reset to the baseline mask");
@@ -140,7 +146,9 @@ static void put_done(struct pinw_logtext *text, const struct pinw_violation *v)
 	case PINW_DONE_WOULD:
 		pinw_logtext_put(text, "would ");
 		pinw_logtext_put(text, pinw_action_name(v->verdict.action));
-		pinw_logtext_put(text, " (audit)");
+		pinw_logtext_put(text, v->attempt == PINW_ATTEMPT_LOCK && pinw_enforce.enforcing
+		                           ? " (deny_golocks is not set)"
+		                           : " (audit)");
 		break;
 	case PINW_DONE_FAILED:
 		pinw_logtext_put(text, "the reset failed");
@@ -202,6 +210,7 @@ static void put_stacks(struct pinw_logtext *text, const struct pinw_violation *v
 	switch (v->attempt) {
 	case PINW_ATTEMPT_CREATE:
 	case PINW_ATTEMPT_BORN:
+	case PINW_ATTEMPT_LOCK:
 		pinw_logtext_stack(text, "called at", v->site);
 		return;
 	case PINW_ATTEMPT_PIN:
@@ -221,6 +230,16 @@ static void put_stacks(struct pinw_logtext *text, const struct pinw_violation *v
 		pinw_logtext_creation(text, v->slot);
 }
 
+/* Once for each image: a program of Go's does not take no for an answer. */
+static void put_advice(struct pinw_logtext *text, const struct pinw_violation *v)
+{
+	static uint32_t gen_told;
+
+	if (v->attempt == PINW_ATTEMPT_CREATE && v->done == PINW_DONE_DENIED && pinw_go_is_here() &&
+	    __atomic_exchange_n(&gen_told, pinw_shim.image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen)
+		pinw_logtext_put(text, "  a Go program tries 20 times, for about 0.2 s, and then aborts\n");
+}
+
 static void log_block(const struct pinw_violation *v)
 {
 	struct pinw_log_block block;
@@ -229,6 +248,7 @@ static void log_block(const struct pinw_violation *v)
 		return;
 	pinw_logtext_put(block.text, "pinwarden: violation: ");
 	pinw_violation_describe(block.text, v);
+	put_advice(block.text, v);
 	put_stacks(block.text, v);
 	pinw_log_end(&block);
 }

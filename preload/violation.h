@@ -21,6 +21,7 @@ struct pinw_violation {
 	uint32_t thread; /* the acting one, start sequence */
 	uint32_t target; /* the one it is about, 0 unknown */
 	uint32_t site; /* of the call, or of the pin */
+	uint64_t goid; /* goroutine that locks, or has leaked a lock; 0: it is not about a Go lock */
 	uint8_t attempt; /* enum pinw_attempted */
 	uint8_t done; /* enum pinw_done */
 	uint8_t leak; /* 1 + enum pinw_policy_leak, 0 = none */

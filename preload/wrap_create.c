@@ -62,10 +62,12 @@ static void find_birth(struct creation *c, const pthread_attr_t *attr)
 
 /* Asks the policy, and counts the thread in before the call: a thread may end the process before its creator returns.
  * False: it is denied, with c->trial.error. */
-static bool begin_creation(struct creation *c, const pthread_attr_t *attr, struct pinw_where where)
+static bool begin_creation(struct creation *c, const pthread_attr_t *attr, void *arg, struct pinw_where where)
 {
 	c->site = pinw_site_ref(c->self, where);
 	find_birth(c, attr);
+	if (pinw_go_is_template(arg))
+		c->flags |= PINW_THREAD_TEMPLATE;
 	if (pinw_likely(pinw_enforce.policy == NULL)) {
 		c->live = pinw_ledger_live();
 		return true;
@@ -76,6 +78,7 @@ static bool begin_creation(struct creation *c, const pthread_attr_t *attr, struc
 	    .origin = c->birth_origin,
 	    .pin_site = c->birth_site,
 	    .mask = c->mask,
+	    .is_template = c->flags & PINW_THREAD_TEMPLATE,
 	};
 	pinw_enforce_create(&c->trial, &request);
 	c->live = c->trial.live;
@@ -208,8 +211,7 @@ static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(v
 		return ENOSYS;
 	if (!c.self)
 		return pinw_real.pthread_create(out, attr, routine, arg);
-	pinw_go_creates((const void *)routine);
-	if (!begin_creation(&c, attr, where))
+	if (!begin_creation(&c, attr, arg, where))
 		return c.trial.error;
 	if (!prepare(&c, attr, out, (void *)routine)) {
 		uncount(&c);
@@ -245,7 +247,7 @@ int thrd_create_234(thrd_t *out, thrd_start_t routine, void *arg)
 		return thrd_error;
 	if (!c.self)
 		return pinw_real.thrd_create(out, routine, arg);
-	if (!begin_creation(&c, NULL, PINW_WHERE()))
+	if (!begin_creation(&c, NULL, NULL, PINW_WHERE()))
 		return c.trial.error == ENOMEM ? thrd_nomem : thrd_error;
 	if (!prepare(&c, NULL, out, (void *)routine)) {
 		uncount(&c);

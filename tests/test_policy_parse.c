@@ -67,7 +67,7 @@ static const struct key_case {
     {PINW_SECTION_REQUIRE, "thread_name", "w*", "sixteen-letters*-", ""},
     {PINW_SECTION_REQUIRE, "created_by", "main", "\"f\"", ""},
     {PINW_SECTION_REQUIRE, "pinned", "no", "false", "thread_name = w\n"},
-    {PINW_SECTION_REQUIRE, "kind", "go", "golock", ""},
+    {PINW_SECTION_REQUIRE, "kind", "go", "golock", "thread_name = w\n"},
     {PINW_SECTION_REQUIRE, "cpus", "2-3", "2--3", "thread_name = w\n"},
     {PINW_SECTION_REQUIRE, "within", "1h", "1d", "thread_name = w\n"},
     {PINW_SECTION_REQUIRE, "action", "crash", "deny", "thread_name = w\n"},

@@ -4,16 +4,18 @@
  * slot needs no mark; counters are atomic.
  *
  * Most locks come by pinw_go_quick: one not nested, of a known thread, from a stack that came by before, with room in the file and
- * no policy. Everything else is for pinw_go_hook. This file is compiled for general registers alone, and what pinw_go_quick calls is no
+ * no rule about Go locks. Everything else is for pinw_go_hook. This file is compiled for general registers alone, and what pinw_go_quick calls is no
  * more than tests/shim_shape lets it: hook_x86_64.S says why.
  */
 #include <errno.h>
 
 #include "preload/clock.h"
 #include "preload/enforce.h"
+#include "preload/enforce_golock.h"
 #include "preload/go/go.h"
 #include "preload/image.h"
 #include "preload/life.h"
+#include "preload/log.h"
 #include "preload/process.h"
 #include "preload/trace.h"
 
@@ -50,11 +52,17 @@ static uint64_t owner_of(const struct pinw_go_area *area)
 	return (uint64_t)(uint32_t)(area->m >> 6) << 32 | area->seq;
 }
 
+/* m.lockedExt of the M that the open lock is of. */
+static uint32_t ext_of(const struct pinw_go_area *area)
+{
+	return *(const uint32_t *)(area->m + area->runtime->layout.m_locked_ext);
+}
+
 /* Was the open lock undone where nobody saw it? An M lent to a thread of C's is never let go of, and may have served
  * another one since. */
 static bool is_undone(const struct pinw_go_area *area)
 {
-	if (*(const uint32_t *)(area->m + area->runtime->layout.m_locked_ext) == 0)
+	if (ext_of(area) == 0)
 		return true;
 	uint64_t owner = area->lent ? __atomic_load_n(owner_place(area->m), __ATOMIC_RELAXED) : 0;
 	return owner >> 32 == owner_of(area) >> 32 && owner != owner_of(area);
@@ -137,12 +145,30 @@ static inline void book_end(const struct pinw_go_area *area, enum pinw_golock_ki
 	__atomic_store_n(&area->thread->slot->golock_depth, 0, __ATOMIC_RELEASE);
 }
 
+/* What the end of the lock is to the policy, and to the log of leaks. The slot still has it open. */
+static void judge_end(const struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t site,
+                      uint64_t now_ns)
+{
+	struct pinw_thread *thread = area->thread;
+
+	if (kind == PINW_GOLOCK_DESTROYED &&
+	    (!pinw_enforce.policy || !pinw_enforce_golock_lost(thread, now_ns)))
+		pinw_log_golock_leak("exit-while-pinned", ": M destroyed while locked", thread->slot, now_ns);
+	if (!pinw_enforce.asks_golocks)
+		return;
+	if (kind == PINW_GOLOCK_UNLOCK)
+		pinw_enforce_golock_unlock(thread, site, now_ns);
+	pinw_enforce_golock_close(thread);
+}
+
 static void close_lock(struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t site, uint64_t now_ns)
 {
 	uint32_t depth = take_depth(area);
 
-	if (depth)
-		book_end(area, kind, depth, site, now_ns, NULL);
+	if (!depth)
+		return;
+	judge_end(area, kind, site, now_ns);
+	book_end(area, kind, depth, site, now_ns, NULL);
 }
 
 /* Now, or, if nobody wants to know how long locks are held, when this one was taken. */
@@ -205,7 +231,7 @@ int pinw_go_quick(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
 	struct pinw_go_regs regs = {.rbp = rbp, .g = g};
 	struct pinw_thread *self = pinw_enter_known();
 
-	if (pinw_unlikely(!self) || pinw_enforce.policy || pinw_unlikely(pinw_go_area->missed))
+	if (pinw_unlikely(!self) || pinw_enforce.asks_golocks || pinw_unlikely(pinw_go_area->missed))
 		return PINW_GO_LONG;
 	switch (patch->kind) {
 	case PINW_GO_LOCK:
@@ -220,6 +246,18 @@ int pinw_go_quick(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
 }
 
 /* ---- and in full ---------------------------------------------------------------------------- */
+
+/* Asks the policy. The runtime itself relies on its locks, and is never denied one. */
+static bool may_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime,
+                     const struct pinw_go_regs *regs, struct pinw_site_ref site)
+{
+	const struct pinw_golock_request request = {
+	    .self = self, .site = site, .goid = word_at(regs->g, runtime->layout.g_goid)};
+
+	if (pinw_enforce.policy->deny_golocks && pinw_go_is_runtime_code(runtime, regs->pc))
+		return true;
+	return pinw_enforce_golock(&request);
+}
 
 /* LockOSThread is about to count one more. */
 static enum pinw_go_then on_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime,
@@ -242,7 +280,12 @@ static enum pinw_go_then on_lock(struct pinw_thread *self, const struct pinw_go_
 	}
 	if (is_open(area))
 		close_lock(area, PINW_GOLOCK_UNLOCK_UNSEEN, 0, pinw_now());
-	open_lock(self, runtime, pinw_go_learn_site(runtime, regs).id, regs->g, NULL);
+	struct pinw_site_ref site = pinw_go_learn_site(runtime, regs);
+	if (pinw_enforce.asks_golocks && !may_lock(self, runtime, regs, site))
+		return PINW_GO_RETURN;
+	open_lock(self, runtime, site.id, regs->g, NULL);
+	if (pinw_enforce.asks_golocks)
+		pinw_enforce_golocked(self);
 	return PINW_GO_ON;
 }
 
@@ -332,11 +375,15 @@ void pinw_go_thread_end(uint64_t now_ns)
 	pinw_go_area_give(area);
 }
 
+/* What is open goes on, with the depth that it has now. */
 static void end_lock(struct pinw_go_area *area, void *now_ns)
 {
-	if (__atomic_load_n(&area->depth, __ATOMIC_ACQUIRE) && area->image_gen == pinw_shim.image_gen &&
-	    is_undone(area))
+	if (!__atomic_load_n(&area->depth, __ATOMIC_ACQUIRE) || area->image_gen != pinw_shim.image_gen)
+		return;
+	if (is_undone(area))
 		close_lock(area, PINW_GOLOCK_UNLOCK_UNSEEN, 0, *(uint64_t *)now_ns);
+	else
+		__atomic_store_n(&area->thread->slot->golock_depth, ext_of(area), __ATOMIC_RELEASE);
 }
 
 void pinw_go_image_end(uint64_t now_ns)
