@@ -70,6 +70,20 @@ bool pinw_rule_spares_golocks(const struct pinw_policy *policy, const struct pin
 	return !policy->deny_golocks && rule->action == PINW_ACTION_DENY && pinw_rule_is_on_golocks(rule);
 }
 
+bool pinw_rule_acts_on_golocks(const struct pinw_policy *policy, const struct pinw_rule *rule)
+{
+	bool crash = rule->action == PINW_ACTION_CRASH;
+
+	if (rule->section == PINW_SECTION_LEAK)
+		return crash &&
+		       (rule->leak == PINW_PLEAK_EXIT_WHILE_PINNED ||
+		        rule->leak == PINW_PLEAK_PINNED_AT_END || rule->leak == PINW_PLEAK_UNBALANCED);
+	if (rule->section == PINW_SECTION_REQUIRE)
+		return crash && rule->kinds == PINW_KINDS_GO;
+	return pinw_rule_is_on_golocks(rule) &&
+	       (crash || (rule->action == PINW_ACTION_DENY && policy->deny_golocks));
+}
+
 /* ---- errors --------------------------------------------------------------------------------------- */
 
 size_t pinw_policy_error_print(char *buf, size_t size, const char *path, const struct pinw_policy_error *e)

@@ -275,6 +275,9 @@ bool pinw_rule_is_golocks_only(const struct pinw_rule *rule);
  * also under enforce, while CPU pins that the rule covers are denied. */
 bool pinw_rule_spares_golocks(const struct pinw_policy *policy, const struct pinw_rule *rule);
 
+/* Must Go locks be seen for the rule to be enforced: does it deny them, or crash at one or at a leak of one? */
+bool pinw_rule_acts_on_golocks(const struct pinw_policy *policy, const struct pinw_rule *rule);
+
 /* Says in words what a rule matches and what then happens, one sentence or a few, without a final newline. Returns the
  * length written (cut to size - 1). */
 size_t pinw_policy_explain(const struct pinw_policy *policy, const struct pinw_rule *rule, char *buf,

@@ -51,6 +51,9 @@ void pinw_enforce_load(void);
  * here, with status 125; a fork child, which cannot be undone, goes on with a loud line. */
 void pinw_enforce_lost(bool first_image);
 
+/* A Go runtime is here whose locks cannot be seen: a policy that must act on them ends the process. */
+void pinw_enforce_golocks_unseen(void);
+
 /* A fork child cannot make its trace, as in a chroot or under another user. Must it be judged all the same, with its counters in
  * memory that nobody reads? Then says so. */
 bool pinw_enforce_unrecorded(int error);

@@ -240,6 +240,37 @@ bool pinw_enforce_unrecorded(int error)
 	return true;
 }
 
+static const struct pinw_rule *rule_on_golocks(const struct pinw_policy *policy)
+{
+	for (uint32_t i = 0; i < policy->rule_count; i++)
+		if (pinw_rule_acts_on_golocks(policy, &policy->rules[i]))
+			return &policy->rules[i];
+	return NULL;
+}
+
+void pinw_enforce_golocks_unseen(void)
+{
+	static char line[PINW_PATH_MAX + PINW_POLICY_MESSAGE_BYTES];
+	static struct pinw_policy_error error;
+
+	if (!pinw_enforce.policy || !pinw_enforce.enforcing)
+		return;
+	const struct pinw_rule *rule = rule_on_golocks(pinw_enforce.policy);
+	if (!rule)
+		return;
+	error.line = rule->line;
+	size_t n = pinw_put(error.text, sizeof(error.text), 0, "[");
+	n = pinw_put(error.text, sizeof(error.text), n, rule->label);
+	pinw_put(
+	    error.text, sizeof(error.text), n,
+	    "]: this rule is to act on Go locks, and those of this program cannot be seen (pinwarden report "
+	    "says why); leave it out, or run with --audit");
+	pinw_policy_error_print(line, sizeof(line), pinw_config.policy, &error);
+	say(line);
+	say("stopped before Go's first instruction: this policy is to be enforced and cannot be, here");
+	pinw_sys1(SYS_exit_group, STOPPED);
+}
+
 void pinw_enforce_lost(bool first_image)
 {
 	if (!pinw_enforce.policy || !pinw_enforce.enforcing)

@@ -244,9 +244,10 @@ static int prepare(struct pinw_run_plan *p)
 		return PINW_EXIT_RUN_FAILED;
 	}
 	if ((code = pinw_run_policy_read(p)) || (code = check_size(p)) || (code = check_target(p)) ||
-	    (code = pinw_run_policy_check_target(&p->policy, &p->target, p->opt.quiet)) ||
 	    (code = locate_shim(p)) || (code = check_log(p)) || (code = check_output(p)))
 		return code;
+	if (!p->opt.quiet)
+		pinw_run_policy_warn_of_target(&p->policy, &p->target);
 	r = pinw_session_new(&p->session);
 	if (r == 0)
 		r = pinw_child_env_init(&p->env, environ);

@@ -134,37 +134,52 @@ int pinw_run_policy_read(struct pinw_run_plan *p)
 
 /* ---- the program it is for ------------------------------------------------------------------- */
 
-/* Speaks of Go locks by name; any rule without a word on kinds or calls would cover them, too. */
-static bool is_about_golocks(const struct pinw_rule *rule)
+static bool denies_golocks(const struct pinw_policy *policy, const struct pinw_rule *rule)
 {
-	if (rule->section == PINW_SECTION_LEAK)
-		return rule->leak == PINW_PLEAK_UNBALANCED;
-	return rule->section == PINW_SECTION_BAN &&
-	       ((rule->calls & PINW_CALLS_GOLOCK) || (rule->kinds & PINW_KINDS_GO));
+	return rule->action == PINW_ACTION_DENY && pinw_rule_acts_on_golocks(policy, rule);
 }
 
-/* A policy that promises what cannot be kept here is refused, rather than kept in part. */
-static int check_golocks(const struct pinw_run_policy *policy, const struct pinw_target *target, bool quiet)
+/* Of the rules that satisfy `is`: the first, and how many there are besides. NULL: none. */
+static const struct pinw_rule *find_rule(const struct pinw_policy *policy,
+                                         bool (*is)(const struct pinw_policy *, const struct pinw_rule *),
+                                         char others[static 32])
+{
+	const struct pinw_rule *first = NULL;
+	uint32_t more = 0;
+
+	for (uint32_t i = 0; i < policy->rule_count; i++)
+		if (is(policy, &policy->rules[i]) && first)
+			more++;
+		else if (is(policy, &policy->rules[i]))
+			first = &policy->rules[i];
+	others[0] = '\0';
+	if (more)
+		snprintf(others, 32, " (and %" PRIu32 " more)", more);
+	return first;
+}
+
+/* Said where it takes effect: an auditing policy denies nothing. */
+static void warn_of_golocks(const struct pinw_run_policy *policy)
 {
 	const struct pinw_policy *parsed = policy->parsed.policy;
+	char others[32];
 
-	for (uint32_t i = 0; i < parsed->rule_count; i++) {
-		const struct pinw_rule *rule = &parsed->rules[i];
-		if (!is_about_golocks(rule))
-			continue;
-		if (rule->action >= PINW_ACTION_DENY) {
-			pinw_say("%s:%" PRIu32
-			         ": [%s]: this rule cannot be enforced on %s: rules do not act on Go's "
-			         "LockOSThread yet; leave it out, or set its action to log",
-			         policy->name, rule->line, rule->label, target->culprit);
-			return refuse();
-		}
-		if (!quiet)
-			pinw_say("%s:%" PRIu32
-			         ": [%s]: matches nothing in %s: rules do not act on Go's LockOSThread yet",
-			         policy->name, rule->line, rule->label, target->culprit);
-	}
-	return 0;
+	if (policy->mode != PINW_MODE_ENFORCE)
+		return;
+	const struct pinw_rule *rule = find_rule(parsed, denies_golocks, others);
+	if (rule)
+		pinw_say(
+		    "%s:%" PRIu32
+		    ": [%s]%s: a denied runtime.LockOSThread returns and locks nothing: code that needs its "
+		    "thread (thread-local state of C libraries, namespaces, OpenGL) goes wrong then",
+		    policy->name, rule->line, rule->label, others);
+	rule = find_rule(parsed, pinw_rule_spares_golocks, others);
+	if (rule)
+		pinw_say(
+		    "%s:%" PRIu32
+		    ": [%s]%s: CPU pins are denied, Go locks are only recorded as \"would deny\"; to deny "
+		    "them, too, say deny_golocks = yes in [policy]",
+		    policy->name, rule->line, rule->label, others);
 }
 
 static void warn_of_eagain(const struct pinw_run_policy *policy)
@@ -182,15 +197,12 @@ static void warn_of_eagain(const struct pinw_run_policy *policy)
 	}
 }
 
-int pinw_run_policy_check_target(const struct pinw_run_policy *policy, const struct pinw_target *target,
-                                 bool quiet)
+void pinw_run_policy_warn_of_target(const struct pinw_run_policy *policy, const struct pinw_target *target)
 {
 	if (!policy->name || !target->go)
-		return 0;
-	int code = check_golocks(policy, target, quiet);
-	if (code == 0 && !quiet)
-		warn_of_eagain(policy);
-	return code;
+		return;
+	warn_of_golocks(policy);
+	warn_of_eagain(policy);
 }
 
 /* ---- handing it over ------------------------------------------------------------------------- */

@@ -580,47 +580,54 @@ static void load(struct pinw_run_plan *p, const char *text)
 	cr_assert_eq(pinw_run_policy_read(p), 0);
 }
 
-static int check_go(const char *text, bool go)
+static const char *warn_go(const char *text, bool go)
 {
 	struct pinw_target target = {.go = go, .culprit = "/bin/service"};
 	struct pinw_run_plan p;
 
 	load(&p, text);
 	listen_to_stderr();
-	int code = pinw_run_policy_check_target(&p.policy, &target, false);
+	pinw_run_policy_warn_of_target(&p.policy, &target);
 	heard();
 	pinw_run_policy_done(&p.policy);
-	return code;
+	return said;
 }
 
-Test(run_policy, refuses_rules_on_go_locks_that_cannot_be_enforced_on_a_go_program)
+static void expect_warned(const char *text, const char *part)
 {
-	static const char deny[] = "[policy]\nversion = 1\n[ban \"g\"]\ncall = golock\naction = deny\n";
+	cr_expect_not_null(strstr(warn_go(text, true), part), "no \"%s\" in %s", part, said);
+	cr_expect_str_eq(warn_go(text, false), "", "other programs have no such locks");
+}
 
-	expect_said(check_go(deny, true), 2,
-	            "p.ini:3: [ban:g]: this rule cannot be enforced on /bin/service");
-	cr_expect_eq(check_go(deny, false), 0, "other programs have no such locks");
-	expect_said(check_go("[policy]\nversion = 1\n[ban \"k\"]\nkind = go\naction = crash\n", true), 2,
-	            "[ban:k]");
-	expect_said(check_go("[policy]\nversion = 1\n[ban \"g\"]\ncall = golock\naction = log\n", true), 0,
-	            "[ban:g]: matches nothing in /bin/service");
-	expect_said(check_go("[leak]\nunbalanced = crash\n", true), 2, "[leak:unbalanced]");
-	expect_said(check_go("[leak]\nunbalanced = log\n", true), 0, "[leak:unbalanced]: matches nothing");
-	cr_expect_eq(check_go("[policy]\nversion = 1\n[ban \"c\"]\nfunction = *Handler\n", true), 0);
-	cr_expect_str_eq(said, "", "pins are seen in Go programs, too");
+Test(run_policy, says_what_a_denied_lock_does_to_a_go_program)
+{
+	static const char deny[] = "[policy]\nmode = enforce\ndeny_golocks = yes\n[ban \"g\"]\nkind = go\n";
+	static const char audit[] = "[policy]\nmode = audit\ndeny_golocks = yes\n[ban \"g\"]\nkind = go\n";
+
+	expect_warned(deny, "p.ini:4: [ban:g]: a denied runtime.LockOSThread returns and locks nothing");
+	cr_expect_str_eq(warn_go(audit, true), "", "nothing is denied");
+	cr_expect_str_eq(warn_go("[policy]\nmode = enforce\n[ban \"g\"]\nkind = go\naction = crash\n", true),
+	                 "");
+	cr_expect_str_eq(
+	    warn_go("[policy]\nmode = enforce\n[ban \"g\"]\ncall = golock\naction = log\n", true), "");
+}
+
+Test(run_policy, says_once_that_go_locks_are_spared)
+{
+	static const char both[] =
+	    "[policy]\nmode = enforce\n[ban \"c\"]\nfunction = *Handler\n[caps]\nmax_pinned = 4\n";
+
+	expect_warned(both, "p.ini:3: [ban:c] (and 1 more): CPU pins are denied, Go locks are only recorded");
+	cr_expect_str_eq(
+	    warn_go("[policy]\nmode = enforce\n[ban \"c\"]\nfunction = *Handler\nkind = cpu\n", true), "");
 }
 
 Test(run_policy, says_what_a_denied_thread_does_to_a_go_program)
 {
-	static const char deny[] =
-	    "[policy]\nversion = 1\n[caps]\nmax_threads = 8\nmax_threads_action = deny\n";
-
-	expect_said(check_go(deny, true), 0,
-	            "p.ini:4: max_threads: a Go program that is denied a thread (EAGAIN)");
-	check_go(deny, false);
-	cr_expect_str_eq(said, "");
-	check_go("[policy]\nversion = 1\n[caps]\nmax_threads = 8\n", true);
-	cr_expect_str_eq(said, "", "to crash is what Go does itself");
+	expect_warned("[policy]\nversion = 1\n[caps]\nmax_threads = 8\nmax_threads_action = deny\n",
+	              "p.ini:4: max_threads: a Go program that is denied a thread (EAGAIN)");
+	cr_expect_str_eq(warn_go("[policy]\nversion = 1\n[caps]\nmax_threads = 8\n", true), "",
+	                 "to crash is what Go does itself");
 }
 
 Test(run_policy, is_handed_over_by_absolute_path_and_mode)
