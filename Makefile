@@ -60,6 +60,7 @@ PRELOAD_SRC := \
   preload/go/stack.c \
   preload/image.c \
   preload/init.c \
+  preload/intern.c \
   preload/ledger.c \
   preload/life.c \
   preload/lock.c \
@@ -296,6 +297,7 @@ E2E_SRC := \
   tests/e2e_go.c \
   tests/e2e_golocks.c \
   tests/e2e_goraw.c \
+  tests/e2e_gostack.c \
   tests/enforce_scene.c \
   tests/e2e_watch.c \
   tests/go_programs.c \
