@@ -296,6 +296,8 @@ E2E_SRC := \
   tests/e2e_formats.c \
   tests/e2e_go.c \
   tests/e2e_golocks.c \
+  tests/e2e_top.c \
+  tests/live_rig.c \
   tests/e2e_goraw.c \
   tests/e2e_gostack.c \
   tests/enforce_scene.c \
