@@ -118,9 +118,11 @@ REPORTS_SRC := \
   reports/diff_json.c \
   reports/diff_text.c \
   reports/elf_probe.c \
+  reports/events.c \
   reports/evidence.c \
   reports/export.c \
   reports/export_folded.c \
+  reports/export_jsonl.c \
   reports/export_pprof.c \
   reports/find_shim.c \
   reports/functions.c \
