@@ -234,6 +234,7 @@ TEST_SRC := \
   tests/test_functions.c \
   tests/test_glob.c \
   tests/test_goname.c \
+  tests/test_gohook.c \
   tests/test_golocks.c \
   tests/test_history.c \
   tests/test_idle.c \
