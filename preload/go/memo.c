@@ -18,7 +18,7 @@
 
 struct memo {
 	struct memo *next; /* of the same bucket, atomic */
-	uintptr_t pc;
+	uintptr_t pc, ra;
 	uint32_t site; /* atomic */
 	uint32_t image_gen; /* atomic: image whose trace holds the site's record */
 	uint32_t module_gen; /* atomic */
@@ -54,7 +54,7 @@ static bool matches(const struct memo *memo, const struct pinw_go_regs *regs, ui
 {
 	uint32_t last = memo->count - 1;
 
-	if (memo->pc != regs->pc || regs->rbp + memo->frames[last].offset + 16 > high)
+	if (memo->pc != regs->pc || memo->ra != regs->ra || regs->rbp + memo->frames[last].offset + 16 > high)
 		return false;
 	for (uint32_t i = 0; i < last; i++) {
 		uintptr_t at = regs->rbp + memo->frames[i].offset;
@@ -138,6 +138,7 @@ static void add(const struct pinw_go_regs *regs, uint32_t site, uint32_t module_
 	if (!memo)
 		return;
 	memo->pc = regs->pc;
+	memo->ra = regs->ra;
 	memo->count = count;
 	memo->truncated = truncated;
 	for (uintptr_t rbp = regs->rbp, i = 0; i < count; i++) {
@@ -159,7 +160,7 @@ static bool can_be_learnt(const struct pinw_go_regs *regs, uint32_t site)
 	bool truncated;
 	uint32_t count = count_frames(regs, &truncated);
 
-	return count && pinw_site_frames(site, &frames, &flags) == count + 1;
+	return count && pinw_site_frames(site, &frames, &flags) == count + 1 + (regs->ra != 0);
 }
 
 struct pinw_site_ref pinw_go_learn_site(const struct pinw_go_runtime *runtime,
@@ -170,7 +171,7 @@ struct pinw_site_ref pinw_go_learn_site(const struct pinw_go_runtime *runtime,
 	struct pinw_lock_state state;
 	unsigned same;
 
-	if (!ref.id || pinw_enforce.policy) /* with one, every hook goes the long way */
+	if (!ref.id || pinw_enforce.asks_golocks) /* then every hook goes the long way */
 		return ref;
 	if (pinw_go_known_site(regs) == ref.id || !can_be_learnt(regs, ref.id) ||
 	    (!find(regs, &same) && same >= CHAIN_MAX) || pinw_site_try_lock(&state) < 0)

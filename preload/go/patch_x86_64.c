@@ -341,6 +341,15 @@ static long protect(int protection)
 	return pinw_sys3(SYS_mprotect, start, end - start, protection);
 }
 
+/* Small functions have no frame, and are in no chain of frame pointers. */
+static bool is_frameless(const struct pinw_go_runtime *runtime, const unsigned char *at)
+{
+	uint64_t i, address = (uintptr_t)at;
+
+	return pinw_pclntab_find(&runtime->table, address, &i) &&
+	       pinw_pclntab_depth(&runtime->table, i, address - pinw_pclntab_entry(&runtime->table, i)) == 0;
+}
+
 static void write_jump(uint32_t i)
 {
 	const struct place *p = &plan.places[i];
@@ -348,6 +357,7 @@ static void write_jump(uint32_t i)
 	unsigned char jump[16] = {0xe9};
 
 	pinw_go.patches[number] = (struct pinw_go_patch){.kind = p->kind,
+	                                                 .frameless = is_frameless(plan.runtime, p->at),
 	                                                 .address = (uintptr_t)p->at,
 	                                                 .next = (uintptr_t)p->at + p->displaced,
 	                                                 .runtime = plan.runtime};

@@ -232,6 +232,11 @@ static int32_t value_at(const struct pinw_pclntab *t, uint32_t table, uint64_t d
 	}
 }
 
+int32_t pinw_pclntab_depth(const struct pinw_pclntab *t, uint64_t i, uint64_t distance)
+{
+	return i < t->count ? value_at(t, field(t, i, 3), distance) : -1;
+}
+
 static const char *file_name(const struct pinw_pclntab *t, uint64_t i, int32_t number, size_t *ret_len)
 {
 	uint64_t offset;

@@ -58,6 +58,10 @@ const char *pinw_pclntab_name(const struct pinw_pclntab *t, uint64_t i, size_t *
 /* The source of the instruction `distance` bytes from the start of function `i`. */
 struct pinw_pclntab_place pinw_pclntab_place(const struct pinw_pclntab *t, uint64_t i, uint64_t distance);
 
+/* How far the stack pointer is below the return address at the instruction `distance` bytes from the start of function `i`:
+ * 0 where the function has no frame. -1: unknown. */
+int32_t pinw_pclntab_depth(const struct pinw_pclntab *t, uint64_t i, uint64_t distance);
+
 /* The table of the calls inlined into function `i` (from 1.18 on): which row the instruction `distance` bytes from its
  * start belongs to, and where the table is, counted from a place that only the runtime's description of the module
  * knows. False: the instruction is the function's own, or nothing is known. */
