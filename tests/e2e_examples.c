@@ -35,16 +35,23 @@ static void write_file(const char *path, const char *text)
 	cr_assert_eq(fclose(f), 0);
 }
 
-/* What a reader sees, without what differs from run to run. */
-static const struct e2e_result *normalised(const char *text)
+/* The text as a script of sed leaves it. */
+static const struct e2e_result *edited(const char *script, const char *text)
 {
-	char path[PATH_MAX], script[PATH_MAX], command[2 * PATH_MAX + 32];
+	char path[PATH_MAX], file[PATH_MAX], command[2 * PATH_MAX + 32];
 
 	snprintf(path, sizeof(path), "%s/printed", e2e_dir());
 	write_file(path, text);
-	snprintf(command, sizeof(command), "sed -E -f %s %s",
-	         project(script, "examples/expected/normalise.sed"), path);
+	snprintf(command, sizeof(command), "sed -E -f %s %s", project(file, script), path);
 	return e2e_status(0, command);
+}
+
+/* What a reader sees, without what differs from run to run. */
+static const struct e2e_result *normalised(const char *program, const char *text)
+{
+	const struct e2e_result *r = edited("examples/expected/normalise.sed", text);
+
+	return strncmp(program, "go_", 3) == 0 ? edited("examples/expected/normalise_go.sed", r->out) : r;
 }
 
 static void compare(const char *expected, const char *text)
@@ -89,7 +96,7 @@ static void show(const char *expected, const char *policy, const char *mode, con
 	         "$ pinwarden run -p examples/policies/%s.ini %s%s-- build/examples/%s\n%s\n%s", policy, mode,
 	         *mode ? " " : "", program, r.out, r.err);
 	if (expected)
-		compare(expected, normalised(text)->out);
+		compare(expected, normalised(program, text)->out);
 }
 
 #define VIOLATIONS "[.processes[].violations // {} | to_entries[] | select(.value > 0)] | from_entries"
@@ -175,13 +182,82 @@ Test(examples, one_plan_books_no_cpu_twice)
 	e2e_true(".totals.pins.opened == 2 and .totals.pins.released == 2");
 }
 
+/* ---- Go ------------------------------------------------------------------------------------- */
+
+#define PER_REQUEST "[.processes[].per_request | select(.answer == \"yes\")]"
+
+static void needs_go(void)
+{
+	char path[PATH_MAX];
+	const char *build = getenv("PINW_BUILD");
+
+	snprintf(path, sizeof(path), "%s/examples/go_service", build ? build : "build");
+	e2e_needs(access(path, X_OK) == 0, "no Go is installed, or it cannot build with cgo");
+}
+
+Test(examples, a_go_handler_that_locks_is_denied)
+{
+	needs_go();
+	show("go_handler", "go_handler", "--enforce", "go_service handler");
+	e2e_true(VIOLATIONS " | . == {\"ban:locks on a request handler's stack\": 8}");
+	e2e_true(LEAKS " | . == {}");
+	e2e_true(".processes[0].golocks | .locks == 0 and .covered");
+}
+
+Test(examples, a_go_handler_that_locks_is_named_where_it_may)
+{
+	needs_go();
+	show("go_handler_audited", "go_handler", "--audit", "go_service handler");
+	e2e_true(VIOLATIONS " | . == {\"ban:locks on a request handler's stack\": 8}");
+	e2e_true(".processes[0].golocks | .locks == 8 and .unlocks == 8");
+}
+
+Test(examples, a_go_handler_that_locks_pins_per_request)
+{
+	needs_go();
+	show(NULL, "go_handler", "--audit", "go_service handler 300");
+	e2e_true(LEAKS " | . == {}");
+	e2e_true(PER_REQUEST " | length == 1");
+	e2e_true(".processes[0] | .golock_list | length == 1 and .[0].locks == 300");
+}
+
+Test(examples, a_go_handler_that_leaks_destroys_a_thread_for_each_request)
+{
+	needs_go();
+	show("go_leaking", "go_leaking", "", "go_service leaking");
+	e2e_true(VIOLATIONS " | . == {\"leak:exit_while_pinned\": 8}");
+	e2e_true(LEAKS " | . == {\"exit-while-pinned\": 8}");
+	e2e_true(".processes[0].golocks | .locks == 8 and .destroyed == 8 and .open == 0");
+}
+
+Test(examples, go_owners_break_no_rule)
+{
+	needs_go();
+	show("go_owner", "go_owner", "--enforce", "go_service owner 100");
+	e2e_true(VIOLATIONS " | . == {}");
+	e2e_true(LEAKS " | . == {}");
+	e2e_true(".processes[0].golocks | .locks == 2 and .unlocks == 2 and .covered");
+}
+
+Test(examples, go_owners_are_clean_under_the_handlers_policies)
+{
+	needs_go();
+	show(NULL, "go_handler", "--enforce", "go_service owner 100");
+	e2e_true(VIOLATIONS " | . == {}");
+	e2e_true(LEAKS " | . == {}");
+	e2e_true(PER_REQUEST " == []");
+	e2e_reread();
+	show(NULL, "go_leaking", "", "go_service owner 100");
+	e2e_true(VIOLATIONS " | . == {}");
+}
+
 /* `pinwarden policy lint` has nothing against any policy of examples/policies. */
 Test(examples, lint_has_nothing_against_any_policy)
 {
 	static const char *const policies[] = {
-	    "staging",          "ci",         "go-service",   "openmp",         "audit-only",
-	    "handler_pins",     "dispatcher", "single_owner", "leaking_worker", "double_booking",
-	    "inheriting_helper"};
+	    "staging",           "ci",         "go-service",   "openmp",         "audit-only",
+	    "handler_pins",      "dispatcher", "single_owner", "leaking_worker", "double_booking",
+	    "inheriting_helper", "go_handler", "go_leaking",   "go_owner"};
 
 	for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++) {
 		char source[PATH_MAX], file[256], command[2 * PATH_MAX];
