@@ -201,7 +201,7 @@ Test(examples, a_go_handler_that_locks_is_denied)
 	show("go_handler", "go_handler", "--enforce", "go_service handler");
 	e2e_true(VIOLATIONS " | . == {\"ban:locks on a request handler's stack\": 8}");
 	e2e_true(LEAKS " | . == {}");
-	e2e_true(".processes[0].golocks | .locks == 0 and .covered");
+	e2e_true(".processes[0].golocks | .locks == 0 and .denied == 8 and .covered");
 }
 
 Test(examples, a_go_handler_that_locks_is_named_where_it_may)
