@@ -78,12 +78,15 @@ static void gather_facts(struct judgement *j, const struct pinw_slot *slot, cons
 	                                    .now_ns = j->p->now_ns,
 	                                    .started_ns = slot->start_ns,
 	                                    .has_pinned = slot->pins_opened > 0,
+	                                    .is_golocked = slot->golock_depth > 0,
+	                                    .has_golocked = slot->golocks > 0,
 	                                    .ended = slot->state == PINW_SLOT_EXITED};
 	if (!j->w->needs_stacks)
 		return;
 	ret->f.creator = pinw_watch_site(j->w, j->p, slot->create_site);
 	ret->f.start = pinw_watch_function(j->w, j->p, slot->start_routine);
 	ret->f.pin = pinw_watch_site(j->w, j->p, slot->pin_site);
+	ret->f.golock = pinw_watch_site(j->w, j->p, slot->golock_site);
 }
 
 /* ---- what follows ----------------------------------------------------------------------------------- */
@@ -138,6 +141,7 @@ static void judge_leak(struct judgement *j, enum pinw_policy_leak leak, struct p
 	struct facts facts;
 
 	gather_facts(j, f->slot ? f->slot : &nobody, f->slot ? f->mask : no_mask, &facts);
+	facts.f.leaked = f->golock ? PINW_KINDS_GO : PINW_KINDS_CPU;
 	pinw_policy_judge_leak(j->w->opt.policy, &j->p->state, leak, &facts.f, &verdict, &suppressed);
 	f->leak = (int)leak;
 	if (suppressed)
@@ -147,6 +151,12 @@ static void judge_leak(struct judgement *j, enum pinw_policy_leak leak, struct p
 }
 
 /* ---- rules ---------------------------------------------------------------------------------------------- */
+
+/* A thread that has a pin as well is judged by that. */
+static bool holds_golock(const struct pinw_slot *slot)
+{
+	return slot->state == PINW_SLOT_RUNNING && slot->golock_depth && slot->tid;
+}
 
 static bool holds_pin(const struct judgement *j, const struct pinw_slot *slot, const uint64_t *mask)
 {
@@ -176,18 +186,21 @@ static void judge_idle(struct judgement *j, struct pinw_watch_thread *t, uint64_
                        const struct pinw_slot *slot, const uint64_t *mask)
 {
 	const struct pinw_rule *rule = leak_rule(j->w, PINW_PLEAK_PINNED_IDLE);
-	uint64_t cpu;
+	bool pinned = rule && holds_pin(j, slot, mask);
+	uint64_t cpu, since_ns = pinned ? slot->pin_since_ns : slot->golock_since_ns;
 
-	if (!rule || !holds_pin(j, slot, mask) || !can_judge_idle(j) ||
-	    !pinw_idle_is_due(&t->idle, slot->pin_since_ns, j->p->now_ns) ||
+	if (!rule || !(pinned || holds_golock(slot)) || !can_judge_idle(j) ||
+	    !pinw_idle_is_due(&t->idle, since_ns, j->p->now_ns) ||
 	    pinw_task_cpu(j->p->task, slot->tid, &cpu) < 0 ||
-	    !pinw_idle_look(&t->idle, slot->pin_since_ns, cpu, j->p->now_ns, rule->time_ns))
+	    !pinw_idle_look(&t->idle, since_ns, cpu, j->p->now_ns, rule->time_ns))
 		return;
-	t->mark.idle_pin = 1 + slot->pin_since_ns;
+	t->mark.idle_pin = 1 + since_ns;
 	if (!claim(j, index, t, PINW_TOLD_IDLE))
 		return;
-	struct pinw_finding f = {
-	    .slot = slot, .mask = mask, .for_ns = pinw_since(j->p->now_ns, t->idle.since_ns)};
+	struct pinw_finding f = {.slot = slot,
+	                         .golock = !pinned,
+	                         .mask = mask,
+	                         .for_ns = pinw_since(j->p->now_ns, t->idle.since_ns)};
 	judge_leak(j, PINW_PLEAK_PINNED_IDLE, &f);
 }
 

@@ -134,6 +134,13 @@ static void put_stacks(struct pinw_watch *w, struct pinw_watched *p, FILE *out, 
 		fprintf(out, ", depth %u\n", slot->pin_depth);
 		put_stack(w, p, out, "pinned at", slot->pin_site);
 	}
+	if (slot->golock_depth) {
+		fprintf(out, "  locked by goroutine %llu, held ", (unsigned long long)slot->golock_goid);
+		put_duration(out, pinw_since(p->now_ns, slot->golock_since_ns));
+		fprintf(out, ", depth %u%s\n", slot->golock_depth,
+		        slot->pin_depth ? "" : "; not bound to a CPU");
+		put_stack(w, p, out, "locked at", slot->golock_site);
+	}
 	if (slot->create_site || !(slot->flags & PINW_THREAD_MAIN))
 		put_stack(w, p, out, "created at", slot->create_site);
 	else
@@ -227,8 +234,12 @@ static void put_required(FILE *out, const struct pinw_watched *p, const struct p
 	const struct pinw_rule *rule = f->rule;
 	char cpus[512];
 
-	if (!rule->pinned)
+	if (!rule->pinned && f->slot && !f->slot->pin_depth && f->slot->golock_depth)
+		fputs(" is locked by Go and should not be, ", out);
+	else if (!rule->pinned)
 		fputs(" is pinned and should not be, ", out);
+	else if (rule->kinds == PINW_KINDS_GO)
+		fputs(" is not locked by Go and should be, ", out);
 	else if (f->slot && f->slot->pin_depth)
 		fputs(" is pinned elsewhere than it should be, ", out);
 	else
@@ -254,7 +265,9 @@ static void put_finding(FILE *out, const struct pinw_watched *p, const struct pi
 	fprintf(out, "process %u", p->trace.header.self.pid);
 	switch (f->leak) {
 	case PINW_PLEAK_PINNED_IDLE:
-		fputs(" holds a pin and used no CPU time for ", out);
+		fputs(f->golock ? " holds a Go lock and used no CPU time for "
+		                : " holds a pin and used no CPU time for ",
+		      out);
 		put_duration(out, f->for_ns);
 		break;
 	case PINW_PLEAK_UNJOINED:
@@ -333,7 +346,10 @@ static void write_block(struct pinw_watch *w, const char *text, size_t len)
 
 void pinw_watch_log(struct pinw_watch *w, struct pinw_watched *p, const struct pinw_finding *f)
 {
-	uint32_t site = !f->slot ? 0 : f->slot->pin_depth ? f->slot->pin_site : f->slot->create_site;
+	uint32_t site = !f->slot             ? 0
+	                : f->golock          ? f->slot->golock_site
+	                : f->slot->pin_depth ? f->slot->pin_site
+	                                     : f->slot->create_site;
 	uint64_t *count = pinw_table_get(&p->shown, (uint64_t)f->rule->id << 32 | site, NULL);
 	char *text = NULL;
 	size_t bytes = 0;

@@ -168,6 +168,7 @@ void pinw_watch_see_crash_through(struct pinw_watch *w, struct pinw_watched *p, 
 struct pinw_finding {
 	const struct pinw_rule *rule;
 	int leak; /* enum pinw_policy_leak, -1 none */
+	bool golock; /* of the thread's Go lock, not of its pin */
 	const struct pinw_slot *slot; /* NULL: about the process */
 	const uint64_t *mask;
 	uint64_t for_ns; /* idle, ended, or alive for so long */

@@ -221,13 +221,16 @@ static uint64_t slot_offset(const struct pinw_live_trace *t, uint64_t index)
 	return 0;
 }
 
+#define MARK_BYTES (offsetof(struct pinw_watch_mark, thread) + sizeof(uint32_t))
+
 static int write_mark(const struct pinw_live_trace *t, const struct pinw_watch_mark *mark, uint64_t offset)
 {
 	int fd = reopen(t->fd);
 
 	if (fd < 0)
 		return fd;
-	int r = write_at(fd, mark, sizeof(*mark), offset + offsetof(struct pinw_slot, watch_told));
+	/* No byte more: what follows is the program's. */
+	int r = write_at(fd, mark, MARK_BYTES, offset + offsetof(struct pinw_slot, watch_told));
 	close(fd);
 	return r;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/e2e.h"
+#include "tests/go_programs.h"
 
 TestSuite(watch, .fini = e2e_done, .timeout = 180);
 
@@ -204,6 +205,29 @@ Test(watch, a_program_that_a_child_executes_is_watched)
 	e2e_status(0, "@@ run -q -p %d/p.ini --log %d/log -o %d/t/ -- @watch_threads exec once %d/log "
 	              "require:workers leak:unjoined");
 	e2e_true("[.processes[].violations | select(length > 0)] == [" ONCE "]");
+}
+
+static void expect_idle_lock(const char *program, const char *arguments)
+{
+	char command[4096];
+
+	snprintf(command, sizeof(command), "@@ run -q -p %%d/p.ini --log %%d/log -o %%d/t/ -- %s %s", program,
+	         arguments);
+	e2e_status(0, command);
+	logged("holds a Go lock and used no CPU time for");
+	logged("locked by goroutine 1, held ");
+	logged("#0 main.take");
+	for (const char *line = log_text(); (line = strstr(line, "(#1, tid")); line++)
+		cr_expect_null(memmem(line, strcspn(line, "\n"), "is not locked", strlen("is not locked")),
+		               "it is locked as long as the watch looks:\n%s", log_text());
+}
+
+/* What the watch writes down about a thread leaves the thread's lock alone. */
+Test(watch, an_idle_go_lock_is_told_and_still_held)
+{
+	policy("[leak]\npinned_idle = log\nidle_after = 1s\n"
+	       "[require \"locked\"]\nthread_name = ruled*\nkind = go\nwithin = 1500ms\nmessage = nobody\n");
+	each_go_program("ruled", expect_idle_lock, "idle 4000");
 }
 
 Test(watch, idleness_in_another_pid_namespace_is_said_to_be_unknown)
