@@ -60,6 +60,7 @@ PRELOAD_SRC := \
   preload/go/stack.c \
   preload/image.c \
   preload/init.c \
+  preload/intern.c \
   preload/ledger.c \
   preload/life.c \
   preload/lock.c \
@@ -117,9 +118,11 @@ REPORTS_SRC := \
   reports/diff_json.c \
   reports/diff_text.c \
   reports/elf_probe.c \
+  reports/events.c \
   reports/evidence.c \
   reports/export.c \
   reports/export_folded.c \
+  reports/export_jsonl.c \
   reports/export_pprof.c \
   reports/find_shim.c \
   reports/functions.c \
@@ -231,6 +234,7 @@ TEST_SRC := \
   tests/test_functions.c \
   tests/test_glob.c \
   tests/test_goname.c \
+  tests/test_gohook.c \
   tests/test_golocks.c \
   tests/test_history.c \
   tests/test_idle.c \
@@ -295,7 +299,10 @@ E2E_SRC := \
   tests/e2e_formats.c \
   tests/e2e_go.c \
   tests/e2e_golocks.c \
+  tests/e2e_top.c \
+  tests/live_rig.c \
   tests/e2e_goraw.c \
+  tests/e2e_gostack.c \
   tests/enforce_scene.c \
   tests/e2e_watch.c \
   tests/go_programs.c \

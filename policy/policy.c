@@ -60,6 +60,13 @@ bool pinw_rule_names_golocks(const struct pinw_rule *rule)
 	       ((rule->calls & PINW_CALLS_GOLOCK) || rule->kinds == PINW_KINDS_GO);
 }
 
+bool pinw_rule_is_about_golocks(const struct pinw_rule *rule)
+{
+	return pinw_rule_names_golocks(rule) ||
+	       (rule->section == PINW_SECTION_REQUIRE && rule->kinds == PINW_KINDS_GO) ||
+	       (rule->section == PINW_SECTION_LEAK && rule->leak == PINW_PLEAK_UNBALANCED);
+}
+
 bool pinw_rule_is_golocks_only(const struct pinw_rule *rule)
 {
 	return is_on_attempts(rule) && (rule->calls == PINW_CALLS_GOLOCK || rule->kinds == PINW_KINDS_GO);

@@ -268,6 +268,9 @@ bool pinw_rule_is_on_golocks(const struct pinw_rule *rule);
 /* Does it ask for them by name: call = golock, alone or among others, or kind = go? */
 bool pinw_rule_names_golocks(const struct pinw_rule *rule);
 
+/* The same, or a leak or a requirement that is about them? */
+bool pinw_rule_is_about_golocks(const struct pinw_rule *rule);
+
 /* About Go locks and nothing else? */
 bool pinw_rule_is_golocks_only(const struct pinw_rule *rule);
 

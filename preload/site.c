@@ -6,41 +6,29 @@
 #include "preload/arch.h"
 #include "preload/arena.h"
 #include "preload/enforce.h"
+#include "preload/go/go.h"
+#include "preload/intern.h"
 #include "preload/lock.h"
 #include "preload/module.h"
 #include "preload/stackrules.h"
-#include "preload/trace.h"
 #include "preload/unwind.h"
 
 #define LOCK_WAIT_NS 10000000u /* then the event goes without a site: never a deadlock */
 #define JUDGED_WAIT_NS                                                                                       \
 	1000000000u /* with a policy, which would miss that event: reading names can take long */
 #define MEMO_BUCKETS 2048u
-#define SITE_BUCKETS 4096u
 #define CHAIN_MAX 512u /* memos from one call site; further stacks are walked every time */
-#define CHUNK_SITES 256u
-#define CHUNKS 4096u /* more sites than the arena can hold */
 
-struct site {
-	struct site *next; /* of the same bucket, atomic */
-	uint64_t hash;
-	uint32_t id;
-	uint32_t image_gen; /* atomic: image whose trace holds its record */
-	uint16_t count;
-	uint16_t flags;
-	const struct pinw_stack_match
-	    *match; /* atomic: what it satisfies of the policy; NULL: not known for good */
-	const struct pinw_stack_match *so_far; /* atomic: as far as it is known, while `match` is NULL */
-	struct pinw_rec_frame frames[];
-};
-
-/* How to recognise a site on the stack of a wrapper called from `ra`. Immutable but for gen once published. */
+/* How to recognise a stack from the wrapper called from `ra` on. Immutable but for gen once published. */
 struct memo {
 	struct memo *next; /* of the same bucket, atomic */
-	struct site *site;
+	struct pinw_interned *site; /* NULL: this is a part of it, see struct key */
 	uintptr_t ra;
 	uintptr_t depth; /* from the wrapper's CFA to the end of the thread's stack */
 	uint32_t module_gen; /* atomic */
+	uint16_t frames; /* that it stands for */
+	bool goes_on; /* on a goroutine's stack, by the frame pointer that is ... */
+	uintptr_t fp_at; /* ... here, from the wrapper's CFA */
 	uint32_t count;
 	struct word {
 		uintptr_t value;
@@ -54,30 +42,50 @@ struct memo {
 #define RELATIVE 1u
 #define WORDS_MAX (2 * PINW_FRAMES_MAX)
 
-/* A stack given by its addresses. Immutable but for gen once published. */
+/* What a stack is known by where words of one stack do not say it all: return addresses that somebody else has found (of a
+ * goroutine), the memo of the C code that called it or that it called, and return addresses beyond that. */
+struct key {
+	uint64_t hash;
+	uint16_t count;
+	uint16_t flags; /* PINW_SITE_* of the addresses, or WITH_MEMO */
+	const uintptr_t *words;
+};
+
+#define KEY_WORDS_MAX (PINW_FRAMES_MAX + 1)
+#define WITH_MEMO 0x8000u
+
+/* A stack that has such a key. Immutable but for gen once published. */
 struct given {
 	struct given *next; /* of the same bucket, atomic */
-	struct site *site;
+	struct pinw_interned *site;
 	uint64_t hash;
 	uint32_t module_gen; /* atomic */
 	uint16_t count;
 	uint16_t flags;
-	uintptr_t pcs[];
+	uintptr_t words[];
 };
 
 #define GIVEN_BUCKETS 1024u
 #define GIVEN_SPINS 1000u /* some 30 us */
 #define GIVEN_MAX 65536u /* further ones are looked up under the lock each time */
 
+/* The inner end of a stack, when somebody else has walked it. */
+struct inner {
+	const uintptr_t *pcs;
+	unsigned count;
+	uint16_t flags; /* PINW_SITE_* */
+};
+
 static struct {
 	struct pinw_lock lock;
 	struct given *given[GIVEN_BUCKETS]; /* atomic */
 	uint32_t given_count;
 	struct memo *memos[MEMO_BUCKETS]; /* atomic */
-	struct site *sites[SITE_BUCKETS]; /* atomic */
-	struct site **chunks[CHUNKS]; /* by id: atomic, and so is what they hold */
-	uint32_t last_id;
+	/* of the walk under way */
 	struct pinw_walk walk;
+	struct pinw_stack stack;
+	uintptr_t key_words[KEY_WORDS_MAX];
+	struct word words[WORDS_MAX];
 } table;
 
 static unsigned memo_bucket(uintptr_t ra)
@@ -128,8 +136,8 @@ static struct memo *find_memo(const struct pinw_thread *self, struct pinw_where 
 	return NULL;
 }
 
-/* The memo of the present stack if all it says still holds. */
-static const struct memo *find_valid(const struct pinw_thread *self, struct pinw_where where)
+/* The memo of the present stack if its objects are still there. */
+static const struct memo *find_valid_memo(const struct pinw_thread *self, struct pinw_where where)
 {
 	unsigned same;
 
@@ -138,143 +146,163 @@ static const struct memo *find_valid(const struct pinw_thread *self, struct pinw
 	const struct memo *memo = find_memo(self, where, &same);
 	if (pinw_unlikely(memo == NULL) ||
 	    pinw_unlikely(__atomic_load_n(&memo->module_gen, __ATOMIC_RELAXED) !=
-	                  __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) ||
-	    pinw_unlikely(__atomic_load_n(&memo->site->image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen))
+	                  __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)))
+		return NULL;
+	return memo;
+}
+
+static struct pinw_interned *find_by_memo(const struct memo *memo, uintptr_t cfa, const struct inner *inner);
+
+static bool is_recorded(const struct pinw_interned *site)
+{
+	return __atomic_load_n(&site->image_gen, __ATOMIC_RELAXED) == pinw_shim.image_gen;
+}
+
+/* The site of the present stack if all that is remembered of it still holds. */
+static const struct pinw_interned *find_valid(const struct pinw_thread *self, struct pinw_where where)
+{
+	const struct memo *memo = find_valid_memo(self, where);
+
+	if (pinw_unlikely(memo == NULL))
+		return NULL;
+	const struct pinw_interned *site = memo->site;
+	if (pinw_unlikely(site == NULL)) {
+		site = find_by_memo(memo, where.cfa, NULL);
+		if (!site)
+			return NULL;
+	}
+	if (pinw_unlikely(!is_recorded(site)))
 		return NULL;
 	pinw_count(memo_hits, 1);
-	return memo;
+	return site;
 }
 
 static struct pinw_site_ref site_slow(const struct pinw_thread *self, struct pinw_where where);
 
 uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where)
 {
-	const struct memo *memo = find_valid(self, where);
+	const struct pinw_interned *site = find_valid(self, where);
 
-	return pinw_likely(memo != NULL) ? memo->site->id : site_slow(self, where).id;
+	return pinw_likely(site != NULL) ? site->id : site_slow(self, where).id;
 }
 
 struct pinw_site_ref pinw_site_ref(const struct pinw_thread *self, struct pinw_where where)
 {
-	const struct memo *memo = find_valid(self, where);
+	const struct pinw_interned *site = find_valid(self, where);
 
-	if (pinw_likely(memo != NULL)) {
-		const struct pinw_stack_match *match = __atomic_load_n(&memo->site->match, __ATOMIC_ACQUIRE);
+	if (pinw_likely(site != NULL)) {
+		const struct pinw_stack_match *match = __atomic_load_n(&site->match, __ATOMIC_ACQUIRE);
 
 		if (pinw_likely(match != NULL) || !pinw_enforce.policy)
-			return (struct pinw_site_ref){memo->site->id, match};
+			return (struct pinw_site_ref){site->id, match};
 	}
 	return site_slow(self, where);
 }
 
-/* ---- by id ----------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------- */
 
-static struct site *site_by_id(uint32_t id)
+static struct key make_key(const uintptr_t *words, unsigned count, uint16_t flags)
 {
-	uint32_t index = id - 1;
+	uint64_t hash = flags;
 
-	if (!id || index / CHUNK_SITES >= CHUNKS)
-		return NULL;
-	struct site **chunk = __atomic_load_n(&table.chunks[index / CHUNK_SITES], __ATOMIC_ACQUIRE);
-	return chunk ? __atomic_load_n(&chunk[index % CHUNK_SITES], __ATOMIC_ACQUIRE) : NULL;
+	for (unsigned i = 0; i < count; i++) {
+		hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 29;
+	}
+	return (struct key){.hash = hash, .count = (uint16_t)count, .flags = flags, .words = words};
 }
 
-/* The place of the next site, or NULL without memory. Lock held. */
-static struct site **next_place(void)
+static struct key key_of_addresses(const struct inner *inner)
 {
-	uint32_t index = table.last_id;
-
-	if (index / CHUNK_SITES >= CHUNKS)
-		return NULL;
-	struct site ***chunk = &table.chunks[index / CHUNK_SITES];
-	if (!*chunk)
-		__atomic_store_n(chunk, pinw_arena_take(CHUNK_SITES * sizeof(struct site *)),
-		                 __ATOMIC_RELEASE);
-	return *chunk ? &(*chunk)[index % CHUNK_SITES] : NULL;
+	return make_key(inner->pcs, inner->count, inner->flags);
 }
 
-/* ---- interning, lock held ------------------------------------------------------------ */
+static struct key key_with_memo(const uintptr_t *words, unsigned count, const struct inner *inner)
+{
+	return make_key(words, count, WITH_MEMO | (inner ? inner->flags : 0));
+}
+
+/* Begins a key with a memo. Returns how many words there are, and how many addresses beyond the memo belong to the
+ * stack, whose frames are limited. */
+static unsigned begin_key(const struct memo *memo, const struct inner *inner, uintptr_t *words,
+                          unsigned *ret_room)
+{
+	unsigned n = inner ? inner->count : 0;
+
+	if (inner)
+		memcpy(words, inner->pcs, n * sizeof(inner->pcs[0]));
+	words[n] = (uintptr_t)memo;
+	*ret_room =
+	    memo->goes_on && n + memo->frames < PINW_FRAMES_MAX ? PINW_FRAMES_MAX - n - memo->frames : 0;
+	return n + 1;
+}
+
+static struct given *find_given(const struct key *key)
+{
+	struct given *given = __atomic_load_n(&table.given[key->hash % GIVEN_BUCKETS], __ATOMIC_ACQUIRE);
+
+	for (; given; given = given->next)
+		if (given->hash == key->hash && given->count == key->count && given->flags == key->flags &&
+		    memcmp(given->words, key->words, key->count * sizeof(key->words[0])) == 0)
+			return given;
+	return NULL;
+}
+
+/* The site of one that is known and all of it still holds. */
+static struct pinw_interned *find_valid_given(const struct key *key)
+{
+	const struct given *given = find_given(key);
+
+	if (pinw_unlikely(!given) || pinw_unlikely(__atomic_load_n(&given->module_gen, __ATOMIC_RELAXED) !=
+	                                           __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)))
+		return NULL;
+	return given->site;
+}
+
+/* The stack whose C code the memo knows, called by and perhaps calling a goroutine's. */
+static __attribute__((noinline)) struct pinw_interned *find_by_memo(const struct memo *memo, uintptr_t cfa,
+                                                                    const struct inner *inner)
+{
+	uintptr_t words[KEY_WORDS_MAX];
+	unsigned room, n = begin_key(memo, inner, words, &room);
+
+	if (room) {
+		int beyond = pinw_go_chain(*(const uintptr_t *)(cfa + memo->fp_at), words + n, room);
+
+		if (beyond < 0)
+			return NULL;
+		n += (unsigned)beyond;
+	}
+	struct key key = key_with_memo(words, n, inner);
+	return find_valid_given(&key);
+}
+
+/* ---- remembering, lock held ------------------------------------------------------------- */
 
 void pinw_site_init(void)
 {
 	pinw_arena_init();
 }
 
-/* Module and offset of each frame of the walk; returns their hash. */
-static uint64_t resolve(const struct pinw_walk *walk, struct pinw_rec_frame *frames)
+/* Remembers a site by its key. */
+static void add_given(const struct key *key, struct pinw_interned *site, uint32_t gen)
 {
-	uint64_t hash = walk->flags;
+	struct given *given = find_given(key);
 
-	for (unsigned i = 0; i < walk->count; i++) {
-		uint64_t offset;
-
-		frames[i].module = pinw_module_of(walk->frames[i].pc, &offset);
-		frames[i].offset_low = (uint32_t)offset;
-		frames[i].offset_high = (uint32_t)(offset >> 32);
-		hash = (hash ^ offset ^ (uint64_t)frames[i].module << 48) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 29;
-	}
-	return hash;
-}
-
-static struct site *find_site(uint64_t hash, const struct pinw_walk *walk,
-                              const struct pinw_rec_frame *frames)
-{
-	struct site *site = table.sites[hash % SITE_BUCKETS];
-
-	for (; site; site = site->next)
-		if (site->hash == hash && site->count == walk->count && site->flags == walk->flags &&
-		    memcmp(site->frames, frames, walk->count * sizeof(*frames)) == 0)
-			return site;
-	return NULL;
-}
-
-static struct site *add_site(uint64_t hash, const struct pinw_walk *walk, const struct pinw_rec_frame *frames)
-{
-	size_t frames_bytes = walk->count * sizeof(*frames);
-	struct site **place = next_place();
-	struct site *site = place ? pinw_arena_take(sizeof(*site) + frames_bytes) : NULL;
-
-	if (!site)
-		return NULL;
-	*site = (struct site){.hash = hash, .count = (uint16_t)walk->count, .flags = walk->flags};
-	site->id = ++table.last_id;
-	pinw_copy_raw(site->frames, frames, frames_bytes);
-	site->next = table.sites[hash % SITE_BUCKETS];
-	__atomic_store_n(place, site, __ATOMIC_RELEASE);
-	__atomic_store_n(&table.sites[hash % SITE_BUCKETS], site, __ATOMIC_RELEASE);
-	return site;
-}
-
-/* Finds what the site satisfies of the policy, unless that is known. */
-static void match_site(struct site *site)
-{
-	bool final;
-
-	if (!pinw_enforce.policy || site->match)
+	if (given && given->site == site) {
+		__atomic_store_n(&given->module_gen, gen, __ATOMIC_RELEASE);
 		return;
-	const struct pinw_stack_match *match =
-	    pinw_stackrules_of(site->frames, site->count, site->so_far, &final);
-	if (match)
-		__atomic_store_n(final ? &site->match : &site->so_far, match, __ATOMIC_RELEASE);
-}
-
-static const struct pinw_stack_match *match_so_far(const struct site *site)
-{
-	const struct pinw_stack_match *match = __atomic_load_n(&site->match, __ATOMIC_ACQUIRE);
-
-	return match ? match : __atomic_load_n(&site->so_far, __ATOMIC_ACQUIRE);
-}
-
-static void emit(struct site *site)
-{
-	struct pinw_rec_site record = {.id = site->id, .frames = site->count, .flags = site->flags};
-
-	pinw_count(sites, 1);
-	if (pinw_trace_meta(PINW_REC_SITE, &record, sizeof(record), site->frames,
-	                    site->count * sizeof(site->frames[0])) < 0)
-		pinw_count(sites_dropped, 1);
-	__atomic_store_n(&site->image_gen, pinw_shim.image_gen, __ATOMIC_RELEASE);
+	}
+	size_t bytes = key->count * sizeof(key->words[0]);
+	given = table.given_count < GIVEN_MAX ? pinw_arena_take(sizeof(*given) + bytes) : NULL;
+	if (!given)
+		return;
+	table.given_count++;
+	*given = (struct given){
+	    .site = site, .hash = key->hash, .module_gen = gen, .count = key->count, .flags = key->flags};
+	pinw_copy_raw(given->words, key->words, bytes);
+	given->next = table.given[key->hash % GIVEN_BUCKETS];
+	__atomic_store_n(&table.given[key->hash % GIVEN_BUCKETS], given, __ATOMIC_RELEASE);
 }
 
 /* One that can be compared: from the wrapper's saved frame pointer on, aligned as it is. */
@@ -283,113 +311,131 @@ static bool is_word(const struct pinw_walk *walk, uintptr_t at)
 	return at >= walk->cfa - 16 && !((at - walk->cfa) & 7);
 }
 
-/* The words to compare: those of the frames on the known stack. Returns their number, or -1 for a stack that cannot be
- * recognised by its words. */
-static int memo_words(const struct pinw_thread *self, const struct pinw_walk *walk, struct word *words)
+/* Does the stack go on elsewhere from frame `i` on, by a frame pointer that lies on the known stack? Go code does that when
+ * it calls C. */
+static bool goes_on(const struct pinw_thread *self, const struct pinw_walk *walk, unsigned i)
+{
+	const struct pinw_frame *frame = &walk->frames[i];
+
+	return frame->at && (frame->at < walk->cfa || frame->at >= self->stack_hi) && frame->fp_at &&
+	       is_word(walk, frame->fp_at) && frame->fp_at + 8 <= self->stack_hi &&
+	       pinw_go_is_code(walk->frames[i - 1].pc);
+}
+
+/* The words to compare, those of the frames on the known stack, and what else the memo is to know of them. False for a stack
+ * that cannot be recognised by its words. */
+static bool read_shape(const struct pinw_thread *self, const struct pinw_walk *walk, struct word *words,
+                       struct memo *ret)
 {
 	uintptr_t last = walk->cfa - 8;
-	int n = 0;
+	uint32_t n = 0;
 
+	ret->frames = (uint16_t)walk->count;
 	for (unsigned i = 1; i < walk->count; i++) {
 		const struct pinw_frame *frame = &walk->frames[i];
 
+		if (goes_on(self, walk, i)) {
+			ret->goes_on = true;
+			ret->fp_at = frame->fp_at - walk->cfa;
+			ret->frames = (uint16_t)i;
+			break;
+		}
 		if (frame->at && frame->at + 8 > self->stack_hi)
 			break;
 		if (frame->at <= last || !is_word(walk, frame->at) ||
 		    (frame->fp_at && (frame->fp_at >= frame->at || !is_word(walk, frame->fp_at))))
-			return -1;
+			return false;
 		last = frame->at;
 		if (frame->fp_at)
 			words[n++] =
 			    (struct word){frame->at - 8 - walk->cfa, (frame->fp_at - walk->cfa) | RELATIVE};
 		words[n++] = (struct word){frame->pc, frame->at - walk->cfa};
 	}
-	return n;
+	ret->count = n;
+	return true;
 }
 
-/* Remembers how to recognise the site next time. */
-static void add_memo(const struct pinw_thread *self, struct pinw_where where, struct site *site, uint32_t gen)
+/* The memo of the walk: one that is there, or a new one. NULL when there is none to be had. */
+static struct memo *keep_memo(const struct pinw_thread *self, struct pinw_where where,
+                              struct pinw_interned *site, uint32_t gen, bool is_part)
 {
-	static struct word words[WORDS_MAX]; /* off the stack: it may be small */
+	struct memo shape = {
+	    .ra = where.ra, .depth = self->stack_hi - where.cfa, .module_gen = gen, .site = site};
 	unsigned same = 0;
-	int count = on_known_stack(self, where.cfa) ? memo_words(self, &table.walk, words) : -1;
 
-	if (count < 0)
-		return;
+	if (!on_known_stack(self, where.cfa) || !read_shape(self, &table.walk, table.words, &shape))
+		return NULL;
+	if (is_part || shape.goes_on)
+		shape.site = NULL;
 	struct memo *known = find_memo(self, where, &same);
-	if (known && known->site == site) {
+	if (known && known->site == shape.site && known->frames == shape.frames &&
+	    known->goes_on == shape.goes_on && known->fp_at == shape.fp_at) {
 		__atomic_store_n(&known->module_gen, gen, __ATOMIC_RELEASE);
-		return;
+		return known;
 	}
 	if (same >= CHAIN_MAX)
-		return;
-	struct memo *memo = pinw_arena_take(sizeof(*memo) + (size_t)count * sizeof(words[0]));
+		return NULL;
+	struct memo *memo = pinw_arena_take(sizeof(*memo) + (size_t)shape.count * sizeof(table.words[0]));
 	if (!memo)
-		return;
-	*memo = (struct memo){
-	    .site = site,
-	    .ra = where.ra,
-	    .depth = self->stack_hi - where.cfa,
-	    .module_gen = gen,
-	    .count = (uint32_t)count,
-	};
-	pinw_copy_raw(memo->words, words, (size_t)count * sizeof(words[0]));
+		return NULL;
+	*memo = shape;
+	pinw_copy_raw(memo->words, table.words, (size_t)shape.count * sizeof(table.words[0]));
 	struct memo **bucket = &table.memos[memo_bucket(where.ra)];
 	memo->next = *bucket;
 	__atomic_store_n(bucket, memo, __ATOMIC_RELEASE);
+	return memo;
 }
 
-struct resolution {
-	struct pinw_rec_frame *frames;
-	uint64_t hash;
-};
-
-static void run_resolve(void *arg)
+/* Remembers how to recognise the walk's stack next time. */
+static void remember(const struct pinw_thread *self, struct pinw_where where, const struct inner *inner,
+                     struct pinw_interned *site, uint32_t gen)
 {
-	struct resolution *resolution = arg;
+	const struct memo *memo = keep_memo(self, where, site, gen, inner != NULL);
+	const struct pinw_walk *walk = &table.walk;
+	unsigned room;
 
-	resolution->hash = resolve(&table.walk, resolution->frames);
+	if (!memo || memo->site)
+		return;
+	unsigned n = begin_key(memo, inner, table.key_words, &room);
+	for (unsigned i = memo->frames; i < walk->count && room; i++, room--)
+		table.key_words[n++] = walk->frames[i].pc;
+	struct key key = key_with_memo(table.key_words, n, inner);
+	add_given(&key, site, gen);
 }
 
-/* Where the walk went, from the host's stack if there is no other. */
-static uint64_t resolve_apart(struct pinw_rec_frame *frames)
+/* ---- the slow path, lock held ----------------------------------------------------------- */
+
+/* The walk's frames, after those that somebody else has found. */
+static void stack_of_walk(const struct inner *inner)
 {
-	struct resolution resolution = {.frames = frames};
+	struct pinw_stack *stack = &table.stack;
+	const struct pinw_walk *walk = &table.walk;
 
-	if (!pinw_on_private_stack(run_resolve, &resolution))
-		run_resolve(&resolution);
-	return resolution.hash;
+	stack->count = inner ? inner->count : 0;
+	stack->flags = (uint16_t)(walk->flags | (inner ? inner->flags : 0));
+	if (inner)
+		memcpy(stack->pcs, inner->pcs, inner->count * sizeof(inner->pcs[0]));
+	for (unsigned i = 0; i < walk->count && stack->count < PINW_FRAMES_MAX; i++)
+		stack->pcs[stack->count++] = walk->frames[i].pc;
+	if (inner && stack->count < inner->count + walk->count)
+		stack->flags |= PINW_SITE_TRUNCATED;
 }
 
-/* The site of table.walk, recorded in this image's trace; NULL without memory. */
-static struct site *intern_walk(void)
-{
-	static struct pinw_rec_frame frames[PINW_FRAMES_MAX]; /* off the stack: it may be small */
-	uint64_t hash = resolve_apart(frames);
-	struct site *site = find_site(hash, &table.walk, frames);
-
-	if (!site)
-		site = add_site(hash, &table.walk, frames);
-	if (!site)
-		return NULL;
-	if (site->image_gen != pinw_shim.image_gen)
-		emit(site);
-	match_site(site);
-	return site;
-}
-
-static struct site *site_locked(const struct pinw_thread *self, struct pinw_where where)
+static struct pinw_interned *site_locked(const struct pinw_thread *self, struct pinw_where where,
+                                         const struct inner *inner)
 {
 	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
 
 	table.walk.cfa = where.cfa;
 	table.walk.ra = where.ra;
+	table.walk.from_afar = inner != NULL;
 	table.walk.stack_hi = on_known_stack(self, where.cfa) ? self->stack_hi : 0;
 	pinw_unwind(&table.walk, __atomic_load_n(&pinw_shim.sealed, __ATOMIC_RELAXED));
 	pinw_count(unwinds, 1);
-	struct site *site = intern_walk();
+	stack_of_walk(inner);
+	struct pinw_interned *site = pinw_intern(&table.stack);
 	if (site)
-		add_memo(self, where, site, gen);
+		remember(self, where, inner, site, gen);
 	return site;
 }
 
@@ -406,6 +452,11 @@ int pinw_site_try_lock(struct pinw_lock_state *ret_state)
 void pinw_site_unlock(const struct pinw_lock_state *state)
 {
 	pinw_lock_give(&table.lock, state);
+}
+
+static struct pinw_site_ref ref_to(const struct pinw_interned *site)
+{
+	return (struct pinw_site_ref){site->id, pinw_intern_match_so_far(site)};
 }
 
 /* What could not be told is counted. */
@@ -425,10 +476,10 @@ site_slow(const struct pinw_thread *self, struct pinw_where where)
 	struct pinw_lock_state state;
 
 	if (pinw_site_lock(&state) == 0) {
-		const struct site *site = site_locked(self, where);
+		const struct pinw_interned *site = site_locked(self, where, NULL);
 
 		if (site)
-			ref = (struct pinw_site_ref){site->id, match_so_far(site)};
+			ref = ref_to(site);
 		pinw_site_unlock(&state);
 	}
 	return counted(ref);
@@ -436,84 +487,35 @@ site_slow(const struct pinw_thread *self, struct pinw_where where)
 
 const struct pinw_stack_match *pinw_site_match(uint32_t id)
 {
-	struct site *site = site_by_id(id);
+	struct pinw_interned *site = pinw_interned_by_id(id);
 	struct pinw_lock_state state;
 
 	if (!site || !pinw_enforce.policy)
 		return NULL;
 	if (pinw_unlikely(!__atomic_load_n(&site->match, __ATOMIC_ACQUIRE)) && pinw_site_lock(&state) == 0) {
-		match_site(site);
+		pinw_intern_match(site);
 		pinw_site_unlock(&state);
 	}
-	return match_so_far(site);
+	return pinw_intern_match_so_far(site);
 }
 
-/* ---- stacks given by their addresses ------------------------------------------------------ */
-
-static uint64_t hash_pcs(const uintptr_t *pcs, unsigned count, uint16_t flags)
-{
-	uint64_t hash = flags;
-
-	for (unsigned i = 0; i < count; i++) {
-		hash = (hash ^ pcs[i]) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 29;
-	}
-	return hash;
-}
-
-static struct given *find_given(uint64_t hash, const uintptr_t *pcs, unsigned count, uint16_t flags)
-{
-	struct given *given = __atomic_load_n(&table.given[hash % GIVEN_BUCKETS], __ATOMIC_ACQUIRE);
-
-	for (; given; given = given->next)
-		if (given->hash == hash && given->count == count && given->flags == flags &&
-		    memcmp(given->pcs, pcs, count * sizeof(pcs[0])) == 0)
-			return given;
-	return NULL;
-}
+/* ---- stacks that somebody else walked, in whole or in part ----------------------------------- */
 
 /* Interns the stack, and remembers it by its addresses. Lock held. */
-static struct site *learn_given(uint64_t hash, const uintptr_t *pcs, unsigned count, uint16_t flags)
+static struct pinw_interned *learn_addresses(const struct inner *inner)
 {
 	uint32_t gen = __atomic_load_n(&pinw_module_gen, __ATOMIC_ACQUIRE);
-	struct given *given = find_given(hash, pcs, count, flags);
 
-	table.walk.count = count;
-	table.walk.flags = flags;
-	for (unsigned i = 0; i < count; i++)
-		table.walk.frames[i] = (struct pinw_frame){.pc = pcs[i]};
-	struct site *site = intern_walk();
-	if (!site)
-		return NULL;
-	if (given && given->site == site) {
-		__atomic_store_n(&given->module_gen, gen, __ATOMIC_RELEASE);
-		return site;
+	table.stack.count = inner->count;
+	table.stack.flags = inner->flags;
+	memcpy(table.stack.pcs, inner->pcs, inner->count * sizeof(inner->pcs[0]));
+	struct pinw_interned *site = pinw_intern(&table.stack);
+	pinw_count(unwinds, 1);
+	if (site) {
+		struct key key = key_of_addresses(inner);
+		add_given(&key, site, gen);
 	}
-	given =
-	    table.given_count < GIVEN_MAX ? pinw_arena_take(sizeof(*given) + count * sizeof(pcs[0])) : NULL;
-	if (!given)
-		return site;
-	table.given_count++;
-	*given = (struct given){
-	    .site = site, .hash = hash, .module_gen = gen, .count = (uint16_t)count, .flags = flags};
-	pinw_copy_raw(given->pcs, pcs, count * sizeof(pcs[0]));
-	given->next = table.given[hash % GIVEN_BUCKETS];
-	__atomic_store_n(&table.given[hash % GIVEN_BUCKETS], given, __ATOMIC_RELEASE);
 	return site;
-}
-
-/* One that is known and all of it still holds. */
-static const struct given *find_valid_given(uint64_t hash, const uintptr_t *pcs, unsigned count,
-                                            uint16_t flags)
-{
-	const struct given *given = find_given(hash, pcs, count, flags);
-
-	if (pinw_unlikely(!given) ||
-	    pinw_unlikely(__atomic_load_n(&given->module_gen, __ATOMIC_RELAXED) !=
-	                  __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)) ||
-	    pinw_unlikely(__atomic_load_n(&given->site->image_gen, __ATOMIC_RELAXED) != pinw_shim.image_gen))
-		return NULL;
-	return given;
 }
 
 /* Others of its kind hold the lock for microseconds. Whoever holds it longer reads names, or was itself interrupted, and
@@ -526,18 +528,18 @@ static int given_lock(struct pinw_lock_state *ret_state)
 	return pinw_site_lock(ret_state);
 }
 
-static __attribute__((noinline)) struct pinw_site_ref given_slow(uint64_t hash, const uintptr_t *pcs,
-                                                                 unsigned count, uint16_t flags)
+static __attribute__((noinline)) struct pinw_site_ref
+given_slow(const struct inner *inner, const struct pinw_thread *self, const struct pinw_where *where)
 {
 	struct pinw_site_ref ref = {0, NULL};
 	struct pinw_lock_state state;
 
 	if (given_lock(&state) == 0) {
-		const struct site *site = learn_given(hash, pcs, count, flags);
+		const struct pinw_interned *site =
+		    where ? site_locked(self, *where, inner) : learn_addresses(inner);
 
-		pinw_count(unwinds, 1);
 		if (site)
-			ref = (struct pinw_site_ref){site->id, match_so_far(site)};
+			ref = ref_to(site);
 		pinw_site_unlock(&state);
 	}
 	return counted(ref);
@@ -545,13 +547,26 @@ static __attribute__((noinline)) struct pinw_site_ref given_slow(uint64_t hash, 
 
 struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t flags)
 {
-	uint64_t hash = hash_pcs(pcs, count, flags);
-	const struct given *given = find_valid_given(hash, pcs, count, flags);
-
-	if (pinw_unlikely(!given))
-		return given_slow(hash, pcs, count, flags);
+	struct inner inner = {pcs, count, flags};
+	struct key key = key_of_addresses(&inner);
+	const struct pinw_interned *site = find_valid_given(&key);
+	if (pinw_unlikely(!site) || pinw_unlikely(!is_recorded(site)))
+		return given_slow(&inner, NULL, NULL);
 	pinw_count(memo_hits, 1);
-	return (struct pinw_site_ref){given->site->id, match_so_far(given->site)};
+	return ref_to(site);
+}
+
+struct pinw_site_ref pinw_site_through(const uintptr_t *pcs, unsigned count, uint16_t flags,
+                                       const struct pinw_thread *self, struct pinw_where where)
+{
+	struct inner inner = {pcs, count, flags};
+	const struct memo *memo = find_valid_memo(self, where);
+	const struct pinw_interned *site = memo ? find_by_memo(memo, where.cfa, &inner) : NULL;
+
+	if (!site || !is_recorded(site))
+		return given_slow(&inner, self, &where);
+	pinw_count(memo_hits, 1);
+	return ref_to(site);
 }
 
 /* ---- fork, log -------------------------------------------------------------------------- */
@@ -566,18 +581,18 @@ void pinw_site_child(void)
 
 void pinw_site_keep(uint32_t id)
 {
-	struct site *site = site_by_id(id);
+	struct pinw_interned *site = pinw_interned_by_id(id);
 
-	if (!site || site->image_gen == pinw_shim.image_gen)
+	if (!site || is_recorded(site))
 		return;
 	for (unsigned i = 0; i < site->count; i++)
 		pinw_module_keep(site->frames[i].module);
-	emit(site);
+	pinw_intern_emit(site);
 }
 
 unsigned pinw_site_frames(uint32_t id, const struct pinw_rec_frame **ret_frames, uint16_t *ret_flags)
 {
-	const struct site *site = site_by_id(id);
+	const struct pinw_interned *site = pinw_interned_by_id(id);
 
 	if (!site)
 		return 0;

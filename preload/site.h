@@ -10,6 +10,9 @@
  * known stack are read. Every other case (first-seen stack, coroutine or unknown
  * stack, an object unloaded since) takes the slow path under one lock.
  *
+ * Go changes stacks where it calls C, and back: what C code of a thread's own stack is recognised by its memo, what is a
+ * goroutine's is walked each time, by its frame pointers, and both together are the stack.
+ *
  * With a policy, what a stack satisfies of it is found when the stack is first met, and
  * kept with the site.
  */
@@ -52,6 +55,11 @@ uint32_t pinw_site(const struct pinw_thread *self, struct pinw_where where);
 
 /* The site of a stack given by its return addresses, innermost first, at most PINW_FRAMES_MAX. Lock-free when it is known. */
 struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t flags);
+
+/* The same of a stack that goes on in C: `where` is the caller of the outermost of `pcs`, which saved its frame pointer at
+ * cfa - 16, on the stack of the calling thread, though not on the part of it that is in use now. */
+struct pinw_site_ref pinw_site_through(const uintptr_t *pcs, unsigned count, uint16_t flags,
+                                       const struct pinw_thread *self, struct pinw_where where);
 
 /* Takes memory for the first stacks, so that a target that seals itself at once still has some. Constructor only. */
 void pinw_site_init(void);

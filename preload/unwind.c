@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "preload/arch.h"
+#include "preload/go/go.h"
 #include "preload/proc.h"
 #include "preload/shim.h"
 
@@ -341,6 +342,28 @@ struct fp {
 	uintptr_t value, at;
 };
 
+/* A saved frame pointer and the return address above it. Go's crosscall2 saves its caller's, and in some versions the place of
+ * that once more below it, where its own frame pointer points. */
+static bool read_pair(const struct pinw_walk *walk, struct fp *fp, uintptr_t pair[2])
+{
+	if (fp->value & 7 || !read_memory(walk, fp->value, pair, 16))
+		return false;
+	if (pair[0] != fp->value + 8)
+		return true;
+	*fp = (struct fp){.value = pair[0], .at = fp->value};
+	return read_memory(walk, fp->value, pair, 16);
+}
+
+/* Go code was called by what is no code of any object: by C code without a frame pointer, whose register held something
+ * else. */
+static bool is_beyond_go(const struct pinw_walk *walk, uintptr_t pc)
+{
+	struct dl_find_object object;
+
+	return walk->count && pinw_go_is_code(walk->frames[walk->count - 1].pc) &&
+	       _dl_find_object((void *)(pc - 1), &object) != 0;
+}
+
 /* One step from frame pointer *fp. False at the end of the chain; sets TRUNCATED unless the chain ends in the
  * zero that the ABI asks of the outermost frame. */
 static bool step_fp(struct pinw_walk *walk, struct fp *fp, struct pinw_registers *ret_frame)
@@ -349,7 +372,7 @@ static bool step_fp(struct pinw_walk *walk, struct fp *fp, struct pinw_registers
 
 	if (fp->value == 0)
 		return false;
-	if (fp->value & 7 || !read_memory(walk, fp->value, pair, sizeof(pair)) || !is_plausible(pair[1])) {
+	if (!read_pair(walk, fp, pair) || !is_plausible(pair[1]) || is_beyond_go(walk, pair[1])) {
 		walk->flags |= PINW_SITE_TRUNCATED;
 		return false;
 	}
@@ -459,14 +482,27 @@ static bool step(struct session *session, unw_cursor_t *cursor)
 	return r > 0 && pc && push(walk, frame);
 }
 
+/* The cursor on the wrapper's caller, of which only what a frame pointer tells is known where the wrapper is far. */
+static bool start(struct session *session, unw_cursor_t *cursor)
+{
+	const struct pinw_walk *walk = session->walk;
+
+	if (walk->from_afar) {
+		session->start_fp_at = walk->cfa - 16;
+		session->start = (struct pinw_registers){
+		    .rip = walk->ra, .rsp = walk->cfa, .rbp = *(const uintptr_t *)(walk->cfa - 16)};
+	} else
+		pinw_get_registers(&session->start);
+	return unwinder.init_remote(cursor, unwinder.space, session) == 0 &&
+	       (walk->from_afar || find_caller(walk, cursor));
+}
+
 static void walk_cfi(void *arg)
 {
 	struct session session = {.walk = arg};
 	unw_cursor_t cursor;
 
-	pinw_get_registers(&session.start);
-	if (unwinder.init_remote(&cursor, unwinder.space, &session) < 0 ||
-	    !find_caller(session.walk, &cursor)) {
+	if (!start(&session, &cursor)) {
 		walk_fp(session.walk);
 		return;
 	}
@@ -479,7 +515,8 @@ void pinw_unwind(struct pinw_walk *walk, bool fp_only)
 {
 	walk->count = walk->own = 0;
 	walk->flags = 0;
-	walk->stack_lo = pinw_stack_pointer() - 16; /* what pinw_on_stack pushes */
+	walk->stack_lo =
+	    walk->from_afar ? walk->cfa - 16 : pinw_stack_pointer() - 16; /* what pinw_on_stack pushes */
 	if (fp_only || !unwinder.usable) {
 		pinw_count(unwinds_fp_only, 1);
 		walk_fp(walk);

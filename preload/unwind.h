@@ -33,6 +33,7 @@ struct pinw_walk {
 	uintptr_t cfa; /* of the wrapper: the caller's stack pointer after the call */
 	uintptr_t ra; /* the wrapper's return address */
 	uintptr_t stack_hi; /* end of the known stack, 0 unknown */
+	bool from_afar; /* the wrapper is not on the stack in use now: the walk starts at its caller */
 	uintptr_t stack_lo; /* set by pinw_unwind: below it nothing of this walk lies */
 	/* out: innermost first, frame 0 is `ra`; the shim's own frames left out */
 	unsigned count;

@@ -27,16 +27,15 @@ enum status {
 	STATUS_UNREADABLE = 3,
 };
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_FOLDED, FORMAT_PPROF, FORMATS };
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_JSONL, FORMAT_FOLDED, FORMAT_PPROF, FORMATS };
 
 static const struct {
 	const char *name;
 	bool history; /* shows single pins, locks and violations */
 	bool complete; /* says itself what was dropped */
 } formats[FORMATS] = {
-    [FORMAT_TEXT] = {"text", false, true},
-    [FORMAT_JSON] = {"json", false, true},
-    [FORMAT_FOLDED] = {"folded", true, false},
+    [FORMAT_TEXT] = {"text", false, true},  [FORMAT_JSON] = {"json", false, true},
+    [FORMAT_JSONL] = {"jsonl", true, true}, [FORMAT_FOLDED] = {"folded", true, false},
     [FORMAT_PPROF] = {"pprof", true, true},
 };
 
@@ -56,8 +55,8 @@ static const char help_text[] =
     "where, what was released and what leaked. A TRACE may be a directory: every\n"
     "*.pwt in it is read. Parents and children are joined to a tree.\n"
     "\n"
-    "  -f, --format=FORMAT  text (default), json; for tools: folded (flame graphs),\n"
-    "                       pprof (go tool pprof)\n"
+    "  -f, --format=FORMAT  text (default), json; for tools: jsonl (an object a line),\n"
+    "                       folded (flame graphs), pprof (go tool pprof)\n"
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
     "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
     "      --top=N          rows of each list in text, 0 for all (default 20)\n"
@@ -235,6 +234,9 @@ static int write_document(struct pinw_model *m, const struct options *o, FILE *o
 	switch (o->format) {
 	case FORMAT_JSON:
 		error = pinw_report_json(m, stacks, out);
+		break;
+	case FORMAT_JSONL:
+		error = pinw_export_jsonl(m, stacks, out);
 		break;
 	case FORMAT_FOLDED:
 		error = write_folded(m, stacks, o, out);

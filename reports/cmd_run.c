@@ -335,6 +335,7 @@ static int sum_up(const struct pinw_run_plan *p, const struct pinw_traces *trace
 	struct pinw_summary_options options = {.directory = p->pattern.directory,
 	                                       .cwd = p->cwd,
 	                                       .policy = p->policy.name != NULL,
+	                                       .policy_on_golocks = pinw_run_policy_is_on_golocks(&p->policy),
 	                                       .quiet = p->opt.quiet,
 	                                       .verbose = p->opt.verbose};
 	struct pinw_summary_result result = {0};

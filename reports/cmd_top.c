@@ -40,9 +40,9 @@ struct options {
 static const char help_text[] =
     "Usage: pinwarden top [PID|TRACE] [options]\n"
     "\n"
-    "Shows a recorded process while it runs: threads, pins, rates, and of each pinned\n"
-    "thread whether it is busy, waits for a CPU, or idles. Read from its trace and\n"
-    "from /proc: the process does not notice. Without a PID: the one that is recorded.\n"
+    "Shows a recorded process while it runs: threads, pins, rates, and whether each\n"
+    "pinned thread is busy, waits for a CPU, or idles. Read from its trace and from\n"
+    "/proc: the process does not notice. Without a PID: the one that is recorded.\n"
     "\n"
     "  -d, --delay=SEC    time between two looks (default 1)\n"
     "  -n, --looks=N      end after N looks\n"

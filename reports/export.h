@@ -46,6 +46,9 @@ int pinw_export_folded(const struct pinw_model *m, struct pinw_stacks *stacks, e
 int pinw_export_pprof(const struct pinw_model *m, struct pinw_stacks *stacks, enum pinw_weight weight,
                       FILE *out);
 
+/* One object per line, of every process: sites, threads, events, pins, locks, violations, leaks. */
+int pinw_export_jsonl(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out);
+
 /* Room for any text below. */
 #define PINW_EXPORT_TEXT 8192u
 

@@ -159,6 +159,8 @@ static void policy_notes(const struct notes *n)
 		     "these "
 		     "are there",
 		     COUNTED(p->uncounted_rules, "rule are", "rules are"));
+	if (pinw_process_misses_golocks(p))
+		note(n, "whether rules on Go locks were kept cannot be told");
 	if (p->live.counters.stack_rules_unknown)
 		note(n, "%s not wholly named: rules on functions may have missed some of their frames",
 		     COUNTED(p->live.counters.stack_rules_unknown, "stack was", "stacks were"));
@@ -219,7 +221,8 @@ static void recorded_note(const struct notes *n, const struct pinw_noted *noted)
 		note(n, "runtime.exit is not as known: how the Go program ended is not seen from inside");
 		break;
 	case PINW_NOTE_GO_RAW:
-		note(n, "raw affinity calls by Go code are not seen: Syscall6 is not as in Go 1.19 and later");
+		note(n,
+		     "raw affinity calls by Go code are not seen: Syscall6 is not as in Go 1.19 and later");
 		break;
 	default:
 		note(n, "note %" PRIu32 " (%" PRIu32 ") of a later version", noted->code, noted->arg);

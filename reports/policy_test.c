@@ -142,13 +142,6 @@ static void print_note(struct pinw_text *t, const char *text)
 	pinw_term_line(&t->term, 4, PINW_STYLE_PLAIN, "  - %s", text);
 }
 
-static bool is_about_go(const struct pinw_rule *rule)
-{
-	return pinw_rule_names_golocks(rule) ||
-	       (rule->section == PINW_SECTION_REQUIRE && rule->kinds == PINW_KINDS_GO) ||
-	       (rule->section == PINW_SECTION_LEAK && rule->leak == PINW_PLEAK_UNBALANCED);
-}
-
 static void print_limits(struct pinw_text *t, const struct pinw_trial *trial)
 {
 	const struct pinw_rehearsal *r = &trial->rehearsal;
@@ -156,7 +149,7 @@ static void print_limits(struct pinw_text *t, const struct pinw_trial *trial)
 	bool go = false, crash = false;
 
 	for (uint32_t i = 0; i < policy->rule_count; i++) {
-		go = go || is_about_go(&policy->rules[i]);
+		go = go || pinw_rule_is_about_golocks(&policy->rules[i]);
 		crash = crash || (policy->rules[i].action == PINW_ACTION_CRASH && r->tally[i].violations);
 	}
 	if (!go && !crash && !r->denied && !r->dropped && !policy->leaks[PINW_PLEAK_PINNED_IDLE])

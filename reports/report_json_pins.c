@@ -15,6 +15,7 @@ void pinw_json_golocks(struct pinw_json *j, const struct pinw_process *p)
 	pinw_json_number(j, "nested", n->golocks_nested);
 	pinw_json_number(j, "open", n->golocks_open);
 	pinw_json_number(j, "destroyed", n->golocks_lost);
+	pinw_json_number(j, "denied", n->golocks_denied);
 	pinw_json_number(j, "runtime", n->golocks_runtime);
 	pinw_json_bool(j, "covered", n->golocks_covered != 0);
 	pinw_json_end_object(j);

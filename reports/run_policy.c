@@ -197,6 +197,16 @@ static void warn_of_eagain(const struct pinw_run_policy *policy)
 	}
 }
 
+bool pinw_run_policy_is_on_golocks(const struct pinw_run_policy *policy)
+{
+	const struct pinw_policy *parsed = policy->name ? policy->parsed.policy : NULL;
+
+	for (uint32_t i = 0; parsed && i < parsed->rule_count; i++)
+		if (pinw_rule_is_about_golocks(&parsed->rules[i]))
+			return true;
+	return false;
+}
+
 void pinw_run_policy_warn_of_target(const struct pinw_run_policy *policy, const struct pinw_target *target)
 {
 	if (!policy->name || !target->go)

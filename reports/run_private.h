@@ -72,6 +72,9 @@ int pinw_run_parse_options(int argc, char **argv, struct pinw_run_options *ret);
  * none) or the exit status. */
 int pinw_run_policy_read(struct pinw_run_plan *p);
 
+/* Has it rules that name Go locks? */
+bool pinw_run_policy_is_on_golocks(const struct pinw_run_policy *policy);
+
 /* Says what the policy does to a program of Go's, when this is one. Whether rules on its locks can be enforced shows when
  * it starts: the shim ends it before main where they cannot. */
 void pinw_run_policy_warn_of_target(const struct pinw_run_policy *policy, const struct pinw_target *target);

@@ -100,7 +100,8 @@ static bool is_run_up(const struct pinw_frame *f)
 	                                    "__libc_start_main",
 	                                    "__libc_start_main_impl",
 	                                    "_start",
-	                                    "runtime.goexit"};
+	                                    "runtime.goexit",
+	                                    "runtime.goexit.abi0"};
 
 	for (size_t i = 0; f->function && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(f->function, names[i]) == 0)

@@ -32,7 +32,8 @@ struct figures {
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
-static void add_process(struct figures *f, const struct pinw_process *p)
+static void add_process(struct figures *f, const struct pinw_process *p,
+                        const struct pinw_summary_options *options)
 {
 	const struct pinw_counters *n = &p->live.counters;
 
@@ -42,7 +43,9 @@ static void add_process(struct figures *f, const struct pinw_process *p)
 	}
 	f->readable++;
 	f->under_policy += p->has_policy;
-	f->blind_to_rules += p->has_policy && (p->uncounted_rules || p->blind);
+	f->blind_to_rules +=
+	    p->has_policy && (p->uncounted_rules || p->blind ||
+	                      (options->policy_on_golocks && pinw_process_misses_golocks(p)));
 	f->one_cpu += pinw_notes_one_cpu(p);
 	f->processes += p->how != PINW_HOW_EXEC; /* else the next image is the same process */
 	f->created += n->threads_created;
@@ -389,12 +392,13 @@ static int say_all(const struct pinw_model *model, const struct figures *f, cons
 	return command ? r : -ENOMEM;
 }
 
-static int add_up(const struct pinw_model *model, struct figures *f, struct pinw_breaches *breaches)
+static int add_up(const struct pinw_model *model, const struct pinw_summary_options *options,
+                  struct figures *f, struct pinw_breaches *breaches)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < model->process_count; i++) {
-		add_process(f, model->processes[i]);
+		add_process(f, model->processes[i], options);
 		r = pinw_breaches_add(breaches, model->processes[i]);
 	}
 	return r < 0 ? r : pinw_breaches_sort(breaches);
@@ -411,7 +415,7 @@ int pinw_summary_print(const struct pinw_traces *traces, const struct pinw_summa
 	if (r < 0 || !model)
 		return r;
 	pinw_breaches_init(&breaches);
-	r = add_up(model, &f, &breaches);
+	r = add_up(model, options, &f, &breaches);
 	if (r == 0 && !options->quiet)
 		r = say_all(model, &f, traces, options, &breaches);
 	if (r == 0)

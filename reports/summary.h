@@ -15,6 +15,8 @@ struct pinw_summary_options {
 	const char *directory; /* that holds the traces */
 	const char *cwd; /* where the user stands */
 	bool policy; /* the run had one: then a trace that knows of none is told */
+	bool
+	    policy_on_golocks; /* with rules on Go locks: then a trace that has none for another reason than that there were none */
 	bool quiet; /* says nothing: only finds the worst */
 	bool verbose; /* a line for each process and each note on coverage, too */
 };

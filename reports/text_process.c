@@ -189,7 +189,7 @@ static void print_golocks(struct pinw_text *t, const struct pinw_process *p)
 	const struct pinw_counters *n = &p->live.counters;
 	const char *comma = " (";
 
-	if (!n->golocks_covered && !n->golocks)
+	if (!n->golocks_covered && !n->golocks && !n->golocks_denied)
 		return;
 	begin_field(t, "Go locks");
 	pinw_term_put(&t->term, "%s", pinw_text_count(n->golocks));
@@ -203,6 +203,8 @@ static void print_golocks(struct pinw_text *t, const struct pinw_process *p)
 		              pinw_text_count(n->gounlocks), pinw_text_count(n->golocks_lost),
 		              pinw_text_count(n->golocks_open),
 		              p->how == PINW_HOW_RUNNING ? "now" : "at the end");
+	if (n->golocks_denied)
+		pinw_term_put(&t->term, "; %s denied", pinw_text_count(n->golocks_denied));
 	if (n->golocks_runtime)
 		pinw_term_put(&t->term, "; %s of the Go runtime's own", pinw_text_count(n->golocks_runtime));
 	end_field(t);

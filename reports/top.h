@@ -45,15 +45,24 @@ struct pinw_top_thread {
 	bool timed; /* shares of time are known */
 	bool delays; /* the kernel tells how long it waited */
 	double run, wait; /* shares of that time, 0 to 1 */
+	enum pinw_top_doing doing;
 	bool migrations_known;
 	uint64_t migrations; /* over its life */
-	enum pinw_top_doing doing;
-	struct pinw_sleep sleep; /* read when shown */
+	bool detailed; /* the following was read, and it has not run since */
+	struct pinw_sleep sleep;
 };
 
 /* Counts that become rates. */
 struct pinw_top_counts {
 	uint64_t created, ended, pins, calls, violations;
+};
+
+/* What is kept of a thread from look to look. */
+struct pinw_top_task {
+	struct pinw_task_times times;
+	struct pinw_sleep sleep;
+	uint64_t migrations;
+	bool detailed, migrations_known;
 };
 
 struct pinw_top {
@@ -69,7 +78,7 @@ struct pinw_top {
 	uint32_t kernel_threads; /* 0 unknown */
 	struct pinw_top_thread *threads;
 	size_t count, room;
-	struct pinw_table tasks, next_tasks; /* times by thread id */
+	struct pinw_table tasks, next_tasks; /* struct pinw_top_task by thread id */
 	bool all; /* times of threads that are not pinned too */
 	bool out_of_memory;
 	bool no_delays, no_migrations; /* the kernel does not tell */

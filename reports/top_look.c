@@ -8,10 +8,6 @@
 #include "reports/ranges.h"
 #include "reports/top.h"
 
-struct task_row {
-	struct pinw_task_times times;
-};
-
 /* ---- life ---------------------------------------------------------------------------------------- */
 
 void pinw_top_start(struct pinw_top *t, struct pinw_live *live)
@@ -22,8 +18,8 @@ void pinw_top_start(struct pinw_top *t, struct pinw_live *live)
 	t->stacks = NULL;
 	pinw_top_done(t);
 	*t = (struct pinw_top){.live = live, .stacks = stacks, .all = all};
-	pinw_table_init(&t->tasks, sizeof(struct task_row));
-	pinw_table_init(&t->next_tasks, sizeof(struct task_row));
+	pinw_table_init(&t->tasks, sizeof(struct pinw_top_task));
+	pinw_table_init(&t->next_tasks, sizeof(struct pinw_top_task));
 }
 
 void pinw_top_done(struct pinw_top *t)
@@ -91,6 +87,17 @@ static double share(uint64_t part, uint64_t whole)
 	return s > 1 ? 1 : s;
 }
 
+/* Who did not run is where it was. */
+static void recall(struct pinw_top_thread *row, const struct pinw_top_task *before,
+                   struct pinw_top_task *next)
+{
+	*next = *before;
+	row->detailed = before->detailed;
+	row->sleep = before->sleep;
+	row->migrations = before->migrations;
+	row->migrations_known = before->migrations_known;
+}
+
 /* At its first look a thread's shares are those of its life. */
 static void measure(struct pinw_top *t, const struct pinw_slot *slot, struct pinw_top_thread *row)
 {
@@ -100,12 +107,15 @@ static void measure(struct pinw_top *t, const struct pinw_slot *slot, struct pin
 
 	if (!tid || pinw_task_times(t->live->task, tid, &now) < 0)
 		return;
-	const struct task_row *before = pinw_table_find(&t->tasks, slot->thread);
+	const struct pinw_top_task *before = pinw_table_find(&t->tasks, slot->thread);
 	if (before) {
 		then = before->times;
 		span = t->span_ns;
 	}
-	struct task_row *next = pinw_table_get(&t->next_tasks, slot->thread, NULL);
+	struct pinw_top_task *next = pinw_table_get(&t->next_tasks, slot->thread, NULL);
+	if (next && before && now.exact && now.slices == before->times.slices &&
+	    now.cpu_ns == before->times.cpu_ns)
+		recall(row, before, next);
 	if (next)
 		next->times = now;
 	row->timed = true;
@@ -149,7 +159,7 @@ static int look_at_threads(struct pinw_top *t)
 	int error = pinw_reader_slots(t->live->reader, on_slot, t);
 	pinw_table_done(&t->tasks);
 	t->tasks = t->next_tasks;
-	pinw_table_init(&t->next_tasks, sizeof(struct task_row));
+	pinw_table_init(&t->next_tasks, sizeof(struct pinw_top_task));
 	return t->out_of_memory ? -ENOMEM : error;
 }
 

@@ -113,7 +113,15 @@ void pinw_top_detail(struct pinw_top *t, struct pinw_top_thread *thread)
 {
 	uint32_t tid = thread->tid && !thread->ended ? pinw_live_tid(t->live, thread->tid) : 0;
 
+	if (!tid || thread->detailed)
+		return;
 	read_migrations(t, thread);
-	if (tid)
-		pinw_task_sleep(t->live->task, tid, &thread->sleep);
+	pinw_task_sleep(t->live->task, tid, &thread->sleep);
+	struct pinw_top_task *task = pinw_table_find(&t->tasks, thread->id);
+	if (!task)
+		return;
+	task->migrations = thread->migrations;
+	task->migrations_known = thread->migrations_known;
+	task->sleep = thread->sleep;
+	task->detailed = thread->sleep.state == 'S';
 }

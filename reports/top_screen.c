@@ -282,9 +282,9 @@ static const struct {
 	bool right;
 } columns[COLUMNS] = {
     [COL_ID] = {"ID", 5, 88, true},       [COL_TID] = {"TID", 7, 0, true},
-    [COL_NAME] = {"NAME", 15, 0, false},  [COL_PIN] = {"PIN", 9, 0, false},
-    [COL_CPUS] = {"CPUS", 7, 50, false},  [COL_HELD] = {"HELD", 6, 70, true},
-    [COL_RUN] = {"RUN%", 5, 0, true},     [COL_WAIT] = {"WAIT%", 5, 40, true},
+    [COL_NAME] = {"NAME", 15, 0, false},  [COL_PIN] = {"PIN", 9, 46, false},
+    [COL_CPUS] = {"CPUS", 7, 62, false},  [COL_HELD] = {"HELD", 6, 70, true},
+    [COL_RUN] = {"RUN%", 5, 0, true},     [COL_WAIT] = {"WAIT%", 5, 42, true},
     [COL_STATE] = {"STATE", 5, 0, false}, [COL_MIGR] = {"MIGR", 5, 78, true},
     [COL_IN] = {"IN", 12, 120, false},    [COL_AT] = {"AT", 0, 100, false},
 };

@@ -125,7 +125,7 @@ Test(formats, pprof_adds_up_what_differs_between_two_runs)
 
 Test(formats, a_disk_that_is_full_is_no_silent_success)
 {
-	static const char *const names[] = {"folded", "pprof"};
+	static const char *const names[] = {"jsonl", "folded", "pprof"};
 
 	e2e_same("@pin_exit");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

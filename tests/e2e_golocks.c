@@ -300,3 +300,38 @@ Test(golocks, code_that_is_not_known_is_left_alone)
 {
 	each_program(expect_left_alone, "locks=0 nested=0 unlocks=0 lost=0\n");
 }
+
+static void write_policy(const char *name, const char *text)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", e2e_dir(), name);
+	FILE *f = fopen(path, "w");
+	cr_assert_not_null(f);
+	cr_assert_geq(fputs(text, f), 0);
+	cr_assert_eq(fclose(f), 0);
+	cr_assert_eq(chmod(path, 0600), 0);
+}
+
+/* A rule that must act on locks which cannot be seen ends the program before Go runs; others do not mind. */
+static void expect_refused(const char *program, const char *arguments)
+{
+	make_stranger(program);
+	write_policy("deny.ini",
+	             "[policy]\nmode = enforce\ndeny_golocks = yes\n[ban \"locks\"]\nkind = go\n");
+	const struct e2e_result *r =
+	    e2e_status(2, "@@ run -q -p %d/deny.ini -o %d/t/ -- %d/stranger nothing");
+	cr_expect_str_eq(r->out, "");
+	cr_expect_not_null(strstr(r->err, "deny.ini:4: [ban:locks]: this rule is to act on Go locks"), "%s",
+	                   r->err);
+	r = e2e_status(0, "@@ run -q --audit -p %d/deny.ini -o %d/t/ -- %d/stranger nothing");
+	cr_expect_str_eq(r->out, arguments);
+	write_policy("log.ini", "[policy]\nmode = enforce\n[ban \"locks\"]\nkind = go\naction = log\n");
+	r = e2e_status(0, "@@ run -p %d/log.ini -o %d/t/ -- %d/stranger nothing");
+	cr_expect_not_null(strstr(r->err, "1 of 1 images it cannot be told"), "%s", r->err);
+}
+
+Test(golocks, rules_that_must_act_on_unknown_code_end_the_program)
+{
+	each_program(expect_refused, "locks=0 nested=0 unlocks=0 lost=0\n");
+}

@@ -7,6 +7,7 @@
 #include "tests/export_story.h"
 #include "tests/report_rig.h"
 
+TestSuite(jsonl, .init = make_folder, .fini = remove_folder);
 TestSuite(folded, .init = make_folder, .fini = remove_folder);
 
 /* The folder's traces, folded. The caller frees it. */
@@ -97,5 +98,75 @@ Test(folded, equal_stacks_of_many_processes_are_one_line)
 	char *text = folded(PINW_WEIGHT_LEAKS, &total);
 	cr_expect_eq(total, 18);
 	expect_has(text, "pro:gram;li:b.so+0x1111 6\n");
+	free(text);
+}
+
+/* ---- a stream of objects ------------------------------------------------------------------ */
+
+static char *stream(void)
+{
+	struct pinw_model *m = read_folder();
+	struct pinw_stacks *stacks;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	cr_assert_eq(pinw_stacks_open(&stacks), 0);
+	cr_assert_eq(pinw_export_jsonl(m, stacks, out), 0);
+	fclose(out);
+	pinw_stacks_free(stacks);
+	pinw_model_free(m);
+	return text;
+}
+
+Test(jsonl, has_a_line_for_each_thing)
+{
+	static const char *const lines[] = {
+	    "{\"type\": \"stream\", \"format\": 1, \"pinwarden\": \"" PINW_VERSION "\"}\n",
+	    "{\"type\": \"event\", \"process\": 1, \"event\": \"thread-create\", \"time_ns\": 100, "
+	    "\"thread\": 1, "
+	    "\"site\": 1, \"target\": 2,",
+	    "{\"type\": \"event\", \"process\": 1, \"event\": \"affinity\", \"time_ns\": 1000, \"thread\": "
+	    "2, "
+	    "\"site\": 2, \"target\": 2, \"tid\": 5002, \"call\": \"pthread_setaffinity_np\", \"relation\": "
+	    "\"self\", "
+	    "\"effect\": \"open\", \"depth\": 1, \"took_ns\": 800, \"mask\": \"1\"}\n",
+	    "\"event\": \"exec\", \"time_ns\": 6000, \"thread\": 1, \"errno\": 2, \"text\": "
+	    "\"/bin/\xef\xbf\xbdtrue\"}\n",
+	    "{\"type\": \"pin\", \"process\": 1, \"id\": 5, \"thread\": 2, \"site\": 2, \"origin\": "
+	    "\"self\", \"by\": 2, "
+	    "\"mask\": \"1\", \"begin_ns\": 1000, \"end_ns\": 3000, \"held_ns\": 2000, \"depth\": 1, "
+	    "\"end\": \"released\"}\n",
+	    "{\"type\": \"lock\", \"process\": 1, \"id\": 2, \"thread\": 3, \"site\": 5, \"unlock_site\": 3, "
+	    "\"goroutine\": 19, \"begin_ns\": 300, \"end_ns\": 800, \"held_ns\": 500, \"depth\": 1, "
+	    "\"end\": \"released\"}\n",
+	    "{\"type\": \"violation\", \"process\": 1, \"time_ns\": 1000, \"rule\": "
+	    "\"ban:a;b\\\"\\u000a\xef\xbf\xbd\", "
+	    "\"action\": \"deny\", \"done\": \"denied\", \"attempt\": \"pin\", \"thread\": 2, \"target\": 2, "
+	    "\"site\": 2, "
+	    "\"mask\": \"1\", \"value\": 4, \"limit\": 3, \"errno\": 1}\n",
+	    "{\"type\": \"leak\", \"process\": 1, \"leak\": \"unjoined\", \"thread\": 4, \"origin\": null, "
+	    "\"pin\": null, "
+	    "\"site\": 4, \"create_site\": 4, \"time_ns\": 600}\n",
+	};
+	struct pinw_builder b;
+
+	tell_all(&b);
+	write_trace(&b, "a.pwt");
+	char *text = stream();
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		expect_has(text, lines[i]);
+	free(text);
+}
+
+Test(jsonl, says_what_could_not_be_read_and_how_many_lines_there_were)
+{
+	FILE *bad = fopen(in_folder("bad.pwt"), "w");
+
+	fputs("no trace", bad);
+	fclose(bad);
+	char *text = stream();
+	expect_has(text, "{\"type\": \"unreadable\", \"trace\": \"/tmp/");
+	expect_has(text, "{\"type\": \"end\", \"lines\": 3}\n");
 	free(text);
 }

@@ -40,10 +40,13 @@
 /* Of pinw_go_quick: pinw_go_hook has to do it. */
 #define PINW_GO_LONG 2
 
-/* struct g begins with its stack's bounds, struct m with its g0, in every version; m as LockOSThread's own code says. */
+/* struct g begins with its stack's bounds, struct m with its g0, in every version; m as LockOSThread's own code says, and
+ * after it what the runtime saves of a g that is left: its stack pointer first. */
 #define PINW_GO_G_STACK_LO 0x00
 #define PINW_GO_G_STACK_HI 0x08
 #define PINW_GO_G_M 0x30
+#define PINW_GO_G_SP 0x38
+#define PINW_GO_M_G0 0x00
 
 #ifndef __ASSEMBLER__
 
@@ -74,6 +77,13 @@ void pinw_go_image_end(uint64_t now_ns);
 /* A thread starts, in itself: it gets what hooks need. Ends: a lock that is still open is booked as destroyed with it. */
 void pinw_go_thread_begin(void);
 void pinw_go_thread_end(uint64_t now_ns);
+
+/* Is this code of a Go runtime that was found, or of what is linked with it? */
+bool pinw_go_is_code(uintptr_t pc);
+
+/* Return addresses by the chain of frame pointers from `fp` on, as Go keeps it up to a goroutine's first function: at most
+ * `room`. Memory that may not be there is asked for. Returns their number, or -1 when the chain goes another way. */
+int pinw_go_chain(uintptr_t fp, uintptr_t *ret_pcs, unsigned room);
 
 /* ---- within preload/go --------------------------------------------------------------------- */
 
@@ -187,7 +197,8 @@ struct pinw_go_regs {
 	uintptr_t g;
 };
 
-/* The site of a goroutine's stack at a hook. Lock-free when it is known. */
+/* The site of a stack at a hook, called from Go code by a thread that is known to the shim: of the goroutine's frames, those
+ * of C code that called them, and what called that. Lock-free when it is known. */
 struct pinw_site_ref pinw_go_site(const struct pinw_go_runtime *runtime, const struct pinw_go_regs *regs);
 
 /* The same as pinw_go_site, which it asks; the next time that stack comes by, on any goroutine, pinw_go_known_site knows it. */

@@ -21,6 +21,9 @@
 
 #define OWNERS 1024u
 
+/* So that the compiler sees whether a cell was taken. */
+#define ALWAYS static inline __attribute__((always_inline))
+
 /* Who locked an M last that is lent to threads of C's: a mark of the M in the high half, the thread's sequence in the low. Atomic.
  * Two Ms of one place only cost what is known of the one. */
 static uint64_t owners[OWNERS];
@@ -81,8 +84,8 @@ static void raise_max(uint64_t depth)
 }
 
 /* Into the cell, if there is one, or, where nobody took one (NULL), like any other event. */
-static inline void record(const struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t depth,
-                          uint32_t site, uint64_t now_ns, struct pinw_cell *const *cell)
+ALWAYS void record(const struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t depth, uint32_t site,
+                   uint64_t now_ns, struct pinw_cell *const *cell)
 {
 	union {
 		struct pinw_rec_golock golock;
@@ -103,8 +106,8 @@ static inline void record(const struct pinw_go_area *area, enum pinw_golock_kind
 		pinw_trace_event(PINW_REC_GOLOCK, &record, sizeof(record), NULL, 0);
 }
 
-static inline void open_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime, uint32_t site,
-                             uintptr_t g, struct pinw_cell *const *cell)
+ALWAYS void open_lock(struct pinw_thread *self, const struct pinw_go_runtime *runtime, uint32_t site,
+                      uintptr_t g, struct pinw_cell *const *cell)
 {
 	struct pinw_go_area *area = pinw_go_area;
 	struct pinw_slot *slot = self->slot;
@@ -134,8 +137,8 @@ static inline uint32_t take_depth(struct pinw_go_area *area)
 	return __atomic_exchange_n(&area->depth, 0, __ATOMIC_ACQ_REL);
 }
 
-static inline void book_end(const struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t depth,
-                            uint32_t site, uint64_t now_ns, struct pinw_cell *const *cell)
+ALWAYS void book_end(const struct pinw_go_area *area, enum pinw_golock_kind kind, uint32_t depth,
+                     uint32_t site, uint64_t now_ns, struct pinw_cell *const *cell)
 {
 	record(area, kind, depth, site, now_ns, cell);
 	if (kind == PINW_GOLOCK_DESTROYED)
