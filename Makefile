@@ -298,6 +298,7 @@ E2E_SRC := \
   tests/e2e_examples.c \
   tests/e2e_formats.c \
   tests/e2e_go.c \
+  tests/e2e_golibs.c \
   tests/e2e_golocks.c \
   tests/e2e_top.c \
   tests/live_rig.c \
@@ -454,7 +455,7 @@ $(B)/targets/static_pie: tests/targets/create_join.c $(B)/targets/common.o
 	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -fPIE -static-pie -o $@ $< $(B)/targets/common.o
 
 # Go programs, by every Go that is found; none is fine.
-$(B)/go/built: $(wildcard tests/go/*.go) tests/go/build
+$(B)/go/built: $(wildcard tests/go/*.go tests/go/lib/*) tests/go/build
 	tests/go/build $(B)
 
 # What `make check` runs, built and nothing more.

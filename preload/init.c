@@ -224,6 +224,7 @@ static void restart_image(void)
 	pinw_shim.image_gen++;
 	pinw_site_child();
 	pinw_log_child();
+	pinw_go_child();
 	pinw_tls.thread = NULL;
 	pinw_tls.in_vfork = 0;
 	if (pinw_config.follow && !pinw_shim.sealed) {

@@ -497,6 +497,7 @@ enum pinw_note {
 	PINW_NOTE_GO_UNKNOWN = 11, /* LockOSThread is not the code of a version that is known */
 	PINW_NOTE_GO_UNLOCKS = 12, /* no unlock was found, or too many; arg: how many too many */
 	PINW_NOTE_GO_MEMORY = 13, /* no page near the code, or the code may not be changed; arg: errno or 0 */
+	PINW_NOTE_GO_LIBRARY = 18, /* a shared library's; arg: how many there may be, 0: the process is sealed */
 	/* they are counted, but */
 	PINW_NOTE_GO_MEXIT = 14, /* a locked main thread's end is not seen */
 	PINW_NOTE_GO_EXIT = 15, /* the end of the process is not seen: Go leaves by a raw exit_group */

@@ -211,6 +211,7 @@ static int create(pthread_t *out, const pthread_attr_t *attr, void *(*routine)(v
 		return ENOSYS;
 	if (!c.self)
 		return pinw_real.pthread_create(out, attr, routine, arg);
+	pinw_go_creates((const void *)routine);
 	if (!begin_creation(&c, attr, arg, where))
 		return c.trial.error;
 	if (!prepare(&c, attr, out, (void *)routine)) {

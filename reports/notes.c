@@ -212,6 +212,14 @@ static void recorded_note(const struct notes *n, const struct pinw_noted *noted)
 		note(n, "Go locks are not counted: the code could not be changed: %s",
 		     noted->arg ? why : "no free page near it");
 		break;
+	case PINW_NOTE_GO_LIBRARY:
+		if (noted->arg)
+			note(n, "Go locks in a shared library are not counted: it is one more than %" PRIu32,
+			     noted->arg);
+		else
+			note(n, "Go locks in a shared library are not counted: it came after the process had "
+			        "sealed itself");
+		break;
 	case PINW_NOTE_GO_MEXIT:
 		note(
 		    n,

@@ -13,178 +13,131 @@
 #include "tests/e2e.h"
 #include "tests/go_programs.h"
 
-#define RUNS 20
-
 TestSuite(golocks, .fini = e2e_done, .timeout = 600);
-
-/* What goes before `pinwarden run`: nothing, or "env NAME=VALUE". */
-static const char *environment = "";
 
 static void each_program(void (*fn)(const char *program, const char *arguments), const char *arguments)
 {
 	each_go_program("locks", fn, arguments);
 }
 
-struct said {
-	unsigned locks, nested, unlocks, lost;
-};
-
-static struct said run_audited(const char *program, const char *arguments)
-{
-	char command[8192];
-	struct said said;
-
-	snprintf(command, sizeof(command), "%s @@ run -q -o %%d/t/ -- %s %s", environment, program,
-	         arguments);
-	const struct e2e_result *r = e2e_status(0, command);
-	cr_assert_eq(sscanf(r->out, "locks=%u nested=%u unlocks=%u lost=%u", &said.locks, &said.nested,
-	                    &said.unlocks, &said.lost),
-	             4, "%s %s said: %s%s", program, arguments, r->out, r->err);
-	return said;
-}
-
-/* RUNS runs, each of which says the same, and each of which is counted so. */
-static void expect_exact(const char *program, const char *arguments)
-{
-	struct said said = run_audited(program, arguments);
-	char expression[1024];
-
-	for (int i = 1; i < RUNS; i++) {
-		struct said again = run_audited(program, arguments);
-		cr_assert_eq(memcmp(&said, &again, sizeof(said)), 0,
-		             "the program does not do the same twice");
-	}
-	snprintf(
-	    expression, sizeof(expression),
-	    "[.processes[] | select(.golocks.covered and .golocks.locks > 0)] | length == %d and all("
-	    ".golocks.locks == %u and .golocks.nested == %u and .golocks.unlocks == %u and "
-	    ".golocks.destroyed == %u and .golocks.open == %u and .dropped == 0 and .end.how == \"exit\" and "
-	    "([.golock_list[].locks] | add) == %u and ([.golock_list[].unlocks] | add) == %u and "
-	    "([.golock_list[].destroyed] | add) == %u and .leaks[\"exit-while-pinned\"] == %u)",
-	    RUNS, said.locks, said.nested, said.unlocks, said.lost, said.locks - said.unlocks - said.lost,
-	    said.locks, said.unlocks, said.lost, said.lost);
-	e2e_reread();
-	e2e_true(expression);
-}
-
 Test(golocks, locks_and_unlocks_are_counted)
 {
-	each_program(expect_exact, "pairs 64 50");
+	each_program(expect_exact_golocks, "pairs 64 50");
 }
 
 Test(golocks, nested_locks_are_counted_and_end_with_the_last)
 {
-	each_program(expect_exact, "nested 8 50");
+	each_program(expect_exact_golocks, "nested 8 50");
 }
 
 Test(golocks, panics_that_are_recovered_unlock)
 {
-	each_program(expect_exact, "panics 8 20");
+	each_program(expect_exact_golocks, "panics 8 20");
 }
 
 Test(golocks, threads_destroyed_with_their_lock_are_counted)
 {
-	each_program(expect_exact, "destroyed 8 20");
+	each_program(expect_exact_golocks, "destroyed 8 20");
 }
 
 Test(golocks, locks_in_callbacks_from_c_end_with_them)
 {
-	each_program(expect_exact, "callbacks 8 10");
+	each_program(expect_exact_golocks, "callbacks 8 10");
 }
 
 Test(golocks, nested_locks_end_with_their_thread)
 {
-	each_program(expect_exact, "destroyednested 8 6");
+	each_program(expect_exact_golocks, "destroyednested 8 6");
 }
 
 Test(golocks, the_main_goroutine_ends_locked_and_its_thread_parks)
 {
-	each_program(expect_exact, "goexit");
+	each_program(expect_exact_golocks, "goexit");
 }
 
 Test(golocks, unlocks_without_a_lock_are_none)
 {
-	each_program(expect_exact, "unmatched 8 20");
+	each_program(expect_exact_golocks, "unmatched 8 20");
 }
 
 Test(golocks, callbacks_within_callbacks_are_counted)
 {
-	each_program(expect_exact, "deep 8 10");
+	each_program(expect_exact_golocks, "deep 8 10");
 }
 
 Test(golocks, locks_are_held_over_long_calls)
 {
-	each_program(expect_exact, "blocked 4 2");
+	each_program(expect_exact_golocks, "blocked 4 2");
 }
 
 Test(golocks, two_hundred_locked_threads_at_once)
 {
-	each_program(expect_exact, "crowd 200");
+	each_program(expect_exact_golocks, "crowd 200");
 }
 
 Test(golocks, locks_that_the_process_leaves_behind_are_open)
 {
-	each_program(expect_exact, "leave 8");
+	each_program(expect_exact_golocks, "leave 8");
 }
 
 Test(golocks, garbage_and_growing_stacks_do_not_matter)
 {
-	each_program(expect_exact, "garbage 16 50");
-	each_program(expect_exact, "tall 4 5");
+	each_program(expect_exact_golocks, "garbage 16 50");
+	each_program(expect_exact_golocks, "tall 4 5");
 }
 
 Test(golocks, locks_are_held_over_the_start_of_programs)
 {
-	each_program(expect_exact, "exec 4 5");
+	each_program(expect_exact_golocks, "exec 4 5");
 }
 
 Test(golocks, locks_in_init_are_counted)
 {
-	each_program(expect_exact, "init");
-	each_program(expect_exact, "initheld");
+	each_program(expect_exact_golocks, "init");
+	each_program(expect_exact_golocks, "initheld");
 }
 
 Test(golocks, everything_at_once_under_signals_and_profiling)
 {
-	each_program(expect_exact, "storm 64 20");
+	each_program(expect_exact_golocks, "storm 64 20");
 }
 
 Test(golocks, the_profilers_signals_do_not_matter)
 {
-	each_program(expect_exact, "profiles 16 20");
+	each_program(expect_exact_golocks, "profiles 16 20");
 }
 
 Test(golocks, preemptions_of_every_thread_do_not_matter)
 {
-	each_program(expect_exact, "preemptions 16 20");
+	each_program(expect_exact_golocks, "preemptions 16 20");
 }
 
 Test(golocks, everything_at_once_on_one_processor)
 {
-	environment = "env GOMAXPROCS=1";
-	each_program(expect_exact, "storm 32 5");
+	go_environment = "env GOMAXPROCS=1";
+	each_program(expect_exact_golocks, "storm 32 5");
 }
 
 Test(golocks, everything_at_once_on_more_processors_than_there_are)
 {
-	environment = "env GOMAXPROCS=8";
-	each_program(expect_exact, "storm 32 5");
+	go_environment = "env GOMAXPROCS=8";
+	each_program(expect_exact_golocks, "storm 32 5");
 }
 
 Test(golocks, everything_at_once_without_preemption)
 {
-	environment = "env GODEBUG=asyncpreemptoff=1";
-	each_program(expect_exact, "storm 32 5");
+	go_environment = "env GODEBUG=asyncpreemptoff=1";
+	each_program(expect_exact_golocks, "storm 32 5");
 }
 
 Test(golocks, everything_at_once_under_the_race_detector)
 {
-	each_go_program("race-locks", expect_exact, "storm 32 5");
+	each_go_program("race-locks", expect_exact_golocks, "storm 32 5");
 }
 
 static void expect_runtime_lock(const char *program, const char *arguments)
 {
-	run_audited(program, arguments);
+	run_go_audited(program, arguments);
 	e2e_reread();
 	e2e_true(".processes[0].golocks | .locks == 40 and .unlocks == 40 and .runtime == 1 and .open == 0");
 }
@@ -197,13 +150,13 @@ Test(golocks, the_lock_of_os_signal_is_the_runtimes_own)
 static void expect_untimed(const char *program, const char *arguments)
 {
 	setenv("PINWARDEN_HOLD_TIMES", "0", 1);
-	run_audited(program, arguments);
+	run_go_audited(program, arguments);
 	unsetenv("PINWARDEN_HOLD_TIMES");
 	e2e_reread();
 	e2e_true(
 	    ".processes[0] | .golocks.unlocks == 40 and ([.golock_list[].unlocks] | add) == 40 and "
 	    "all(.golock_list[]; .held_mean_ns == null and .held_max_ns == null and .held_total_ns == null)");
-	run_audited(program, arguments);
+	run_go_audited(program, arguments);
 	e2e_reread();
 	e2e_true("[.processes[] | select(all(.golock_list[]; .held_max_ns > 0))] | length == 1");
 }
@@ -215,7 +168,7 @@ Test(golocks, how_long_they_are_held_is_not_measured_on_request)
 
 static void expect_held(const char *program, const char *arguments)
 {
-	run_audited(program, arguments);
+	run_go_audited(program, arguments);
 	e2e_reread();
 	e2e_true(".processes[0] | .golocks.open == 1 and .golocks.max_depth == 2 and "
 	         ".leaks[\"pinned-at-end\"] == 1 and .golock_list[0].open == 1 and .golock_list[0].max_depth "
@@ -230,7 +183,7 @@ Test(golocks, a_lock_open_at_the_end_is_told_with_its_depth)
 /* Names from Go's own table where the program is stripped. */
 static void expect_names(const char *program, const char *arguments)
 {
-	run_audited(program, arguments);
+	run_go_audited(program, arguments);
 	e2e_reread();
 	e2e_true(".processes[0] | .golock_list[0].site as $s | .sites[] | select(.id == $s) | .kind == "
 	         "\"golock\" and "

@@ -109,6 +109,21 @@ void pinw_go_area_give(struct pinw_go_area *area)
 	    !__atomic_compare_exchange_n(&areas.free, &free, all, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 }
 
+uint32_t pinw_go_missed;
+
+struct pinw_go_area *pinw_go_area_first(void)
+{
+	uint32_t missed = __atomic_exchange_n(&pinw_go_missed, 0, __ATOMIC_RELAXED);
+
+	/* Not in a thread whose end is booked: nobody would give the area back. */
+	if (!pinw_enter() || pinw_tls.ended)
+		return NULL;
+	if (missed)
+		pinw_count(events_dropped, missed);
+	pinw_go_area = pinw_go_area_take();
+	return pinw_go_area;
+}
+
 void pinw_go_area_each(void (*fn)(struct pinw_go_area *, void *), void *arg)
 {
 	uint32_t used = __atomic_load_n(&areas.used, __ATOMIC_ACQUIRE);

@@ -16,6 +16,8 @@
 #define BUILDINFO_ALIGN 16u
 #define BUILDINFO_BYTES (1u << 20) /* how far into writable data its mark is looked for */
 #define SEGMENTS_MAX 16u
+#define HEADERS_MAX 64u /* of a library: they lie in its first page */
+#define PAGE 4096u
 #define MODULEDATA_TEXT 22u /* words of struct moduledata: .text, .etext from Go 1.18 on */
 
 struct segment {
@@ -25,10 +27,7 @@ struct segment {
 };
 
 struct program {
-	bool seen;
 	bool go; /* it has a note by Go's linker */
-	bool cgo; /* it imports pthread_create */
-	uintptr_t base;
 	const ElfW(Dyn) * dynamic;
 	unsigned count;
 	struct segment segments[SEGMENTS_MAX];
@@ -108,17 +107,12 @@ static bool imports(const struct program *p, const char *name)
 	return false;
 }
 
-/* Called for the main program first, and told to stop. */
-static int see_program(struct dl_phdr_info *info, size_t size, void *arg)
+static void see_headers(struct program *p, uintptr_t base, const ElfW(Phdr) * headers, unsigned count)
 {
-	struct program *p = arg;
-
-	(void)size;
-	p->seen = true;
-	p->base = info->dlpi_addr;
-	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *phdr = &info->dlpi_phdr[i];
-		const void *at = (const void *)(info->dlpi_addr + phdr->p_vaddr);
+	*p = (struct program){.go = false};
+	for (unsigned i = 0; i < count; i++) {
+		const ElfW(Phdr) *phdr = &headers[i];
+		const void *at = (const void *)(base + phdr->p_vaddr);
 
 		if (phdr->p_type == PT_NOTE && has_go_note(at, phdr->p_filesz))
 			p->go = true;
@@ -127,7 +121,32 @@ static int see_program(struct dl_phdr_info *info, size_t size, void *arg)
 		else if (phdr->p_type == PT_LOAD && (phdr->p_flags & PF_R) && p->count < SEGMENTS_MAX)
 			p->segments[p->count++] = (struct segment){at, phdr->p_filesz, phdr->p_flags};
 	}
+}
+
+/* Called for the main program first, and told to stop. */
+static int see_program(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	(void)size;
+	see_headers(arg, info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum);
 	return 1;
+}
+
+/* By the headers at the object's begin, where linkers put them: nothing that the loader has locked is asked. */
+static bool see_library(struct program *p, const void *inside)
+{
+	struct dl_find_object object;
+
+	if (_dl_find_object((void *)(uintptr_t)inside, &object) != 0)
+		return false;
+	const ElfW(Ehdr) *head = object.dlfo_map_start;
+	uint64_t bytes = (uintptr_t)object.dlfo_map_end - (uintptr_t)head;
+	if (bytes < sizeof(*head) || memcmp(head->e_ident, ELFMAG, SELFMAG) != 0 ||
+	    head->e_phentsize != sizeof(ElfW(Phdr)) || head->e_phnum > HEADERS_MAX ||
+	    head->e_phoff > PAGE - head->e_phnum * sizeof(ElfW(Phdr)))
+		return false;
+	see_headers(p, object.dlfo_link_map->l_addr, (const void *)((const char *)head + head->e_phoff),
+	            head->e_phnum);
+	return true;
 }
 
 /* ---- tables ------------------------------------------------------------------------------ */
@@ -254,25 +273,44 @@ static bool has_name(const struct pinw_pclntab *t, const char *name)
 	       memmem(t->bytes + t->names, t->units - t->names, name, strlen(name) + 1);
 }
 
-int pinw_go_find(struct pinw_go_runtime *ret_runtime)
+/* Returns 0, or a note. */
+static int find_runtime(const struct program *p, struct pinw_go_runtime *ret)
 {
-	static struct program p; /* once, by the constructor */
 	struct pinw_pclntab table;
 
-	dl_iterate_phdr(see_program, &p);
-	if (!p.go && !has_go_buildinfo(&p))
-		return -ENOENT;
-	if (!imports(&p, "pthread_create"))
-		return PINW_NOTE_GO_NO_CGO;
-	if (!find_table(&p, &table))
+	if (!find_table(p, &table))
 		return PINW_NOTE_GO_NO_TABLE;
-	*ret_runtime = (struct pinw_go_runtime){
+	*ret = (struct pinw_go_runtime){
 	    .text = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&table, 0),
 	    .etext = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&table, table.count),
 	    .table = table,
 	};
 	/* The runtime lies at the beginning of the text: most of a large program need not be looked at. */
-	for (uint64_t i = 0; i < table.count && !has_all(ret_runtime); i++)
-		take_function(&table, i, ret_runtime);
-	return !ret_runtime->lock && has_name(&table, "runtime.LockOSThread") ? PINW_NOTE_GO_INLINED : 0;
+	for (uint64_t i = 0; i < table.count && !has_all(ret); i++)
+		take_function(&table, i, ret);
+	return !ret->lock && has_name(&table, "runtime.LockOSThread") ? PINW_NOTE_GO_INLINED : 0;
+}
+
+static struct program program; /* too large for a small stack; one at a time */
+
+int pinw_go_find(struct pinw_go_runtime *ret_runtime)
+{
+	dl_iterate_phdr(see_program, &program);
+	if (!program.go && !has_go_buildinfo(&program))
+		return -ENOENT;
+	if (!imports(&program, "pthread_create"))
+		return PINW_NOTE_GO_NO_CGO;
+	return find_runtime(&program, ret_runtime);
+}
+
+int pinw_go_find_library(const void *routine, struct pinw_go_runtime *ret_runtime)
+{
+	const unsigned char *code = routine;
+
+	if (!see_library(&program, routine) || (!program.go && !has_go_buildinfo(&program)))
+		return -ENOENT;
+	int r = find_runtime(&program, ret_runtime);
+	if (ret_runtime->text && (code < ret_runtime->text || code >= ret_runtime->etext))
+		return -ENOENT; /* a function of C's that looks the same, in an object with Go in it */
+	return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * runtime.LockOSThread and its end, counted in Go programs as they were built: cgo executables on x86-64, stripped or not.
+ * runtime.LockOSThread and its end, counted in Go programs as they were built: cgo executables and shared libraries on x86-64,
+ * stripped or not.
  *
  *     start.c   when is one looked for?
  *     find.c    where is the Go runtime of a program?            names → addresses
@@ -11,8 +12,9 @@
  *     locks.c   what does it do to this thread's lock?            counters, slot, one record
  *     raw.c     whose affinity does it change?                    made and booked like the wrappers' calls
  *
- * Everything is found and written by the constructor, before the runtime's first instruction, in one thread. What does not
- * verify is left as it is, the program runs on, and a note in the trace says what is not covered.
+ * Everything is found and written before a runtime's first instruction: by the constructor, or for shared libraries when their
+ * first thread is created (start.c). What does not verify is left as it is, the program runs on, and a note in the trace says
+ * what is not covered.
  *
  * What is patched: the entry of runtime.LockOSThread; the second of the two stores that end an unlock (UnlockOSThread is
  * inlined everywhere, and only the last of nested unlocks comes by here); the entry of runtime.mexit, where a locked M
@@ -60,6 +62,13 @@
 
 /* Finds and patches the Go runtime of the main program. Constructor only; nothing happens in any other program. */
 void pinw_go_start(void);
+
+/* A thread is about to be created that begins at `routine`. When that is how a Go runtime in a shared library begins, it is
+ * found and patched. In the creator, whose stack may be small. */
+void pinw_go_creates(const void *routine);
+
+/* In a fork child. */
+void pinw_go_child(void);
 
 /* How many places are watched for locks and unlocks, in all runtimes. */
 uint64_t pinw_go_covered(void);
@@ -114,9 +123,15 @@ struct pinw_go_runtime {
 };
 
 #	define PINW_GO_RUNTIMES_MAX 8u /* a process has as many as it has Go programs and libraries */
+#	define PINW_GO_FIRST_BYTES 19u
 
-/* Finds the runtime of the main program. Returns 0; -ENOENT: no Go program; else the note that says why (enum pinw_note). */
+/* Finds the runtime of the main program, or of the object that `routine`, its first thread's, is in. Returns 0; -ENOENT: no Go
+ * program; else the note that says why (enum pinw_note). One at a time. */
 int pinw_go_find(struct pinw_go_runtime *ret_runtime);
+int pinw_go_find_library(const void *routine, struct pinw_go_runtime *ret_runtime);
+
+/* Are these PINW_GO_FIRST_BYTES bytes the function that a runtime's first thread in a library begins with? */
+bool pinw_go_is_first(const unsigned char *code);
 
 /* Is this return address in a function of package runtime? */
 bool pinw_go_is_runtime_code(const struct pinw_go_runtime *runtime, uintptr_t pc);
@@ -185,6 +200,11 @@ extern __thread struct pinw_go_area *pinw_go_area __attribute__((tls_model("init
 /* An area for the calling thread, or NULL without memory. Lock-free. */
 struct pinw_go_area *pinw_go_area_take(void);
 void pinw_go_area_give(struct pinw_go_area *area);
+
+/* The same for a thread that was there before the first runtime, and comes to its first hook. Called by the entries in
+ * hook_x86_64.S, on a stack for that; pinw_go_missed counts, atomically, the hooks that could not wait for it. */
+struct pinw_go_area *pinw_go_area_first(void);
+extern uint32_t pinw_go_missed;
 
 /* Calls fn for each area that was ever taken. */
 void pinw_go_area_each(void (*fn)(struct pinw_go_area *, void *), void *arg);

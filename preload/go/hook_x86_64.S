@@ -2,7 +2,7 @@
  *
  * From a patched place of Go code into pinw_go_quick, if that says so into pinw_go_hook, and back.
  *
- * A stub has pushed the number of its patch and called us. Five words of the goroutine's stack are used: at an entry these
+ * A stub has pushed the number of its patch and called us. No more than seven words of the goroutine's stack are used: at an entry these
  * are below what its caller's stack check left for functions without a check of their own (StackSmall, 128 bytes, at least),
  * and inside a function likewise. No red zone: Go has none. Signals come on the signal stack of the M.
  *
@@ -45,7 +45,15 @@
 	movq	pinw_go_area@GOTTPOFF(%rip), %rax
 	movq	%fs:(%rax), %rax
 	testq	%rax, %rax
+	.if \anywhere
+	je	9f			/* no lock of this thread is known */
+	.else
+	jne	1f
+	call	first_area
+	testq	%rax, %rax
 	je	9f
+1:
+	.endif
 	cmpl	$0, PINW_GO_AREA_BUSY(%rax)
 	jne	7f
 	movl	$1, PINW_GO_AREA_BUSY(%rax)
@@ -174,8 +182,14 @@ pinw_go_enter_syscall:
 	movq	pinw_go_area@GOTTPOFF(%rip), %r11
 	movq	%fs:(%r11), %r11
 	testq	%r11, %r11
+	jne	1f
+	pushq	%rax
+	call	first_area
+	movq	%rax, %r11
+	popq	%rax
+	testq	%r11, %r11
 	je	9f
-	cmpl	$0, PINW_GO_AREA_BUSY(%r11)
+1:	cmpl	$0, PINW_GO_AREA_BUSY(%r11)
 	jne	8f
 	movl	$1, PINW_GO_AREA_BUSY(%r11)
 	movq	%rsp, PINW_GO_AREA_RSP(%r11)
@@ -271,5 +285,52 @@ pinw_go_enter_init:
 
 	.local	pinw_go_xsave_bytes
 	.comm	pinw_go_xsave_bytes, 4, 4
+
+/* For a thread that was there before Go was: an area of its own, in rax, or 0. One thread at a time does it, on a stack
+ * that is there for that; the others wait here, no longer than a second or so, since a stop-the-world waits for them. Keeps all general
+ * registers but rax, the zero in xmm15, and uses one word of the goroutine's stack. */
+	.type	first_area, @function
+	.p2align 4
+first_area:
+	.cfi_startproc
+	.cfi_undefined rip
+	movl	$1 << 24, %eax
+1:	lock btsl $0, first_busy(%rip)
+	jnc	2f
+	pause
+	decl	%eax
+	jne	1b
+	lock incl pinw_go_missed(%rip)
+	ret				/* rax is 0 */
+2:	movq	%rsp, first_rsp(%rip)
+	leaq	first_stack + 65536(%rip), %rsp
+	pushq	%rcx
+	pushq	%rdx
+	pushq	%rsi
+	pushq	%rdi
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	%r11
+	call	pinw_go_area_first
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rdi
+	popq	%rsi
+	popq	%rdx
+	popq	%rcx
+	xorps	%xmm15, %xmm15
+	movq	first_rsp(%rip), %rsp
+	movl	$0, first_busy(%rip)
+	ret
+	.cfi_endproc
+	.size	first_area, . - first_area
+
+	.local	first_busy, first_rsp, first_stack
+	.comm	first_busy, 4, 4
+	.comm	first_rsp, 8, 8
+	.comm	first_stack, 65536, 64
 
 	.section .note.GNU-stack, "", @progbits

@@ -143,6 +143,12 @@ bool pinw_go_is_syscall(const unsigned char *entry)
 	return HAS(entry, "\x49\x89\xf2\x48\x89\xfa\x48\x89\xce\x48\x89\xdf\x0f\x05\x48\x3d\x01\xf0\xff\xff");
 }
 
+/* mov argc(%rip),%rdi; mov argv(%rip),%rsi; jmp runtime.rt0_go */
+bool pinw_go_is_first(const unsigned char *code)
+{
+	return HAS(code, "\x48\x8b\x3d") && HAS(code + 7, "\x48\x8b\x35") && code[14] == 0xe9;
+}
+
 /* The end of an unlock, at the second of its stores: movq $0,LOCKEDG(reg); movq $0,LOCKEDM(%r14), with a look at
  * m.lockedExt just before. */
 static bool is_unlock(const unsigned char *at)
@@ -215,9 +221,9 @@ static unsigned char *put_branch(unsigned char *to, const unsigned char *branch)
 
 static const char *entry_of(enum pinw_go_patch_kind kind)
 {
-	return kind == PINW_GO_LOCK      ? pinw_go_enter_function
-	       : kind == PINW_GO_SYSCALL ? pinw_go_enter_syscall
-	                                 : pinw_go_enter_anywhere;
+	return kind == PINW_GO_LOCK || kind == PINW_GO_EXIT ? pinw_go_enter_function
+	       : kind == PINW_GO_SYSCALL                    ? pinw_go_enter_syscall
+	                                                    : pinw_go_enter_anywhere;
 }
 
 /* push $number; call *target; lea 8(%rsp),%rsp, with the displaced code before or after it; jmp back. Before all that, for
