@@ -300,6 +300,7 @@ E2E_SRC := \
   tests/e2e_go.c \
   tests/e2e_golibs.c \
   tests/e2e_golocks.c \
+  tests/e2e_metrics.c \
   tests/e2e_top.c \
   tests/live_rig.c \
   tests/e2e_goraw.c \

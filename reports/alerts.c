@@ -401,8 +401,8 @@ static void put_head(FILE *out, const struct pinw_policy *p, unsigned cpus)
 		fputs("# Without a policy: the limits are defaults that each rule explains.\n", out);
 	}
 	fputs("#\n"
-	      "# The metrics come with `pinwarden metrics`, which is not in this version: nothing\n"
-	      "# fires yet. What other texts call process_threads_total is pinwarden_threads here:\n"
+	      "# The metrics are those of `pinwarden metrics`, over HTTP or by node-exporter's\n"
+	      "# textfile collector. What other texts call process_threads_total is pinwarden_threads:\n"
 	      "# a number that falls again is a gauge, and only counters end in _total. Go's own\n"
 	      "# count of threads is /sched/threads/total:threads of runtime/metrics (Go 1.26).\n"
 	      "#\n"

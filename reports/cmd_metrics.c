@@ -56,7 +56,7 @@ static const char help_text[] =
     "  pinwarden metrics /var/tmp/traces -o /var/lib/prometheus/node-exporter/pw.prom\n"
     "\n"
     "Exit status: 0 all was read; 2 wrong usage, or the output could not be written;\n"
-    "3 a trace was unreadable, or there was none. Alert rules: pinwarden policy alerts\n";
+    "3 a trace was unreadable, or there was none. Alerts: pinwarden policy alerts\n";
 
 static int usage(const char *format, const char *what)
 {
