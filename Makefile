@@ -122,6 +122,7 @@ REPORTS_SRC := \
   reports/evidence.c \
   reports/export.c \
   reports/export_folded.c \
+  reports/export_html.c \
   reports/export_jsonl.c \
   reports/export_pprof.c \
   reports/find_shim.c \
@@ -134,6 +135,8 @@ REPORTS_SRC := \
   reports/idle_unwind.c \
   reports/inputs.c \
   reports/intern.c \
+  reports/html_data.c \
+  reports/html_tables.c \
   reports/json.c \
   reports/launch.c \
   reports/leaks.c \
@@ -144,6 +147,7 @@ REPORTS_SRC := \
   reports/metrics.c \
   reports/metrics_count.c \
   reports/metrics_text.c \
+  reports/markup.c \
   reports/model.c \
   reports/names.c \
   reports/notes.c \
@@ -194,6 +198,7 @@ REPORTS_SRC := \
   reports/text_policy.c \
   reports/text_process.c \
   reports/text_stack.c \
+  reports/timeline.c \
   reports/top_look.c \
   reports/top_rows.c \
   reports/top_screen.c \
@@ -211,8 +216,11 @@ REPORTS_SRC := \
   reports/watch_trace.c \
   reports/witness.c
 
+# What goes into an HTML report as it is.
+REPORTS_ASM := reports/html/assets.S
+
 # Code that unit tests link: of the shim the recorder behind the wrappers, of the program all but main().
-UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_% preload/go/raw.c,$(PRELOAD_SRC)) $(GO_SRC) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC))
+UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_% preload/go/raw.c,$(PRELOAD_SRC)) $(GO_SRC) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC)) $(REPORTS_ASM)
 
 TEST_SRC := \
   tests/export_story.c \
@@ -300,6 +308,7 @@ E2E_SRC := \
   tests/e2e_go.c \
   tests/e2e_golibs.c \
   tests/e2e_golocks.c \
+  tests/e2e_html.c \
   tests/e2e_metrics.c \
   tests/e2e_top.c \
   tests/live_rig.c \
@@ -365,7 +374,7 @@ TEST_LIBS := -lcriterion
 TARGET_CFLAGS := -O2 -g -pthread -fno-optimize-sibling-calls $(WARN) $(STRICT) -D_GNU_SOURCE -I. -MMD -MP
 
 PRELOAD_OBJ := $(call obj,preload,$(PRELOAD_SRC) $(GO_SRC) $(POLICY_SRC) $(PRELOAD_ASM))
-CLI_OBJ := $(call obj,cli,$(REPORTS_SRC) $(GO_SRC) $(POLICY_SRC))
+CLI_OBJ := $(call obj,cli,$(REPORTS_SRC) $(GO_SRC) $(POLICY_SRC) $(REPORTS_ASM))
 UNIT_OBJ := $(call obj,test,$(TEST_SRC) $(UNIT_SRC))
 E2E_OBJ := $(call obj,test,$(E2E_SRC))
 
@@ -394,6 +403,12 @@ $(B)/cli/%.c.o: %.c $(B)/flags | $(B)/headers
 
 # What hooks of Go code run, in the middle of functions that may have anything in vector registers.
 $(call obj,preload,preload/clock.c preload/trace.c preload/go/locks.c preload/go/memo.c): PRELOAD_CFLAGS += -mgeneral-regs-only
+
+$(B)/cli/%.S.o: %.S $(B)/flags | $(B)/headers
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(BASE) $(STRICT) -c -o $@ $<
+
+$(call obj,cli,$(REPORTS_ASM)) $(call obj,test,$(REPORTS_ASM)): $(wildcard reports/html/page.* reports/html/vendor/*)
 
 $(B)/test/%.c.o: %.c $(B)/flags | $(B)/headers
 	@mkdir -p $(@D)
@@ -460,7 +475,7 @@ $(B)/go/built: $(wildcard tests/go/*.go tests/go/lib/*) tests/go/build
 	tests/go/build $(B)
 
 # What `make check` runs, built and nothing more.
-tests: all $(B)/test/unit $(B)/test/e2e $(TARGETS) $(EXAMPLES) $(B)/go/built
+tests: all $(B)/test/unit $(B)/test/e2e $(TARGETS) $(EXAMPLES) $(B)/go/built $(B)/bench/make_trace
 
 check:
 	tests/install-packages build check

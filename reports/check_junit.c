@@ -8,47 +8,8 @@
 #include <string.h>
 
 #include "reports/check.h"
+#include "reports/markup.h"
 #include "reports/text_private.h"
-#include "reports/utf8.h"
-
-/* ---- XML ------------------------------------------------------------------------------- */
-
-/* Characters that XML 1.0 cannot hold even as references (section 2.2), and those that hide or reorder text, become U+FFFD. */
-static void put_character(FILE *out, uint32_t code, const char *text, size_t len)
-{
-	if (code == '&')
-		fputs("&amp;", out);
-	else if (code == '<')
-		fputs("&lt;", out);
-	else if (code == '>')
-		fputs("&gt;", out);
-	else if (code == '"')
-		fputs("&quot;", out);
-	else if (code == '\n' || code == '\t')
-		fprintf(out, "&#%u;", (unsigned)code);
-	else if (pinw_utf8_plain(code))
-		fwrite(text, 1, len, out);
-	else
-		fputs("\xef\xbf\xbd", out);
-}
-
-static void put_bytes(FILE *out, const char *text, size_t len)
-{
-	while (len) {
-		uint32_t code = 0;
-		size_t n = pinw_utf8_next(text, len, &code);
-
-		put_character(out, n ? code : 1, text, n);
-		n = n ? n : 1;
-		text += n;
-		len -= n;
-	}
-}
-
-static void put(FILE *out, const char *text)
-{
-	put_bytes(out, text, strlen(text));
-}
 
 /* ---- rules ------------------------------------------------------------------------------ */
 
@@ -78,17 +39,17 @@ static void put_frame(FILE *out, unsigned number, const struct pinw_frame *f)
 {
 	fprintf(out, "    #%-2u ", number);
 	if (f->function)
-		put(out, f->function);
+		pinw_markup_text(out, f->function);
 	else
 		fprintf(out, "0x%" PRIx64, f->offset);
 	if (f->file) {
 		fputs(" at ", out);
-		put(out, f->file);
+		pinw_markup_text(out, f->file);
 		fprintf(out, ":%u", f->line);
 	}
 	if (f->module) {
 		fputs(" (", out);
-		put(out, pinw_base_name(f->module));
+		pinw_markup_text(out, pinw_base_name(f->module));
 		fputs(")", out);
 	}
 	fputs("\n", out);
@@ -99,7 +60,7 @@ static void put_finding(FILE *out, const struct pinw_check_finding *f)
 	char message[2048];
 
 	pinw_check_message(f, message, sizeof(message));
-	put(out, message);
+	pinw_markup_text(out, message);
 	fprintf(out, "\n  key %016" PRIx64 "; pid %" PRIu32 "\n", f->key, f->process->header.self.pid);
 	if (f->frame_count)
 		fprintf(out, "  %s:\n", pinw_check_stack_title(f));
@@ -123,7 +84,7 @@ static void put_case(FILE *out, const struct pinw_check *c, const struct pinw_ru
 	size_t count = new_findings(c, rule);
 
 	fputs("    <testcase classname=\"pinwarden\" name=\"", out);
-	put(out, rule->label);
+	pinw_markup_text(out, rule->label);
 	fputs("\">\n", out);
 	if (count)
 		put_failure(out, c, rule, count);
@@ -145,7 +106,7 @@ int pinw_check_junit(const struct pinw_check *c, FILE *out)
 		skipped += is_unobservable(c, rule);
 	}
 	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"", out);
-	put(out, c->now.file.path);
+	pinw_markup_text(out, c->now.file.path);
 	fprintf(out, "\" tests=\"%u\" failures=\"%u\" errors=\"0\" skipped=\"%u\">\n", tests, failures,
 	        skipped);
 	for (uint32_t i = 0; i < c->policy->rule_count; i++)

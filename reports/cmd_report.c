@@ -27,15 +27,18 @@ enum status {
 	STATUS_UNREADABLE = 3,
 };
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_JSONL, FORMAT_FOLDED, FORMAT_PPROF, FORMATS };
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_HTML, FORMAT_JSONL, FORMAT_FOLDED, FORMAT_PPROF, FORMATS };
 
 static const struct {
 	const char *name;
 	bool history; /* shows single pins, locks and violations */
 	bool complete; /* says itself what was dropped */
 } formats[FORMATS] = {
-    [FORMAT_TEXT] = {"text", false, true},  [FORMAT_JSON] = {"json", false, true},
-    [FORMAT_JSONL] = {"jsonl", true, true}, [FORMAT_FOLDED] = {"folded", true, false},
+    [FORMAT_TEXT] = {"text", false, true},
+    [FORMAT_JSON] = {"json", false, true},
+    [FORMAT_HTML] = {"html", true, true},
+    [FORMAT_JSONL] = {"jsonl", true, true},
+    [FORMAT_FOLDED] = {"folded", true, false},
     [FORMAT_PPROF] = {"pprof", true, true},
 };
 
@@ -55,11 +58,13 @@ static const char help_text[] =
     "where, what was released and what leaked. A TRACE may be a directory: every\n"
     "*.pwt in it is read. Parents and children are joined to a tree.\n"
     "\n"
-    "  -f, --format=FORMAT  text (default), json; for tools: jsonl (an object a line),\n"
-    "                       folded (flame graphs), pprof (go tool pprof)\n"
+    "  -f, --format=FORMAT  text (default), json, html (one page for a browser); for\n"
+    "                       tools: jsonl (an object a line), folded (flame graphs),\n"
+    "                       pprof (go tool pprof)\n"
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
     "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
-    "      --top=N          rows of each list in text, 0 for all (default 20)\n"
+    "      --top=N          rows of each list in text and html, 0 for all\n"
+    "                       (default 20)\n"
     "      --weight=WEIGHT  what folded counts and pprof shows first: creations (default),\n"
     "                       threads alive, pins, hold (time) or leaks\n"
     "  -h, --help           this text\n"
@@ -234,6 +239,9 @@ static int write_document(struct pinw_model *m, const struct options *o, FILE *o
 	switch (o->format) {
 	case FORMAT_JSON:
 		error = pinw_report_json(m, stacks, out);
+		break;
+	case FORMAT_HTML:
+		error = pinw_export_html(m, stacks, o->top, out);
 		break;
 	case FORMAT_JSONL:
 		error = pinw_export_jsonl(m, stacks, out);

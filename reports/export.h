@@ -3,7 +3,8 @@
  * What traces recorded, for tools that people already have. As with text and JSON a finished model and
  * the stacks' names go in and one document comes out:
  *
- *   traces ─► model, with_history ─┬─► samples.h ─┬─► export_folded.c   flame graphs: one line per stack
+ *   traces ─► model, with_history ─┬─► timeline.h ────► export_html.c   a browser
+ *             (reports/history.h)  ├─► samples.h ─┬─► export_folded.c   flame graphs: one line per stack
  *             (reports/history.h)  │              └─► export_pprof.c    go tool pprof; protobuf.h, zlib
  *             stacks.h ────────────┼─► export_chrome.c                  Perfetto: lanes and spans
  *                                  └─► events.h ──┬─► export_jsonl.c    jq: one object per line
@@ -48,6 +49,9 @@ int pinw_export_pprof(const struct pinw_model *m, struct pinw_stacks *stacks, en
 
 /* One object per line, of every process: sites, threads, events, pins, locks, violations, leaks. */
 int pinw_export_jsonl(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out);
+
+/* A page that needs no other file. Tables have `top` rows, 0 = all. */
+int pinw_export_html(const struct pinw_model *m, struct pinw_stacks *stacks, size_t top, FILE *out);
 
 /* Room for any text below. */
 #define PINW_EXPORT_TEXT 8192u

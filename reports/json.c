@@ -38,7 +38,7 @@ static void put_character(struct pinw_json *j, uint32_t code, const char *text, 
 	if (code == '"' || code == '\\') {
 		putc_unlocked('\\', j->out);
 		putc_unlocked((int)code, j->out);
-	} else if (pinw_utf8_plain(code)) {
+	} else if (pinw_utf8_plain(code) && (code != '<' || !j->in_markup)) {
 		put(j, text, len);
 	} else if (code < 0x10000) {
 		put(j, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", code));
@@ -52,7 +52,7 @@ static void put_character(struct pinw_json *j, uint32_t code, const char *text, 
 
 static bool needs_no_escape(unsigned char c)
 {
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<';
 }
 
 static void put_string(struct pinw_json *j, const char *text, size_t len)

@@ -20,6 +20,7 @@ struct pinw_json {
 	unsigned depth;
 	unsigned inline_depth; /* from this depth on everything stays on one line, 0 = not in such a part */
 	bool first; /* in the innermost object or array */
+	bool in_markup; /* set it to have "<" escaped, as inside an element of HTML */
 };
 
 void pinw_json_init(struct pinw_json *j, FILE *out);

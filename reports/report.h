@@ -24,6 +24,12 @@ struct pinw_text_options {
 int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
                      const struct pinw_text_options *options, FILE *out);
 
+/* Parts of the text report on their own: what it says first of all processes (*ret_bad: something is wrong), and the figures and
+ * coverage of one. */
+int pinw_report_verdict(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out, bool *ret_bad);
+int pinw_report_facts(const struct pinw_model *m, struct pinw_stacks *stacks, const struct pinw_process *p,
+                      FILE *out);
+
 /* Names both formats use. */
 const char *pinw_thread_how_name(enum pinw_thread_how how); /* NULL for a living one */
 const char *pinw_origin_name(unsigned origin); /* enum pinw_origin; "unknown" for any other */

@@ -282,24 +282,57 @@ static int add_up_breaches(struct pinw_text *t)
 	return error < 0 ? error : pinw_breaches_sort(&t->breaches);
 }
 
+static int begin(struct pinw_text *t, FILE *out, bool color)
+{
+	pinw_term_init(&t->term, out, color);
+	pinw_table_init(&t->shown, 1);
+	return add_up_breaches(t);
+}
+
+static int end(struct pinw_text *t, int error)
+{
+	pinw_table_done(&t->shown);
+	pinw_breaches_done(&t->breaches);
+	int write_error = pinw_term_done(&t->term);
+	return error < 0 ? error : write_error;
+}
+
 int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
                      const struct pinw_text_options *options, FILE *out)
 {
 	struct pinw_text t = {.stacks = stacks, .model = m, .top = options->top ? options->top : SIZE_MAX};
 	struct sums s = sum_up(m);
+	int error = begin(&t, out, options->color);
 
-	if (add_up_breaches(&t) < 0) {
-		pinw_breaches_done(&t.breaches);
-		return -ENOMEM;
+	if (error == 0) {
+		print_verdict(&t, &s);
+		print_unreadable(&t);
+		print_tree(&t, &s);
+		print_processes(&t, &s);
+		pinw_text_policies(&t);
 	}
-	pinw_term_init(&t.term, out, options->color);
-	pinw_table_init(&t.shown, 1);
-	print_verdict(&t, &s);
-	print_unreadable(&t);
-	print_tree(&t, &s);
-	print_processes(&t, &s);
-	pinw_text_policies(&t);
-	pinw_table_done(&t.shown);
-	pinw_breaches_done(&t.breaches);
-	return pinw_term_done(&t.term);
+	return end(&t, error);
+}
+
+int pinw_report_verdict(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out, bool *ret_bad)
+{
+	struct pinw_text t = {.stacks = stacks, .model = m, .top = SIZE_MAX};
+	struct sums s = sum_up(m);
+	int error = begin(&t, out, false);
+
+	if (error == 0)
+		print_verdict(&t, &s);
+	*ret_bad = s.dropped || s.damaged || s.blind || s.leaks_all || t.breaches.count;
+	return end(&t, error);
+}
+
+int pinw_report_facts(const struct pinw_model *m, struct pinw_stacks *stacks, const struct pinw_process *p,
+                      FILE *out)
+{
+	struct pinw_text t = {.stacks = stacks, .model = m, .top = SIZE_MAX};
+	int error = begin(&t, out, false);
+
+	if (error == 0)
+		pinw_text_facts(&t, p);
+	return end(&t, error);
 }

@@ -38,6 +38,9 @@ void pinw_text_heading(struct pinw_text *t, const char *text);
 
 void pinw_text_process(struct pinw_text *t, const struct pinw_process *p);
 
+/* Its figures, and what was not seen of it. */
+void pinw_text_facts(struct pinw_text *t, const struct pinw_process *p);
+
 /* Only what ran and what was not seen of it. */
 void pinw_text_process_brief(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_violations(struct pinw_text *t, const struct pinw_process *p);

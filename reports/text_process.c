@@ -291,9 +291,8 @@ void pinw_text_process_brief(struct pinw_text *t, const struct pinw_process *p)
 	print_coverage(t, p);
 }
 
-void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
+void pinw_text_facts(struct pinw_text *t, const struct pinw_process *p)
 {
-	print_title(t, p);
 	print_origin(t, p);
 	print_baseline(t, p);
 	print_threads(t, p);
@@ -303,6 +302,12 @@ void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
 	pinw_text_requests_field(t, p);
 	print_policy(t, p);
 	print_coverage(t, p);
+}
+
+void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
+{
+	print_title(t, p);
+	pinw_text_facts(t, p);
 	pinw_text_requests(t, p);
 	pinw_text_leaks(t, p);
 	pinw_text_violations(t, p);

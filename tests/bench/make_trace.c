@@ -2,10 +2,11 @@
  *
  * Writes a trace with COUNT events, to time reports on:
  *
- *   make_trace threads|pins|creates COUNT FILE
+ *   make_trace threads|pins|creates|lanes COUNT FILE
  *
  * threads: each created, started, exited pinned or not, and joined: four events a thread
  * pins:    eight threads that pin and release themselves by turns
+ * lanes:   500 threads that pin and release themselves by turns
  * creates: nothing but threads created and never seen again: the most memory COUNT events can ask for
  */
 #include <stdio.h>
@@ -54,6 +55,20 @@ static void tell_pins(struct pinw_builder *b, unsigned long events)
 	}
 }
 
+static void tell_lanes(struct pinw_builder *b, unsigned long events)
+{
+	for (uint32_t thread = 2; thread <= 501; thread++) {
+		pinw_builder_create(b, thread, 1, 1 + thread % SITES, thread, 0);
+		pinw_builder_start(b, thread + 1u, thread, PINW_ORIGIN_NONE, 0, 0, 0xf);
+	}
+	for (uint32_t i = 0; i < events; i++) {
+		uint32_t turn = i / 1000, thread = 2 + i / 2 % 500;
+		pinw_builder_pin(b, (uint64_t)turn * 10000000 + thread * 10000 + i % 2 * 5000000, thread,
+		                 thread, 1 + thread % SITES, i % 2 ? PINW_EFFECT_RELEASE : PINW_EFFECT_OPEN,
+		                 i % 2 ? 0xf : 1u << thread % 4);
+	}
+}
+
 static void tell_creates(struct pinw_builder *b, unsigned long events)
 {
 	for (uint32_t i = 0; i < events; i++)
@@ -66,7 +81,7 @@ int main(int argc, char **argv)
 	unsigned long events = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
 
 	if (events == 0) {
-		fprintf(stderr, "usage: %s threads|pins|creates COUNT FILE\n", argv[0]);
+		fprintf(stderr, "usage: %s threads|pins|creates|lanes COUNT FILE\n", argv[0]);
 		return 2;
 	}
 	pinw_builder_init(&b, 1);
@@ -75,6 +90,8 @@ int main(int argc, char **argv)
 		tell_pins(&b, events);
 	else if (strcmp(argv[1], "creates") == 0)
 		tell_creates(&b, events);
+	else if (strcmp(argv[1], "lanes") == 0)
+		tell_lanes(&b, events);
 	else
 		tell_threads(&b, events);
 	pinw_builder_slot(&b, 1, PINW_SLOT_RUNNING, 0xf);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The HTML report in a real browser, without a network: tests/consumers/page.js uses it as a person would.
+ */
+#include <criterion/criterion.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/e2e.h"
+
+TestSuite(html, .fini = e2e_done);
+
+static void needs_browser(void)
+{
+	char path[PATH_MAX];
+
+	cr_assert_not_null(realpath(getenv("PINW_BUILD") ? getenv("PINW_BUILD") : "build", path));
+	strncat(path, "/consumers/node_modules", sizeof(path) - strlen(path) - 1);
+	setenv("PINW_CONSUMERS", path, 1);
+	strncat(path, "/playwright-core", sizeof(path) - strlen(path) - 1);
+	e2e_needs(access(path, R_OK) == 0, "playwright-core is not installed (tests/consumers/install)");
+	e2e_needs(access("/usr/bin/chromium", X_OK) == 0, "there is no chromium");
+}
+
+static void write_file(const char *name, const char *text)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", e2e_dir(), name);
+	FILE *f = fopen(path, "w");
+	cr_assert_not_null(f, "%s", path);
+	fputs(text, f);
+	cr_assert_eq(fclose(f), 0);
+}
+
+/* Opens the page; `expression` (without spaces) must be true of what is found. */
+static void expect_page(const char *arguments, const char *expression)
+{
+	static struct e2e_result r;
+	char script[PATH_MAX], command[2 * PATH_MAX];
+
+	cr_assert_not_null(realpath("tests/consumers/page.js", script));
+	snprintf(command, sizeof(command), "node %s %%d/report.html %s", script, arguments);
+	const struct e2e_result *page = e2e_status(0, command);
+	write_file("found.json", page->out);
+	snprintf(command, sizeof(command), "jq -e %s %%d/found.json", expression);
+	e2e_run(&r, command);
+	cr_assert_eq(r.status, 0, "%s is not true of %s", expression, page->out);
+}
+
+Test(html, draws_unfolds_and_filters)
+{
+	needs_browser();
+	e2e_status(0, "@@ run -q -o %d/t/ -- @pin_exit");
+	e2e_status(0, "@@ report -f html -o %d/report.html %d/t");
+	expect_page("pin_and_forget returns",
+	            "[.errors==[],.requests==0,.drawn==.canvases,.drawn>=2,.folded,.unfolded,.folds,"
+	            ".rows>.filtered,.filtered>0,.others==0,.back==.rows]|all");
+}
+
+Test(html, is_whole_without_a_script_and_for_every_kind_of_program)
+{
+	needs_browser();
+	e2e_status(0, "@@ run -q -o %d/t/ -- @pin_exit");
+	e2e_status(0, "@@ run -q -o %d/t/ -- @children");
+	e2e_status(0, "@@ run -q -o %d/t/ -- /bin/true");
+	e2e_status(0, "@@ report -f html -o %d/report.html %d/t");
+	expect_page("", ".errors==[]and.requests==0and.plain_tables>=4");
+}
+
+/* Names that would end the script, open a tag or hide what follows. */
+Test(html, takes_hostile_names_for_text)
+{
+	needs_browser();
+	write_file(
+	    "odd.c",
+	    "#include <sys/prctl.h>\nint main(void) { return prctl(PR_SET_NAME, \"</script>&<b>\"); }\n");
+	write_file("odd.sh", "mkdir -p $1/odd && gcc -o \"$1/odd/$(printf '<img src=x "
+	                     "onerror=alert(1)>\\001\\377')\" $1/odd.c &&\n"
+	                     "$2 run -q -o $1/t/odd.pwt -- \"$1\"/odd/*\n");
+	e2e_status(0, "bash %d/odd.sh %d @@");
+	e2e_status(0, "@@ report -f html -o %d/report.html %d/t");
+	expect_page("", ".errors==[]and.requests==0and(.title|contains(\"<img\"))");
+}
+
+/* 500 threads and 20,000 pins of theirs: a page stays small, however long the trace. */
+Test(html, stays_small)
+{
+	struct stat st;
+	char path[PATH_MAX], *build = getenv("PINW_BUILD");
+
+	snprintf(path, sizeof(path), "%s/bench/make_trace", build ? build : "build");
+	e2e_needs(access(path, X_OK) == 0, "make_trace is not built");
+	char command[2 * PATH_MAX];
+	snprintf(command, sizeof(command), "%s lanes 200000 %%d/lanes.pwt", path);
+	e2e_status(0, command);
+	e2e_status(0, "@@ report -f html -o %d/report.html %d/lanes.pwt");
+	snprintf(path, sizeof(path), "%s/report.html", e2e_dir());
+	cr_assert_eq(stat(path, &st), 0);
+	cr_expect_lt(st.st_size, 5 << 20);
+	e2e_status(0, "grep -qE .apart.:.[1-9] %d/report.html");
+	needs_browser();
+	expect_page("", ".errors==[]and.drawn==3");
+}
