@@ -236,6 +236,7 @@ TEST_SRC := \
   tests/test_elfsym.c \
   tests/test_enforce.c \
   tests/test_enforce_life.c \
+  tests/test_evidence.c \
   tests/test_example_policies.c \
   tests/test_follow.c \
   tests/test_export.c \

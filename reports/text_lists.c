@@ -213,6 +213,13 @@ static const char *hold(const struct pinw_pin_site *s, uint64_t held_ns)
 	return s->held_max_ns ? pinw_text_duration(held_ns) : "?";
 }
 
+static bool is_raw(const struct pinw_process *p, uint32_t site)
+{
+	const struct pinw_site *s = pinw_process_site(p, site);
+
+	return s && s->raw;
+}
+
 static void print_pin_site(struct pinw_text *t, const struct pinw_process *p, const struct pinw_pin_site *s)
 {
 	struct pinw_term *term = &t->term;
@@ -229,6 +236,7 @@ static void print_pin_site(struct pinw_text *t, const struct pinw_process *p, co
 		pinw_text_stack(t, p,
 		                s->origin == PINW_ORIGIN_BORN        ? "created with a mask at"
 		                : s->origin == PINW_ORIGIN_INHERITED ? "creator pinned at"
+		                : is_raw(p, s->site)                 ? "pinned by a raw system call (Go) at"
 		                                                     : "pinned at",
 		                s->site);
 }
