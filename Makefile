@@ -49,6 +49,7 @@ PRELOAD_SRC := \
   preload/enforce.c \
   preload/enforce_golock.c \
   preload/enforce_life.c \
+  preload/given.c \
   preload/go/area.c \
   preload/go/find.c \
   preload/go/locks.c \

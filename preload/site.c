@@ -6,6 +6,7 @@
 #include "preload/arch.h"
 #include "preload/arena.h"
 #include "preload/enforce.h"
+#include "preload/given.h"
 #include "preload/go/go.h"
 #include "preload/intern.h"
 #include "preload/lock.h"
@@ -13,16 +14,18 @@
 #include "preload/stackrules.h"
 #include "preload/unwind.h"
 
-#define LOCK_WAIT_NS 10000000u /* then the event goes without a site: never a deadlock */
+#define LOCK_WAIT_NS 50000000u /* then the event goes without a site: never a deadlock */
 #define JUDGED_WAIT_NS                                                                                       \
 	1000000000u /* with a policy, which would miss that event: reading names can take long */
 #define MEMO_BUCKETS 2048u
 #define CHAIN_MAX 512u /* memos from one call site; further stacks are walked every time */
+#define KEY_WORDS_MAX (PINW_FRAMES_MAX + 1)
+#define WITH_MEMO 0x8000u /* in the flags of a key, beside PINW_SITE_* */
 
 /* How to recognise a stack from the wrapper called from `ra` on. Immutable but for gen once published. */
 struct memo {
 	struct memo *next; /* of the same bucket, atomic */
-	struct pinw_interned *site; /* NULL: this is a part of it, see struct key */
+	struct pinw_interned *site; /* NULL: this is a part of it, see add_parts */
 	uintptr_t ra;
 	uintptr_t depth; /* from the wrapper's CFA to the end of the thread's stack */
 	uint32_t module_gen; /* atomic */
@@ -42,32 +45,7 @@ struct memo {
 #define RELATIVE 1u
 #define WORDS_MAX (2 * PINW_FRAMES_MAX)
 
-/* What a stack is known by where words of one stack do not say it all: return addresses that somebody else has found (of a
- * goroutine), the memo of the C code that called it or that it called, and return addresses beyond that. */
-struct key {
-	uint64_t hash;
-	uint16_t count;
-	uint16_t flags; /* PINW_SITE_* of the addresses, or WITH_MEMO */
-	const uintptr_t *words;
-};
-
-#define KEY_WORDS_MAX (PINW_FRAMES_MAX + 1)
-#define WITH_MEMO 0x8000u
-
-/* A stack that has such a key. Immutable but for gen once published. */
-struct given {
-	struct given *next; /* of the same bucket, atomic */
-	struct pinw_interned *site;
-	uint64_t hash;
-	uint32_t module_gen; /* atomic */
-	uint16_t count;
-	uint16_t flags;
-	uintptr_t words[];
-};
-
-#define GIVEN_BUCKETS 1024u
 #define GIVEN_SPINS 1000u /* some 30 us */
-#define GIVEN_MAX 65536u /* further ones are looked up under the lock each time */
 
 /* The inner end of a stack, when somebody else has walked it. */
 struct inner {
@@ -78,8 +56,6 @@ struct inner {
 
 static struct {
 	struct pinw_lock lock;
-	struct given *given[GIVEN_BUCKETS]; /* atomic */
-	uint32_t given_count;
 	struct memo *memos[MEMO_BUCKETS]; /* atomic */
 	/* of the walk under way */
 	struct pinw_walk walk;
@@ -151,7 +127,8 @@ static const struct memo *find_valid_memo(const struct pinw_thread *self, struct
 	return memo;
 }
 
-static struct pinw_interned *find_by_memo(const struct memo *memo, uintptr_t cfa, const struct inner *inner);
+static struct pinw_interned *find_by_parts(const struct pinw_thread *self, struct pinw_where where,
+                                           const struct inner *inner);
 
 static bool is_recorded(const struct pinw_interned *site)
 {
@@ -167,7 +144,7 @@ static const struct pinw_interned *find_valid(const struct pinw_thread *self, st
 		return NULL;
 	const struct pinw_interned *site = memo->site;
 	if (pinw_unlikely(site == NULL)) {
-		site = find_by_memo(memo, where.cfa, NULL);
+		site = find_by_parts(self, where, NULL);
 		if (!site)
 			return NULL;
 	}
@@ -199,82 +176,54 @@ struct pinw_site_ref pinw_site_ref(const struct pinw_thread *self, struct pinw_w
 	return site_slow(self, where);
 }
 
-/* ---- keys ------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------- */
 
-static struct key make_key(const uintptr_t *words, unsigned count, uint16_t flags)
+static struct pinw_key key_with_memos(const uintptr_t *words, unsigned count, const struct inner *inner)
 {
-	uint64_t hash = flags;
+	return pinw_key(words, count, WITH_MEMO | (inner ? inner->flags : 0));
+}
 
-	for (unsigned i = 0; i < count; i++) {
-		hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 29;
+/* Adds to the words of a key, each of which is a frame so far, what the stack from `where` on is known by: the memo of C
+ * code, the addresses of a goroutine's frames that it was called by, the memo of C code that called back into Go before,
+ * and so on. Returns how many words there are then, 0 when some part is not known. */
+static unsigned add_parts(const struct pinw_thread *self, struct pinw_where where, uintptr_t *words,
+                          unsigned n)
+{
+	for (unsigned frames = n;;) {
+		const struct memo *memo = find_valid_memo(self, where);
+
+		if (!memo)
+			return 0;
+		words[n++] = (uintptr_t)memo;
+		frames += memo->frames;
+		if (!memo->goes_on || frames >= PINW_FRAMES_MAX)
+			return n;
+		struct pinw_go_path path = {.fp = *(const uintptr_t *)(where.cfa + memo->fp_at),
+		                            .low = where.cfa,
+		                            .high = self->stack_hi};
+		int beyond = pinw_go_follow(&path, words + n, PINW_FRAMES_MAX - frames);
+		if (beyond < 0)
+			return 0;
+		n += (unsigned)beyond;
+		frames += (unsigned)beyond;
+		if (!path.pc)
+			return n;
+		where = (struct pinw_where){path.pc, path.fp + 16};
 	}
-	return (struct key){.hash = hash, .count = (uint16_t)count, .flags = flags, .words = words};
 }
 
-static struct key key_of_addresses(const struct inner *inner)
+/* The stack that has parts, called from `where` on, with what is known of it already. */
+static __attribute__((noinline)) struct pinw_interned *
+find_by_parts(const struct pinw_thread *self, struct pinw_where where, const struct inner *inner)
 {
-	return make_key(inner->pcs, inner->count, inner->flags);
-}
-
-static struct key key_with_memo(const uintptr_t *words, unsigned count, const struct inner *inner)
-{
-	return make_key(words, count, WITH_MEMO | (inner ? inner->flags : 0));
-}
-
-/* Begins a key with a memo. Returns how many words there are, and how many addresses beyond the memo belong to the
- * stack, whose frames are limited. */
-static unsigned begin_key(const struct memo *memo, const struct inner *inner, uintptr_t *words,
-                          unsigned *ret_room)
-{
+	uintptr_t words[KEY_WORDS_MAX];
 	unsigned n = inner ? inner->count : 0;
 
 	if (inner)
-		memcpy(words, inner->pcs, n * sizeof(inner->pcs[0]));
-	words[n] = (uintptr_t)memo;
-	*ret_room =
-	    memo->goes_on && n + memo->frames < PINW_FRAMES_MAX ? PINW_FRAMES_MAX - n - memo->frames : 0;
-	return n + 1;
-}
-
-static struct given *find_given(const struct key *key)
-{
-	struct given *given = __atomic_load_n(&table.given[key->hash % GIVEN_BUCKETS], __ATOMIC_ACQUIRE);
-
-	for (; given; given = given->next)
-		if (given->hash == key->hash && given->count == key->count && given->flags == key->flags &&
-		    memcmp(given->words, key->words, key->count * sizeof(key->words[0])) == 0)
-			return given;
-	return NULL;
-}
-
-/* The site of one that is known and all of it still holds. */
-static struct pinw_interned *find_valid_given(const struct key *key)
-{
-	const struct given *given = find_given(key);
-
-	if (pinw_unlikely(!given) || pinw_unlikely(__atomic_load_n(&given->module_gen, __ATOMIC_RELAXED) !=
-	                                           __atomic_load_n(&pinw_module_gen, __ATOMIC_RELAXED)))
-		return NULL;
-	return given->site;
-}
-
-/* The stack whose C code the memo knows, called by and perhaps calling a goroutine's. */
-static __attribute__((noinline)) struct pinw_interned *find_by_memo(const struct memo *memo, uintptr_t cfa,
-                                                                    const struct inner *inner)
-{
-	uintptr_t words[KEY_WORDS_MAX];
-	unsigned room, n = begin_key(memo, inner, words, &room);
-
-	if (room) {
-		int beyond = pinw_go_chain(*(const uintptr_t *)(cfa + memo->fp_at), words + n, room);
-
-		if (beyond < 0)
-			return NULL;
-		n += (unsigned)beyond;
-	}
-	struct key key = key_with_memo(words, n, inner);
-	return find_valid_given(&key);
+		memcpy(words, inner->pcs, n * sizeof(words[0]));
+	n = add_parts(self, where, words, n);
+	struct pinw_key key = key_with_memos(words, n, inner);
+	return n ? pinw_given_find(&key) : NULL;
 }
 
 /* ---- remembering, lock held ------------------------------------------------------------- */
@@ -284,88 +233,72 @@ void pinw_site_init(void)
 	pinw_arena_init();
 }
 
-/* Remembers a site by its key. */
-static void add_given(const struct key *key, struct pinw_interned *site, uint32_t gen)
+/* One that can be compared: from the wrapper's saved frame pointer on, aligned as it is. */
+static bool is_word(uintptr_t cfa, uintptr_t at)
 {
-	struct given *given = find_given(key);
-
-	if (given && given->site == site) {
-		__atomic_store_n(&given->module_gen, gen, __ATOMIC_RELEASE);
-		return;
-	}
-	size_t bytes = key->count * sizeof(key->words[0]);
-	given = table.given_count < GIVEN_MAX ? pinw_arena_take(sizeof(*given) + bytes) : NULL;
-	if (!given)
-		return;
-	table.given_count++;
-	*given = (struct given){
-	    .site = site, .hash = key->hash, .module_gen = gen, .count = key->count, .flags = key->flags};
-	pinw_copy_raw(given->words, key->words, bytes);
-	given->next = table.given[key->hash % GIVEN_BUCKETS];
-	__atomic_store_n(&table.given[key->hash % GIVEN_BUCKETS], given, __ATOMIC_RELEASE);
+	return at >= cfa - 16 && !((at - cfa) & 7);
 }
 
-/* One that can be compared: from the wrapper's saved frame pointer on, aligned as it is. */
-static bool is_word(const struct pinw_walk *walk, uintptr_t at)
+static bool is_on_thread(const struct pinw_thread *self, const struct pinw_frame *frame, uintptr_t cfa)
 {
-	return at >= walk->cfa - 16 && !((at - walk->cfa) & 7);
+	return frame->at >= cfa && frame->at + 8 <= self->stack_hi;
 }
 
 /* Does the stack go on elsewhere from frame `i` on, by a frame pointer that lies on the known stack? Go code does that when
  * it calls C. */
-static bool goes_on(const struct pinw_thread *self, const struct pinw_walk *walk, unsigned i)
+static bool goes_on(const struct pinw_thread *self, const struct pinw_walk *walk, unsigned i, uintptr_t cfa)
 {
 	const struct pinw_frame *frame = &walk->frames[i];
 
-	return frame->at && (frame->at < walk->cfa || frame->at >= self->stack_hi) && frame->fp_at &&
-	       is_word(walk, frame->fp_at) && frame->fp_at + 8 <= self->stack_hi &&
-	       pinw_go_is_code(walk->frames[i - 1].pc);
+	return frame->at && !is_on_thread(self, frame, cfa) && frame->fp_at && is_word(cfa, frame->fp_at) &&
+	       frame->fp_at + 8 <= self->stack_hi && pinw_go_is_code(walk->frames[i - 1].pc);
 }
 
-/* The words to compare, those of the frames on the known stack, and what else the memo is to know of them. False for a stack
- * that cannot be recognised by its words. */
-static bool read_shape(const struct pinw_thread *self, const struct pinw_walk *walk, struct word *words,
-                       struct memo *ret)
+/* The words to compare, those of the frames from `first` on that are on the known stack, and what else the memo is to know of
+ * them. False for a stack that cannot be recognised by its words. */
+static bool read_shape(const struct pinw_thread *self, const struct pinw_walk *walk, unsigned first,
+                       uintptr_t cfa, struct memo *ret)
 {
-	uintptr_t last = walk->cfa - 8;
+	struct word *words = table.words;
+	uintptr_t last = cfa - 8;
 	uint32_t n = 0;
 
-	ret->frames = (uint16_t)walk->count;
-	for (unsigned i = 1; i < walk->count; i++) {
+	ret->frames = (uint16_t)(walk->count - first);
+	for (unsigned i = first + 1; i < walk->count; i++) {
 		const struct pinw_frame *frame = &walk->frames[i];
 
-		if (goes_on(self, walk, i)) {
+		if (goes_on(self, walk, i, cfa)) {
 			ret->goes_on = true;
-			ret->fp_at = frame->fp_at - walk->cfa;
-			ret->frames = (uint16_t)i;
+			ret->fp_at = frame->fp_at - cfa;
+			ret->frames = (uint16_t)(i - first);
 			break;
 		}
 		if (frame->at && frame->at + 8 > self->stack_hi)
 			break;
-		if (frame->at <= last || !is_word(walk, frame->at) ||
-		    (frame->fp_at && (frame->fp_at >= frame->at || !is_word(walk, frame->fp_at))))
+		if (frame->at <= last || !is_word(cfa, frame->at) ||
+		    (frame->fp_at && (frame->fp_at >= frame->at || !is_word(cfa, frame->fp_at))))
 			return false;
 		last = frame->at;
 		if (frame->fp_at)
-			words[n++] =
-			    (struct word){frame->at - 8 - walk->cfa, (frame->fp_at - walk->cfa) | RELATIVE};
-		words[n++] = (struct word){frame->pc, frame->at - walk->cfa};
+			words[n++] = (struct word){frame->at - 8 - cfa, (frame->fp_at - cfa) | RELATIVE};
+		words[n++] = (struct word){frame->pc, frame->at - cfa};
 	}
 	ret->count = n;
 	return true;
 }
 
-/* The memo of the walk: one that is there, or a new one. NULL when there is none to be had. */
-static struct memo *keep_memo(const struct pinw_thread *self, struct pinw_where where,
-                              struct pinw_interned *site, uint32_t gen, bool is_part)
+/* The memo of the walk from its frame `first` on, called from `where`: one that is there, or a new one. NULL when there is none
+ * to be had. Without a site it is of a part. */
+static const struct memo *keep_memo(const struct pinw_thread *self, struct pinw_where where, unsigned first,
+                                    struct pinw_interned *site, uint32_t gen)
 {
 	struct memo shape = {
 	    .ra = where.ra, .depth = self->stack_hi - where.cfa, .module_gen = gen, .site = site};
 	unsigned same = 0;
 
-	if (!on_known_stack(self, where.cfa) || !read_shape(self, &table.walk, table.words, &shape))
+	if (!on_known_stack(self, where.cfa) || !read_shape(self, &table.walk, first, where.cfa, &shape))
 		return NULL;
-	if (is_part || shape.goes_on)
+	if (shape.goes_on)
 		shape.site = NULL;
 	struct memo *known = find_memo(self, where, &same);
 	if (known && known->site == shape.site && known->frames == shape.frames &&
@@ -386,21 +319,53 @@ static struct memo *keep_memo(const struct pinw_thread *self, struct pinw_where 
 	return memo;
 }
 
-/* Remembers how to recognise the walk's stack next time. */
+/* Adds the frames from *first on that were found one by one, as add_parts will find them. Returns how many words there are
+ * then. */
+static unsigned add_goroutine(const struct pinw_thread *self, uintptr_t cfa, unsigned *first, unsigned n,
+                              unsigned room)
+{
+	const struct pinw_walk *walk = &table.walk;
+
+	for (; *first < walk->count && room; ++*first, room--) {
+		const struct pinw_frame *frame = &walk->frames[*first];
+
+		if (is_on_thread(self, frame, cfa) && !pinw_go_is_code(frame->pc))
+			break;
+		table.key_words[n++] = frame->pc;
+	}
+	return n;
+}
+
+/* Remembers how to recognise the walk's stack next time: what add_parts would find. */
 static void remember(const struct pinw_thread *self, struct pinw_where where, const struct inner *inner,
                      struct pinw_interned *site, uint32_t gen)
 {
-	const struct memo *memo = keep_memo(self, where, site, gen, inner != NULL);
 	const struct pinw_walk *walk = &table.walk;
-	unsigned room;
+	unsigned n = inner ? inner->count : 0, frames = n, first = 0;
 
-	if (!memo || memo->site)
-		return;
-	unsigned n = begin_key(memo, inner, table.key_words, &room);
-	for (unsigned i = memo->frames; i < walk->count && room; i++, room--)
-		table.key_words[n++] = walk->frames[i].pc;
-	struct key key = key_with_memo(table.key_words, n, inner);
-	add_given(&key, site, gen);
+	if (inner)
+		memcpy(table.key_words, inner->pcs, n * sizeof(table.key_words[0]));
+	for (;;) {
+		const struct memo *memo = keep_memo(self, where, first, inner || first ? NULL : site, gen);
+
+		if (!memo || memo->site)
+			return;
+		table.key_words[n++] = (uintptr_t)memo;
+		frames += memo->frames;
+		first += memo->frames;
+		if (!memo->goes_on || frames >= PINW_FRAMES_MAX)
+			break;
+		unsigned before = n;
+		n = add_goroutine(self, where.cfa, &first, n, PINW_FRAMES_MAX - frames);
+		frames += n - before;
+		if (first == walk->count || frames == PINW_FRAMES_MAX)
+			break;
+		if (walk->count == PINW_FRAMES_MAX)
+			return; /* cut in the middle of a part, whose memo would not be that of the whole part */
+		where = (struct pinw_where){walk->frames[first].pc, walk->frames[first].at + 8};
+	}
+	struct pinw_key key = key_with_memos(table.key_words, n, inner);
+	pinw_given_add(&key, site, gen);
 }
 
 /* ---- the slow path, lock held ----------------------------------------------------------- */
@@ -459,9 +424,19 @@ static struct pinw_site_ref ref_to(const struct pinw_interned *site)
 	return (struct pinw_site_ref){site->id, pinw_intern_match_so_far(site)};
 }
 
-/* What could not be told is counted. */
-static struct pinw_site_ref counted(struct pinw_site_ref ref)
+/* Is there nothing more to be found out about it? */
+static bool is_settled(const struct pinw_interned *site)
 {
+	return site && (!pinw_enforce.policy || __atomic_load_n(&site->match, __ATOMIC_ACQUIRE));
+}
+
+/* What could not be told is counted. */
+static struct pinw_site_ref counted(const struct pinw_interned *site)
+{
+	struct pinw_site_ref ref = {0, NULL};
+
+	if (site)
+		ref = ref_to(site);
 	if (!ref.id)
 		pinw_count(sites_dropped, 1);
 	if (!ref.match && pinw_enforce.policy)
@@ -472,17 +447,17 @@ static struct pinw_site_ref counted(struct pinw_site_ref ref)
 static struct pinw_site_ref __attribute__((noinline))
 site_slow(const struct pinw_thread *self, struct pinw_where where)
 {
-	struct pinw_site_ref ref = {0, NULL};
 	struct pinw_lock_state state;
+	bool is_locked = pinw_site_lock(&state) == 0;
+	/* Threads that start alike meet a new stack at once: meanwhile another one may have walked it. */
+	const struct pinw_interned *site = find_valid(self, where);
 
-	if (pinw_site_lock(&state) == 0) {
-		const struct pinw_interned *site = site_locked(self, where, NULL);
-
-		if (site)
-			ref = ref_to(site);
+	if (is_locked) {
+		if (!is_settled(site))
+			site = site_locked(self, where, NULL);
 		pinw_site_unlock(&state);
 	}
-	return counted(ref);
+	return counted(site);
 }
 
 const struct pinw_stack_match *pinw_site_match(uint32_t id)
@@ -512,8 +487,8 @@ static struct pinw_interned *learn_addresses(const struct inner *inner)
 	struct pinw_interned *site = pinw_intern(&table.stack);
 	pinw_count(unwinds, 1);
 	if (site) {
-		struct key key = key_of_addresses(inner);
-		add_given(&key, site, gen);
+		struct pinw_key key = pinw_key(inner->pcs, inner->count, inner->flags);
+		pinw_given_add(&key, site, gen);
 	}
 	return site;
 }
@@ -528,45 +503,54 @@ static int given_lock(struct pinw_lock_state *ret_state)
 	return pinw_site_lock(ret_state);
 }
 
+/* The site of the stack if all that is remembered of it still holds. */
+static inline const struct pinw_interned *
+find_known(const struct inner *inner, const struct pinw_thread *self, const struct pinw_where *where)
+{
+	const struct pinw_interned *site;
+
+	if (where)
+		site = find_by_parts(self, *where, inner);
+	else {
+		struct pinw_key key = pinw_key(inner->pcs, inner->count, inner->flags);
+		site = pinw_given_find(&key);
+	}
+	if (pinw_unlikely(!site) || pinw_unlikely(!is_recorded(site)))
+		return NULL;
+	pinw_count(memo_hits, 1);
+	return site;
+}
+
 static __attribute__((noinline)) struct pinw_site_ref
 given_slow(const struct inner *inner, const struct pinw_thread *self, const struct pinw_where *where)
 {
-	struct pinw_site_ref ref = {0, NULL};
 	struct pinw_lock_state state;
+	bool is_locked = given_lock(&state) == 0;
+	const struct pinw_interned *site = find_known(inner, self, where);
 
-	if (given_lock(&state) == 0) {
-		const struct pinw_interned *site =
-		    where ? site_locked(self, *where, inner) : learn_addresses(inner);
-
-		if (site)
-			ref = ref_to(site);
+	if (is_locked) {
+		if (!is_settled(site))
+			site = where ? site_locked(self, *where, inner) : learn_addresses(inner);
 		pinw_site_unlock(&state);
 	}
-	return counted(ref);
+	return counted(site);
 }
 
 struct pinw_site_ref pinw_site_of(const uintptr_t *pcs, unsigned count, uint16_t flags)
 {
 	struct inner inner = {pcs, count, flags};
-	struct key key = key_of_addresses(&inner);
-	const struct pinw_interned *site = find_valid_given(&key);
-	if (pinw_unlikely(!site) || pinw_unlikely(!is_recorded(site)))
-		return given_slow(&inner, NULL, NULL);
-	pinw_count(memo_hits, 1);
-	return ref_to(site);
+	const struct pinw_interned *site = find_known(&inner, NULL, NULL);
+
+	return pinw_likely(site != NULL) ? ref_to(site) : given_slow(&inner, NULL, NULL);
 }
 
 struct pinw_site_ref pinw_site_through(const uintptr_t *pcs, unsigned count, uint16_t flags,
                                        const struct pinw_thread *self, struct pinw_where where)
 {
 	struct inner inner = {pcs, count, flags};
-	const struct memo *memo = find_valid_memo(self, where);
-	const struct pinw_interned *site = memo ? find_by_memo(memo, where.cfa, &inner) : NULL;
+	const struct pinw_interned *site = find_known(&inner, self, &where);
 
-	if (!site || !is_recorded(site))
-		return given_slow(&inner, self, &where);
-	pinw_count(memo_hits, 1);
-	return ref_to(site);
+	return site ? ref_to(site) : given_slow(&inner, self, &where);
 }
 
 /* ---- fork, log -------------------------------------------------------------------------- */

@@ -90,9 +90,16 @@ void pinw_go_thread_end(uint64_t now_ns);
 /* Is this code of a Go runtime that was found, or of what is linked with it? */
 bool pinw_go_is_code(uintptr_t pc);
 
-/* Return addresses by the chain of frame pointers from `fp` on, as Go keeps it up to a goroutine's first function: at most
- * `room`. Memory that may not be there is asked for. Returns their number, or -1 when the chain goes another way. */
-int pinw_go_chain(uintptr_t fp, uintptr_t *ret_pcs, unsigned room);
+/* A chain of frame pointers, as Go keeps it. */
+struct pinw_go_path {
+	uintptr_t fp; /* where it goes on; where it has come */
+	uintptr_t low, high; /* stack of the thread's own, which may be read; elsewhere memory is asked for */
+	uintptr_t pc; /* set: a return address in C code, on the thread's own stack; 0: it came to an end */
+};
+
+/* Follows the chain from a goroutine's stack up to its first function, or to the C code that called back into Go there, for at
+ * most `room` return addresses. Returns their number; -1: it leads nowhere. */
+int pinw_go_follow(struct pinw_go_path *path, uintptr_t *ret_pcs, unsigned room);
 
 /* ---- within preload/go --------------------------------------------------------------------- */
 

@@ -8,6 +8,8 @@
 #include "preload/proc.h"
 
 #define WINDOW_WORDS 96u
+#define TWICE                                                                                                \
+	8u /* crosscall2's own frame pointer points that far below what it saved of its caller's, in some versions */
 
 static uint64_t word_at(uintptr_t at, uint32_t offset)
 {
@@ -49,18 +51,28 @@ static const uintptr_t *pair_at(struct window *w, uintptr_t at)
 	return w->bytes < 16 ? NULL : &w->words[(at - w->start) / 8];
 }
 
-int pinw_go_chain(uintptr_t fp, uintptr_t *ret_pcs, unsigned room)
+int pinw_go_follow(struct pinw_go_path *path, uintptr_t *ret_pcs, unsigned room)
 {
 	struct window window = {.bytes = 0};
 	unsigned n = 0;
 
-	while (fp && n < room) {
-		const uintptr_t *pair = pair_at(&window, fp);
+	path->pc = 0;
+	while (path->fp && n < room) {
+		bool is_own = path->fp >= path->low && path->fp + 24 <= path->high && !(path->fp & 7);
+		const uintptr_t *pair = is_own ? (const uintptr_t *)path->fp : pair_at(&window, path->fp);
 
-		if (!pair || (pair[0] && pair[0] <= fp))
+		if (!pair)
 			return -1;
+		if (is_own && pair[0] == path->fp + TWICE) {
+			path->fp += TWICE;
+			pair++;
+		}
+		if (is_own && !pinw_go_is_code(pair[1])) {
+			path->pc = pair[1];
+			break;
+		}
 		ret_pcs[n++] = pair[1];
-		fp = pair[0];
+		path->fp = pair[0];
 	}
 	return (int)n;
 }
@@ -81,9 +93,8 @@ static bool follow(struct chain *chain, const struct pinw_go_runtime *runtime, u
 {
 	while (chain->fp >= low && chain->fp + 16 <= high && !(chain->fp & 7) &&
 	       chain->count < PINW_FRAMES_MAX) {
-		/* crosscall2 keeps its own frame pointer below what it saved of its caller's, in some versions */
-		if (word_at(chain->fp, 0) == chain->fp + 8 && chain->fp + 24 <= high)
-			chain->fp += 8;
+		if (word_at(chain->fp, 0) == chain->fp + TWICE && chain->fp + 24 <= high)
+			chain->fp += TWICE;
 		uintptr_t pc = word_at(chain->fp, 8);
 		if (!is_text(runtime, pc)) {
 			chain->pc = pc;
