@@ -503,6 +503,7 @@ enum pinw_note {
 	PINW_NOTE_GO_EXIT = 15, /* the end of the process is not seen: Go leaves by a raw exit_group */
 	PINW_NOTE_GO_RAW =
 	    17, /* its affinity calls are not seen: system calls go another way (before Go 1.19) */
+	PINW_NOTE_GO_STACK = 19, /* those of some threads are not: there is no memory for hooks to run on */
 };
 
 struct pinw_rec_note {

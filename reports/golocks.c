@@ -212,7 +212,8 @@ int pinw_golocks_settle(struct pinw_process *p)
 bool pinw_process_misses_golocks(const struct pinw_process *p)
 {
 	for (size_t i = 0; i < p->note_count; i++)
-		if (p->notes[i].code >= PINW_NOTE_GO_NO_CGO && p->notes[i].code <= PINW_NOTE_GO_MEMORY)
+		if ((p->notes[i].code >= PINW_NOTE_GO_NO_CGO && p->notes[i].code <= PINW_NOTE_GO_MEMORY) ||
+		    p->notes[i].code == PINW_NOTE_GO_STACK)
 			return true;
 	return false;
 }

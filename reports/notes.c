@@ -228,6 +228,9 @@ static void recorded_note(const struct notes *n, const struct pinw_noted *noted)
 	case PINW_NOTE_GO_EXIT:
 		note(n, "runtime.exit is not as known: how the Go program ended is not seen from inside");
 		break;
+	case PINW_NOTE_GO_STACK:
+		note(n, "Go locks of some threads are not counted: there was no memory to do it in");
+		break;
 	case PINW_NOTE_GO_RAW:
 		note(n,
 		     "raw affinity calls by Go code are not seen: Syscall6 is not as in Go 1.19 and later");

@@ -78,7 +78,7 @@ __asm__(".text\n"
 #define FRAMES 10u
 
 static const unsigned char text[4096];
-static uint64_t m[128], g[64], stack[64];
+static uint64_t m[128], g[64], g0[64], stack[64];
 static struct pinw_go_runtime *runtime;
 
 static uintptr_t pc_at(unsigned i)
@@ -121,6 +121,7 @@ static void start(const char *max_size)
 	g[PINW_GO_G_STACK_LO / 8] = (uintptr_t)stack;
 	g[PINW_GO_G_STACK_HI / 8] = (uintptr_t)(stack + 4 * FRAMES - 2);
 	g[PINW_GO_G_M / 8] = (uintptr_t)m;
+	m[PINW_GO_M_G0 / 8] = (uintptr_t)g0;
 	g[GOID / 8] = 7;
 	make_stack(0);
 }

@@ -8,6 +8,7 @@
 
 #include "preload/arch.h"
 #include "preload/go/go.h"
+#include "preload/trace.h"
 
 #define AREA_BYTES (64u << 10)
 #define GUARD_BYTES 4096u
@@ -19,6 +20,7 @@ __thread struct pinw_go_area *pinw_go_area;
 static struct {
 	char *chunks[CHUNKS]; /* atomic */
 	uint32_t used; /* atomic: areas handed out for the first time */
+	bool lacking; /* atomic: somebody got none, and that was noted */
 	uint8_t ready[CHUNKS * CHUNK_AREAS / 8]; /* atomic, a bit for each: its memory is there */
 	uint64_t
 	    free; /* atomic: a change counter in the high half, number + 1 of the first free area in the low one */
@@ -59,21 +61,29 @@ static bool has_chunk(uint32_t number)
 	return true;
 }
 
+/* Hooks of this thread will pass by. */
+static struct pinw_go_area *no_area(void)
+{
+	if (!__atomic_exchange_n(&areas.lacking, true, __ATOMIC_RELAXED))
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_STACK, 0);
+	return NULL;
+}
+
 static struct pinw_go_area *new_area(void)
 {
 	uint32_t number = __atomic_fetch_add(&areas.used, 1, __ATOMIC_RELAXED);
 
 	if (number >= CHUNKS * CHUNK_AREAS) {
 		__atomic_fetch_sub(&areas.used, 1, __ATOMIC_RELAXED);
-		return NULL;
+		return no_area();
 	}
 	if (!has_chunk(number))
-		return NULL;
+		return no_area();
 	struct pinw_go_area *area = area_at(number);
 	char *end = (char *)area + PINW_GO_AREA_HEAD;
 	if (pinw_sys3(SYS_mprotect, end - AREA_BYTES + GUARD_BYTES, AREA_BYTES - GUARD_BYTES,
 	              PROT_READ | PROT_WRITE) < 0)
-		return NULL;
+		return no_area();
 	area->number = number;
 	__atomic_fetch_or(&areas.ready[number / 8], (uint8_t)(1u << number % 8), __ATOMIC_RELEASE);
 	return area;
