@@ -114,6 +114,7 @@ REPORTS_SRC := \
   reports/cmd_report.c \
   reports/cmd_run.c \
   reports/cmd_top.c \
+  reports/database.c \
   reports/demangle.c \
   reports/diff_collect.c \
   reports/diff_json.c \
@@ -126,6 +127,7 @@ REPORTS_SRC := \
   reports/export_html.c \
   reports/export_jsonl.c \
   reports/export_pprof.c \
+  reports/export_sqlite.c \
   reports/find_shim.c \
   reports/functions.c \
   reports/golocks.c \
@@ -185,6 +187,7 @@ REPORTS_SRC := \
   reports/session.c \
   reports/settle.c \
   reports/stack_key.c \
+  reports/sqlite.c \
   reports/stacks.c \
   reports/summary.c \
   reports/symbols.c \
@@ -335,7 +338,7 @@ EXAMPLES_SRC := \
 GO := $(shell command -v go)
 EXAMPLES = $(patsubst examples/%.c,$(B)/examples/%,$(EXAMPLES_SRC)) $(if $(GO),$(B)/examples/go_service)
 
-REPORTS_LIBS := -lz -ldw -lelf -liberty -l:libinih.a
+REPORTS_LIBS := -lz -lsqlite3 -ldw -lelf -liberty -l:libinih.a
 TARGETS_C := $(wildcard tests/targets/*.c)
 TARGETS_CXX := $(wildcard tests/targets/*.cpp)
 

@@ -18,6 +18,7 @@
 #include "reports/names.h"
 #include "reports/output.h"
 #include "reports/report.h"
+#include "reports/database.h"
 #include "reports/export.h"
 #include "reports/say.h"
 
@@ -27,19 +28,26 @@ enum status {
 	STATUS_UNREADABLE = 3,
 };
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_HTML, FORMAT_JSONL, FORMAT_FOLDED, FORMAT_PPROF, FORMATS };
+enum format {
+	FORMAT_TEXT,
+	FORMAT_JSON,
+	FORMAT_HTML,
+	FORMAT_JSONL,
+	FORMAT_FOLDED,
+	FORMAT_PPROF,
+	FORMAT_SQLITE,
+	FORMATS
+};
 
 static const struct {
 	const char *name;
 	bool history; /* shows single pins, locks and violations */
 	bool complete; /* says itself what was dropped */
 } formats[FORMATS] = {
-    [FORMAT_TEXT] = {"text", false, true},
-    [FORMAT_JSON] = {"json", false, true},
-    [FORMAT_HTML] = {"html", true, true},
-    [FORMAT_JSONL] = {"jsonl", true, true},
-    [FORMAT_FOLDED] = {"folded", true, false},
-    [FORMAT_PPROF] = {"pprof", true, true},
+    [FORMAT_TEXT] = {"text", false, true},     [FORMAT_JSON] = {"json", false, true},
+    [FORMAT_HTML] = {"html", true, true},      [FORMAT_JSONL] = {"jsonl", true, true},
+    [FORMAT_FOLDED] = {"folded", true, false}, [FORMAT_PPROF] = {"pprof", true, true},
+    [FORMAT_SQLITE] = {"sqlite", true, true},
 };
 
 struct options {
@@ -60,7 +68,7 @@ static const char help_text[] =
     "\n"
     "  -f, --format=FORMAT  text (default), json, html (one page for a browser); for\n"
     "                       tools: jsonl (an object a line), folded (flame graphs),\n"
-    "                       pprof (go tool pprof)\n"
+    "                       pprof (go tool pprof), sqlite\n"
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
     "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
     "      --top=N          rows of each list in text and html, 0 for all\n"
@@ -221,10 +229,11 @@ static int write_folded(const struct pinw_model *m, struct pinw_stacks *stacks, 
 	return error;
 }
 
-static int write_document(struct pinw_model *m, const struct options *o, FILE *out)
+static int write_document(struct pinw_model *m, const struct options *o, const struct pinw_output *to)
 {
 	struct pinw_text_options text = {.color = pinw_color_wanted(o->color, o->output), .top = o->top};
 	struct pinw_stacks *stacks;
+	FILE *out = to->file;
 	int error = pinw_stacks_open(&stacks);
 
 	if (error < 0)
@@ -252,6 +261,9 @@ static int write_document(struct pinw_model *m, const struct options *o, FILE *o
 	case FORMAT_PPROF:
 		error = pinw_export_pprof(m, stacks, o->weight, out);
 		break;
+	case FORMAT_SQLITE:
+		error = pinw_database_write(m, stacks, to);
+		break;
 	default:
 		error = pinw_report_text(m, stacks, &text, out);
 		break;
@@ -270,8 +282,10 @@ static int write_report(struct pinw_model *m, const struct options *o)
 	}
 	int error = pinw_output_open(&out, o->output);
 	if (error == 0)
-		error = pinw_output_close(&out, write_document(m, o, out.file));
-	if (error < 0)
+		error = pinw_output_close(&out, write_document(m, o, &out));
+	if (error == PINW_DATABASE_NO_FILE && o->format == FORMAT_SQLITE)
+		pinw_say("report: -f sqlite: a database goes to a file: -o FILE, or > FILE that is empty");
+	else if (error < 0)
 		pinw_say("report: %s: %s", o->output ? o->output : "standard output", strerror(-error));
 	return error;
 }

@@ -20,6 +20,31 @@ const char *pinw_weight_name(enum pinw_weight weight)
 	return names[weight];
 }
 
+/* ---- processes -------------------------------------------------------------------------- */
+
+int pinw_export_numbers(const struct pinw_model *m, struct pinw_table *ret_numbers)
+{
+	uint32_t number = 0;
+
+	pinw_table_init(ret_numbers, sizeof(uint32_t));
+	for (size_t i = 0; i < m->process_count; i++) {
+		if (m->processes[i]->error)
+			continue;
+		uint32_t *row = pinw_table_get(ret_numbers, (uintptr_t)m->processes[i], NULL);
+		if (!row)
+			return -ENOMEM;
+		*row = ++number;
+	}
+	return 0;
+}
+
+uint32_t pinw_export_number(const struct pinw_table *numbers, const struct pinw_process *p)
+{
+	const uint32_t *row = p ? pinw_table_find(numbers, (uintptr_t)p) : NULL;
+
+	return row ? *row : 0;
+}
+
 /* ---- names ------------------------------------------------------------------------------ */
 
 void pinw_export_frame(const struct pinw_frame *frame, char *buf)

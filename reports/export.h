@@ -53,6 +53,14 @@ int pinw_export_jsonl(const struct pinw_model *m, struct pinw_stacks *stacks, FI
 /* A page that needs no other file. Tables have `top` rows, 0 = all. */
 int pinw_export_html(const struct pinw_model *m, struct pinw_stacks *stacks, size_t top, FILE *out);
 
+/* A database at `path`, an empty file. Does not write to a stream. */
+int pinw_export_sqlite(const struct pinw_model *m, struct pinw_stacks *stacks, const char *path);
+
+/* Numbers for the processes that could be read, from 1 in the order of the model, so that a parent's comes first. Returns 0 or
+ * -ENOMEM; the caller ends the table in either case. Of NULL and of others the number is 0. */
+int pinw_export_numbers(const struct pinw_model *m, struct pinw_table *ret_numbers);
+uint32_t pinw_export_number(const struct pinw_table *numbers, const struct pinw_process *p);
+
 /* Room for any text below. */
 #define PINW_EXPORT_TEXT 8192u
 

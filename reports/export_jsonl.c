@@ -200,27 +200,10 @@ static void put_violation(struct stream *s, const struct pinw_single_violation *
 
 /* ---- the stream ---------------------------------------------------------------------------------- */
 
-/* Numbers of processes, which a parent's comes before. */
-static int number_processes(const struct pinw_model *m, struct pinw_table *ret_numbers)
-{
-	uint32_t number = 0;
-
-	pinw_table_init(ret_numbers, sizeof(uint32_t));
-	for (size_t i = 0; i < m->process_count; i++) {
-		uint32_t *row = pinw_table_get(ret_numbers, (uintptr_t)m->processes[i], NULL);
-		if (!row)
-			return -ENOMEM;
-		*row = m->processes[i]->error ? 0 : ++number;
-	}
-	return 0;
-}
-
 static int put_process(struct stream *s, const struct pinw_table *numbers)
 {
-	const uint32_t *parent = s->p->parent ? pinw_table_find(numbers, (uintptr_t)s->p->parent) : NULL;
-
 	begin(s, "process");
-	pinw_json_known(&s->j, "parent_process", parent ? *parent : 0, parent);
+	put_id(s, "parent_process", pinw_export_number(numbers, s->p->parent));
 	pinw_json_bool(&s->j, "by_exec", s->p->by_exec);
 	pinw_json_text(&s->j, "trace", s->p->path);
 	pinw_json_number(&s->j, "start_real_ns", s->p->header.start_real_ns);
@@ -261,11 +244,11 @@ static void put_unreadable(struct stream *s, const struct pinw_process *p)
 static int put_processes(struct stream *s, const struct pinw_model *m)
 {
 	struct pinw_table numbers;
-	int error = number_processes(m, &numbers);
+	int error = pinw_export_numbers(m, &numbers);
 
 	for (size_t i = 0; error == 0 && i < m->process_count; i++) {
 		s->p = m->processes[i];
-		s->number = *(const uint32_t *)pinw_table_find(&numbers, (uintptr_t)s->p);
+		s->number = pinw_export_number(&numbers, s->p);
 		if (s->p->error)
 			put_unreadable(s, s->p);
 		else

@@ -205,6 +205,34 @@ static int by_time(const void *x, const void *y)
 	return (a->thread > b->thread) - (a->thread < b->thread);
 }
 
+/* A site that only a slot or an end refers to has a row, too, so that whatever is named is there. */
+static void have_site(struct pinw_process *p, uint32_t id)
+{
+	struct pinw_site *s = id ? pinw_table_get(&p->sites, id, NULL) : NULL;
+
+	if (s)
+		s->id = id;
+	else if (id)
+		p->history->out_of_memory = true;
+}
+
+static void have_sites(struct pinw_process *p)
+{
+	const struct pinw_history *h = p->history;
+
+	for (size_t i = 0; i < h->span_count; i++) {
+		have_site(p, h->spans[i].site);
+		have_site(p, h->spans[i].end_site);
+	}
+	for (size_t i = 0; i < h->violation_count; i++)
+		have_site(p, h->violations[i].site);
+	for (size_t i = 0; i < p->threads.count; i++) {
+		const struct pinw_thread *t = pinw_table_at(&p->threads, i);
+		have_site(p, t->create_site);
+		have_site(p, t->inherited_site);
+	}
+}
+
 int pinw_history_settle(struct pinw_process *p)
 {
 	struct pinw_history *h = p->history;
@@ -216,6 +244,7 @@ int pinw_history_settle(struct pinw_process *p)
 		end_lock(h, lock, lock->in_slot ? PINW_SPAN_OPEN : PINW_SPAN_UNSEEN,
 		         lock->in_slot ? p->duration_ns : PINW_TIME_UNKNOWN);
 	}
+	have_sites(p);
 	pinw_table_done(&h->locks);
 	pinw_table_init(&h->locks, sizeof(struct open_lock));
 	if (h->span_count)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/e2e.h"
@@ -14,15 +15,16 @@
 
 TestSuite(formats, .fini = e2e_done, .timeout = 300);
 
-/* All formats of the scene's traces say the same, to their own consumers. */
-static void expect_consistent(void)
+/* These formats (empty: all) of the scene's traces say the same, to their own consumers. */
+static void expect_consistent(const char *formats)
 {
 	char command[8192], sources[4096];
 	const char *build = getenv("PINW_BUILD");
 
 	e2e_needs(build && build[0] == '/', "needs PINW_BUILD as an absolute path");
 	cr_assert_not_null(getcwd(sources, sizeof(sources)));
-	snprintf(command, sizeof(command), "%s/tests/formats %s %s %%d/work", sources, build, e2e_traces());
+	snprintf(command, sizeof(command), "%s/tests/formats %s %s %%d/work %s", sources, build, e2e_traces(),
+	         formats);
 	const struct e2e_result *r = e2e_status(0, command);
 	cr_expect_str_empty(r->out);
 	cr_expect_str_empty(r->err);
@@ -45,7 +47,7 @@ static void expect_line(const char *text, const char *part)
 Test(formats, agree_on_pins_that_leak)
 {
 	e2e_same("@pin_exit");
-	expect_consistent();
+	expect_consistent("");
 }
 
 Test(formats, agree_on_processes_and_on_threads_of_every_form)
@@ -55,7 +57,7 @@ Test(formats, agree_on_processes_and_on_threads_of_every_form)
 	e2e_same("@names");
 	e2e_same("@pin_inherited");
 	e2e_same("@exit_ways");
-	expect_consistent();
+	expect_consistent("");
 }
 
 Test(formats, agree_on_hostile_names)
@@ -64,11 +66,13 @@ Test(formats, agree_on_hostile_names)
 
 	tell_all(&b);
 	write_story(&b, "a.pwt");
-	expect_consistent();
+	expect_consistent("");
 }
 
 Test(formats, agree_on_a_thousand_processes)
 {
+	static const char *const formats[] = {"jsonl", "folded", "pprof", "sqlite"};
+
 	for (unsigned i = 0; i < 1000; i++) {
 		struct pinw_builder b;
 		char name[32];
@@ -78,7 +82,8 @@ Test(formats, agree_on_a_thousand_processes)
 		snprintf(name, sizeof(name), "%u.pwt", i);
 		write_story(&b, name);
 	}
-	expect_consistent();
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+		expect_consistent(formats[i]);
 }
 
 /* ---- pprof ------------------------------------------------------------------------------ */
@@ -119,6 +124,56 @@ Test(formats, pprof_adds_up_what_differs_between_two_runs)
 	const struct e2e_result *r =
 	    e2e_status(0, "go tool pprof -top -diff_base=%d/three.pb.gz %d/eight.pb.gz");
 	expect_line(r->out, "main");
+}
+
+/* ---- sqlite ------------------------------------------------------------------------------- */
+
+Test(formats, sqlite_answers_the_questions_of_the_manual)
+{
+	char command[8192], sources[4096];
+
+	e2e_needs(access("/usr/bin/sqlite3", X_OK) == 0, "sqlite3 is not installed");
+	e2e_same("@pin_exit");
+	e2e_status(0, "@@ report -f sqlite -o %d/x.db %d/t");
+	cr_assert_not_null(getcwd(sources, sizeof(sources)));
+	snprintf(command, sizeof(command), "%s/tests/formats --queries %%d/x.db", sources);
+	const struct e2e_result *r = e2e_status(0, command);
+	expect_line(r->out, "pin_and_forget|cpu|6|");
+	expect_line(r->out, "main|cpu|1|");
+	expect_line(r->out, "exit-while-pinned|3|pin_exit|pin_and_forget < returns < start_thread");
+	expect_line(r->out, "exit-while-pinned|1|pin_exit|pin_and_forget < exits < start_thread");
+	expect_line(r->out, "exit-while-pinned|1|pin_exit|main < ");
+	expect_line(r->out, "run|5|0|");
+	expect_line(r->out, "main|2|0|");
+}
+
+/* The database of the scene, sent by a shell to `redirection` of %d/directed.db. Returns the exit status. */
+static int direct(const char *redirection)
+{
+	char command[4096];
+	const char *build = getenv("PINW_BUILD");
+
+	e2e_needs(build && build[0] == '/', "needs PINW_BUILD as an absolute path");
+	snprintf(command, sizeof(command), "%s/pinwarden report -f sqlite %s %s %s/directed.db 2>/dev/null",
+	         build, e2e_traces(), redirection, e2e_dir());
+	return WEXITSTATUS(system(command));
+}
+
+Test(formats, sqlite_goes_to_files_only)
+{
+	struct pinw_builder b;
+
+	tell_all(&b);
+	write_story(&b, "a.pwt");
+	const struct e2e_result *r = e2e_status(2, "@@ report -f sqlite %d/t");
+	expect_line(r->err, "a database goes to a file: -o FILE, or > FILE that is empty");
+	cr_expect_str_empty(r->out);
+	e2e_status(2, "@@ report -f sqlite -o /dev/full %d/t");
+	e2e_status(0, "@@ report -f sqlite -o %d/named.db %d/t");
+	cr_expect_eq(direct(">"), 0);
+	e2e_status(0, "cmp %d/named.db %d/directed.db");
+	cr_expect_eq(direct(">>"), 2); /* it holds something */
+	e2e_status(0, "cmp %d/named.db %d/directed.db");
 }
 
 /* ---- where it goes ------------------------------------------------------------------------ */
