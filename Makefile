@@ -255,6 +255,7 @@ TEST_SRC := \
   tests/test_launch.c \
   tests/test_ledger.c \
   tests/test_life.c \
+  tests/test_live.c \
   tests/test_lock.c \
   tests/test_log.c \
   tests/test_mask.c \

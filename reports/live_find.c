@@ -285,10 +285,10 @@ static bool is_same_image(const struct pinw_live *a, const struct pinw_live *b)
 
 int pinw_live_find_next(const struct pinw_live *l, struct pinw_live **ret_next)
 {
-	struct pinw_live *next;
+	struct pinw_live *next = NULL;
 	pid_t pid;
 
-	if (pinw_procfs_find(&header_of(l)->self, &pid) == 0 && pinw_live_open_pid(pid, &next) == 0) {
+	if (pinw_procfs_find(&header_of(l)->self, &pid) == 0 && pinw_live_open_pid(pid, &next) == 0 && next) {
 		if (!is_same_image(l, next)) {
 			*ret_next = next;
 			return 0;

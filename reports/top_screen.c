@@ -333,14 +333,16 @@ __attribute__((format(printf, 3, 4))) static void put_cell(struct screen *s, enu
 /* "self", "self+go", "go x2": what holds it. */
 static void put_pin(struct screen *s, const struct pinw_top_thread *t)
 {
-	char go[24] = "";
+	const char *origin = pinw_origin_name(t->pin_origin);
 
-	if (t->golock_depth > 1)
-		snprintf(go, sizeof(go), "go x%" PRIu32, t->golock_depth);
-	else if (t->golock_depth)
-		snprintf(go, sizeof(go), "go");
-	put_cell(s, COL_PIN, "%s%s%s", t->pin_depth ? pinw_origin_name(t->pin_origin) : "",
-	         t->pin_depth && go[0] ? "+" : "", t->pin_depth || go[0] ? go : "-");
+	if (t->pin_depth && t->golock_depth)
+		put_cell(s, COL_PIN, "%.6s+go", origin);
+	else if (t->pin_depth)
+		put_words(s, COL_PIN, origin);
+	else if (t->golock_depth > 1)
+		put_cell(s, COL_PIN, "go x%" PRIu32, t->golock_depth);
+	else
+		put_words(s, COL_PIN, t->golock_depth ? "go" : "-");
 }
 
 static void put_share(struct screen *s, enum column c, bool known, double share)
@@ -475,11 +477,12 @@ static void draw_hint(struct screen *s)
 	else if (view->message)
 		pinw_term_put(&s->term, "%s", view->message);
 	else
-		pinw_term_put(&s->term, "q quit  h help  sort %s%s  a %s  v columns  f filter%s%s",
+		pinw_term_put(&s->term, "q quit  h help  sort %s%s  a %s  v columns  f filter ",
 		              pinw_top_order_name(view->choice.order),
 		              view->choice.reverse ? " reversed" : "",
-		              view->choice.all ? "only pinned" : "all threads",
-		              view->choice.filter[0] ? " " : "", view->choice.filter);
+		              view->choice.all ? "only pinned" : "all threads");
+	if (!view->typing && !view->message)
+		pinw_term_put_foreign(&s->term, view->choice.filter, strlen(view->choice.filter));
 	end(s, PINW_STYLE_DIM);
 }
 

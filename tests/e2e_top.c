@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/e2e.h"
+#include "tests/go_programs.h"
 #include "tests/live_rig.h"
 
 TestSuite(top, .fini = live_done, .timeout = 180);
@@ -395,6 +397,81 @@ Test(top, finds_the_one_process_that_is_recorded_or_lists_them)
 	snprintf(number, sizeof(number), "%d", (int)pid);
 	has(r.status == 0 ? r.out : r.err, number);
 	cr_expect(r.status == 0 || r.status == 2);
+}
+
+/* ---- programs that others wrote ------------------------------------------------------------------------- */
+
+static void await_line(int out, const char *start)
+{
+	char text[256];
+	size_t len = 0;
+
+	while (len + 1 < sizeof(text) && read(out, text + len, 1) == 1 && text[len] != '\n')
+		len++;
+	text[len] = '\0';
+	cr_assert_eq(strncmp(text, start, strlen(start)), 0, "it said: %s", text);
+}
+
+static void show_golocks(const char *program, const char *arguments)
+{
+	char command[1024];
+	int out, status;
+
+	(void)arguments;
+	snprintf(command, sizeof(command), "rm -f %%d/fifo");
+	e2e_status(0, command);
+	snprintf(command, sizeof(command), "%s/fifo", e2e_dir());
+	cr_assert_eq(mkfifo(command, 0600), 0);
+	snprintf(command, sizeof(command), "@@ run -q -o %%d/t/ -- %s %%d/fifo", program);
+	pid_t pid = e2e_start(command, &out);
+	await_line(out, "ready ");
+	snprintf(command, sizeof(command), "-n 1 %s", e2e_trace(NULL));
+	const char *text = batch(0, command);
+	has(text, "pins     0 CPU, 3 Go; ");
+	cr_expect_eq(count(text, " go x2 "), 1, "%s", text);
+	cr_expect_eq(count(text, " go  "), 2, "%s", text);
+	cr_expect_eq(count(text, "main.holdOnce"), 2, "%s", text);
+	snprintf(command, sizeof(command), "@@ metrics %s", e2e_trace(NULL));
+	text = e2e_status(0, command)->out;
+	has(text, ",kind=\"go\"} 3\n");
+	has(text, ",kind=\"go\",site=\"main.holdOnce");
+	snprintf(command, sizeof(command), "%s/fifo", e2e_dir());
+	close(open(command, O_WRONLY));
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	close(out);
+}
+
+Test(top, shows_goroutines_that_lock_their_threads)
+{
+	each_go_program("hold", show_golocks, "");
+}
+
+Test(top, shows_a_packaged_server)
+{
+	const char *text = "";
+	char command[1024];
+	int out, status;
+
+	e2e_needs(system("redis-server --version >/dev/null 2>&1") == 0, "redis-server is not installed");
+	pid_t pid =
+	    e2e_start("@@ run -q -o %d/t/ -- redis-server --port 0 --unixsocket %d/s --save --io-threads 2 "
+	              "--server_cpulist 0 --bio_cpulist 1",
+	              &out);
+	for (unsigned i = 0; i < 500 && !strstr(text, "io_thd_1"); i++) {
+		usleep(20000);
+		if (e2e_trace_count() == 0)
+			continue;
+		snprintf(command, sizeof(command), "@@ top -b -n 1 %s", e2e_trace(NULL));
+		static struct e2e_result r;
+		e2e_run(&r, command);
+		text = r.out;
+	}
+	has(text, "pinwarden top - redis-server ");
+	has(text, "bio_close_file");
+	has(text, "setcpuaffinity < bioProcessBackgroundJobs");
+	kill(pid, SIGTERM);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	close(out);
 }
 
 /* ---- refusals ------------------------------------------------------------------------------------------------ */
