@@ -57,6 +57,7 @@ PRELOAD_SRC := \
   preload/go/patch_x86_64.c \
   preload/go/raw.c \
   preload/go/start.c \
+  preload/go/stretch.c \
   preload/go/template.c \
   preload/go/stack.c \
   preload/image.c \

@@ -501,6 +501,8 @@ enum pinw_note {
 	/* they are counted, but */
 	PINW_NOTE_GO_MEXIT = 14, /* a locked main thread's end is not seen */
 	PINW_NOTE_GO_EXIT = 15, /* the end of the process is not seen: Go leaves by a raw exit_group */
+	PINW_NOTE_GO_COPIES = 21, /* not where LockOSThread is inlined (PGO); arg: at how many places */
+	PINW_NOTE_GO_PLUGINS = 20, /* not in Go plugins, which the program can load */
 	PINW_NOTE_GO_RAW =
 	    17, /* its affinity calls are not seen: system calls go another way (before Go 1.19) */
 	PINW_NOTE_GO_STACK = 19, /* those of some threads are not: there is no memory for hooks to run on */

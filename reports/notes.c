@@ -220,6 +220,18 @@ static void recorded_note(const struct notes *n, const struct pinw_noted *noted)
 			note(n, "Go locks in a shared library are not counted: it came after the process had "
 			        "sealed itself");
 		break;
+	case PINW_NOTE_GO_COPIES:
+		note(n,
+		     "Go locks are not counted at %" PRIu32
+		     " %s of the code, where runtime.LockOSThread is inlined",
+		     noted->arg, noted->arg == 1 ? "place" : "places");
+		break;
+	case PINW_NOTE_GO_PLUGINS:
+		note(
+		    n,
+		    "Go locks in plugins, which the program can load, are not counted, and unlocks there not "
+		    "seen as they happen");
+		break;
 	case PINW_NOTE_GO_MEXIT:
 		note(
 		    n,

@@ -16,6 +16,7 @@
 #define BUILDINFO_ALIGN 16u
 #define BUILDINFO_BYTES (1u << 20) /* how far into writable data its mark is looked for */
 #define SEGMENTS_MAX 16u
+#define HEAD_MAX 128u /* bytes before the names, in a table of any version */
 #define HEADERS_MAX 64u /* of a library: they lie in its first page */
 #define PAGE 4096u
 #define MODULEDATA_TEXT 22u /* words of struct moduledata: .text, .etext from Go 1.18 on */
@@ -209,9 +210,46 @@ static bool search(const struct program *p, const struct segment *s, uint64_t al
 	return false;
 }
 
-/* Read-only data first: what is not code holds it nearly always. */
+/* From Go 1.16 on the module's data begins with the table's address, and that of its names just behind its head, as many as there
+ * is room for. Few other words look like that. */
+static bool is_module(const uint64_t *words)
+{
+	return words[1] - words[0] <= HEAD_MAX && words[1] > words[0] && words[2] && words[2] == words[3];
+}
+
+static bool open_at(const struct program *p, uint64_t address, struct pinw_pclntab *ret)
+{
+	for (unsigned i = 0; i < p->count; i++) {
+		const struct segment *s = &p->segments[i];
+		uint64_t at = address - (uintptr_t)s->start;
+
+		if (at < s->bytes && s->bytes - at >= PINW_PCLNTAB_HEAD)
+			return open_table(p, s, at, ret);
+	}
+	return false;
+}
+
+/* Writable data, from its end, where it is and what the loader completes (in PIE: the table) is not. Not a megabyte, most
+ * times, where the table lies behind tens of megabytes of constants that nobody else would read now. */
+static bool find_by_module(const struct program *p, struct pinw_pclntab *ret)
+{
+	for (unsigned i = p->count; i-- > 0;) {
+		const struct segment *s = &p->segments[i];
+		const uint64_t *words = (const void *)(((uintptr_t)s->start + 7) & ~(uintptr_t)7);
+
+		for (uint64_t w = s->flags & PF_W ? s->bytes / 8 : 0; w > MODULEDATA_TEXT; w--)
+			if (is_module(&words[w - 1 - MODULEDATA_TEXT]) &&
+			    open_at(p, words[w - 1 - MODULEDATA_TEXT], ret))
+				return true;
+	}
+	return false;
+}
+
+/* Without a module, read-only data first: what is not code holds it nearly always. */
 static bool find_table(const struct program *p, struct pinw_pclntab *ret)
 {
+	if (find_by_module(p, ret))
+		return true;
 	for (unsigned pass = 0; pass < 4; pass++)
 		for (unsigned i = 0; i < p->count; i++)
 			if (!!(p->segments[i].flags & PF_X) == pass / 2 &&
@@ -288,6 +326,7 @@ static int find_runtime(const struct program *p, struct pinw_go_runtime *ret)
 	/* The runtime lies at the beginning of the text: most of a large program need not be looked at. */
 	for (uint64_t i = 0; i < table.count && !has_all(ret); i++)
 		take_function(&table, i, ret);
+	ret->plugins = imports(p, "dlopen") && has_name(&table, "plugin.open");
 	return !ret->lock && has_name(&table, "runtime.LockOSThread") ? PINW_NOTE_GO_INLINED : 0;
 }
 

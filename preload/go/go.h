@@ -5,6 +5,7 @@
  *
  *     start.c   when is one looked for?
  *     find.c    where is the Go runtime of a program?            names → addresses
+ *     stretch.c where can inlined locks and unlocks be?          parts of the text
  *     patch_x86_64.c   does it look as it must, to the byte?      jumps to stubs on a page of ours nearby
  *     hook_x86_64.S    from a goroutine's stack to ours and back  → pinw_go_hook
  *     stack.c   where was it called from?                         goroutine's frames → site
@@ -129,6 +130,7 @@ struct pinw_go_runtime {
 	const unsigned char *template; /* runtime.templateThread; NULL: unknown */
 	bool template_started; /* atomic */
 	struct pinw_pclntab table; /* of functions, as the program has it in its memory */
+	bool plugins; /* it can load Go code that is not looked at */
 	struct pinw_go_layout layout; /* once it is verified */
 };
 
@@ -145,6 +147,10 @@ bool pinw_go_is_first(const unsigned char *code);
 
 /* Is this return address in a function of package runtime? */
 bool pinw_go_is_runtime_code(const struct pinw_go_runtime *runtime, uintptr_t pc);
+
+/* Calls fn for every stretch of the text, [start, end), that may have code of the functions that lock and unlock. One at a time. */
+typedef void (*pinw_go_stretch_fn)(const unsigned char *start, const unsigned char *end);
+void pinw_go_each_stretch(const struct pinw_go_runtime *runtime, pinw_go_stretch_fn fn);
 
 enum pinw_go_patch_kind {
 	PINW_GO_LOCK = 1,

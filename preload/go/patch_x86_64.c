@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "preload/arch.h"
+#include "preload/enforce.h"
 #include "preload/go/go.h"
 #include "preload/trace.h"
 
@@ -24,6 +25,8 @@
 #define MAP_FIXED_NOREPLACE_ 0x100000 /* Linux 4.17; before, the address is a wish */
 #define FIELD_MAX 4096u /* g and m are smaller */
 #define LOCK_CODE 128u
+#define LOOK_AHEAD 32u
+#define LOOK_BACK 35u /* bytes before the second of the stores in which m.lockedExt is looked at */
 #define PAGE UINT64_C(4096)
 
 struct pinw_go_state pinw_go;
@@ -42,6 +45,8 @@ static struct plan {
 	struct pinw_go_runtime *runtime;
 	bool counts; /* its locks, and not the end of the process alone */
 	uint32_t count;
+	uint32_t copies; /* of LockOSThread, which are not patched */
+	uint32_t left_alone; /* places for which there was no room */
 	struct place places[PINW_GO_PLACES_MAX];
 	unsigned char *stubs;
 	size_t stub_bytes; /* whole pages */
@@ -159,7 +164,7 @@ static bool is_unlock(const unsigned char *at)
 	if ((first[0] != 0x48 && first[0] != 0x49) || first[1] != 0xc7 || (first[2] & 0xf8) != 0x80 ||
 	    get32(first + 3) != layout->m_locked_g || get32(first + 7) != 0)
 		return false;
-	for (unsigned back = 5; back <= 24; back++)
+	for (unsigned back = 5; back <= LOOK_BACK - STORE_BYTES; back++)
 		if (get32(first - back) == layout->m_locked_ext)
 			return true;
 	return false;
@@ -265,41 +270,72 @@ static bool is_store(const unsigned char *at)
 	       get32(at + 7) == 0;
 }
 
-/* The next of the stores that end an unlock: 49 c7 86 LOCKEDM 00000000, from `at` on. The text may be tens of megabytes, and the
- * program waits: sixteen places are compared at once. */
-static const unsigned char *next_store(const unsigned char *at, const unsigned char *end)
-{
-	const __m128i a = _mm_set1_epi8(0x49), b = _mm_set1_epi8((char)0xc7), c = _mm_set1_epi8((char)0x86);
+/* Instructions by three of their bytes, and the rest. */
+struct sign {
+	uint8_t offset[3];
+	uint8_t byte[3];
+	unsigned reads; /* bytes that `is` looks at */
+	bool (*is)(const unsigned char *at);
+};
 
-	for (; at + 32 <= end; at += 16) {
-		__m128i here = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(at + 1)), b);
-		here = _mm_and_si128(here, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)at), a));
-		here = _mm_and_si128(here, _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(at + 2)), c));
-		for (unsigned hits = (unsigned)_mm_movemask_epi8(here); hits; hits &= hits - 1) {
-			const unsigned char *store = at + __builtin_ctz(hits);
-			if (store + STORE_BYTES <= end && is_store(store))
-				return store;
-		}
+static __m128i compare(const unsigned char *at, const struct sign *s, unsigned i)
+{
+	return _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(at + s->offset[i])),
+	                      _mm_set1_epi8((char)s->byte[i]));
+}
+
+/* The next instruction of that kind from `at` on. The text may be megabytes, and the program waits: sixteen places are compared at
+ * once. */
+static const unsigned char *next_of(const struct sign *s, const unsigned char *at, const unsigned char *end)
+{
+	for (; at + 16 + s->reads <= end; at += 16) {
+		__m128i here = _mm_and_si128(compare(at, s, 0), compare(at, s, 1));
+
+		here = _mm_and_si128(here, compare(at, s, 2));
+		for (unsigned hits = (unsigned)_mm_movemask_epi8(here); hits; hits &= hits - 1)
+			if (s->is(at + __builtin_ctz(hits)))
+				return at + __builtin_ctz(hits);
 	}
-	for (; at + STORE_BYTES <= end; at++)
-		if (is_store(at))
+	for (; at + s->reads <= end; at++)
+		if (s->is(at))
 			return at;
 	return NULL;
 }
 
-/* All unlocks of the text. Returns how many found no room. */
-static uint32_t find_unlocks(void)
+/* incl EXT(reg), and soon a look at what came of it: LockOSThread, wherever it is. */
+static bool is_copy(const unsigned char *at)
 {
-	const unsigned char *at = plan.runtime->text + 64, *end = plan.runtime->etext;
-	uint32_t left_alone = 0;
+	uint32_t ext = plan.runtime->layout.m_locked_ext;
 
-	for (; (at = next_store(at, end)); at += STORE_BYTES) {
-		if (!is_unlock(at))
-			continue; /* set to 0 for other reasons */
-		if (!add_place((struct place){PINW_GO_UNLOCK, at, STORE_BYTES, 0}))
-			left_alone++;
-	}
-	return left_alone;
+	if (at[0] != 0xff || (at[1] & 0xf8) != 0x80 || get32(at + 2) != ext)
+		return false;
+	for (unsigned i = 6; i + 4 <= LOOK_AHEAD; i++)
+		if (get32(at + i) == ext)
+			return true;
+	return false;
+}
+
+static void find_unlocks(const unsigned char *start, const unsigned char *end)
+{
+	static const struct sign stores = {{0, 1, 2}, {0x49, 0xc7, 0x86}, STORE_BYTES, is_store};
+	const unsigned char *first = plan.runtime->text + LOOK_BACK, *at = start < first ? first : start;
+
+	for (; (at = next_of(&stores, at, end)); at += STORE_BYTES)
+		if (is_unlock(at) && !add_place((struct place){PINW_GO_UNLOCK, at, STORE_BYTES, 0}))
+			plan.left_alone++;
+}
+
+/* Copies of LockOSThread in its callers: a profile (PGO) can make the compiler inline it here and there. */
+static void count_copies(const unsigned char *start, const unsigned char *end)
+{
+	uint32_t ext = plan.runtime->layout.m_locked_ext;
+	const struct sign increments = {
+	    {0, 2, 3}, {0xff, (uint8_t)ext, (uint8_t)(ext >> 8)}, LOOK_AHEAD, is_copy};
+	const unsigned char *lock = plan.runtime->lock;
+
+	for (const unsigned char *at = start; (at = next_of(&increments, at, end)); at++)
+		if (at < lock || at >= lock + LOCK_CODE)
+			plan.copies++;
 }
 
 /* Collects what is to be patched; makes the notes about what is not. */
@@ -314,35 +350,42 @@ static void find_places(void)
 	if (leave.at && is_exit_entry(&leave))
 		add_place(leave);
 	else
-		pinw_trace_note(1, PINW_NOTE_GO_EXIT, 0);
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_EXIT, 0);
 	if (raw.at)
 		add_place(raw);
 	else
-		pinw_trace_note(1, PINW_NOTE_GO_RAW, 0);
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_RAW, 0);
 	if (!lock.at) { /* it is not linked: there will be none */
 		plan.counts = true;
 		return;
 	}
 	if (!is_lock_entry(&lock)) {
-		pinw_trace_note(1, PINW_NOTE_GO_UNKNOWN, 0);
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_UNKNOWN, 0);
 		return;
 	}
 	uint32_t before = plan.count;
-	uint32_t left_alone = find_unlocks();
-	if (plan.count == before || left_alone || !add_place(lock)) {
+	pinw_go_each_stretch(r, find_unlocks);
+	if (plan.count == before || plan.left_alone || !add_place(lock)) {
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_UNLOCKS,
+		                plan.count == before ? 0 : plan.left_alone + 1);
 		plan.count = before;
-		pinw_trace_note(1, PINW_NOTE_GO_UNLOCKS, left_alone);
 		return;
 	}
 	plan.counts = true;
+	pinw_go_each_stretch(r, count_copies);
+	if (plan.copies) {
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_COPIES, plan.copies);
+		pinw_enforce_golocks_unseen();
+	}
 	if (!mexit.at || !is_mexit_entry(&mexit) || !add_place(mexit))
-		pinw_trace_note(1, PINW_NOTE_GO_MEXIT, 0);
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_MEXIT, 0);
 }
 
-static long protect(int protection)
+/* The pages of a place, which may be two: the rest of the text stays the file's, shared by all who run it. */
+static long protect(const struct place *p, int protection)
 {
-	uintptr_t start = (uintptr_t)plan.runtime->text & ~(PAGE - 1);
-	uintptr_t end = ((uintptr_t)plan.runtime->etext + PAGE - 1) & ~(PAGE - 1);
+	uintptr_t start = (uintptr_t)p->at & ~(PAGE - 1);
+	uintptr_t end = ((uintptr_t)p->at + p->displaced + PAGE - 1) & ~(PAGE - 1);
 
 	return pinw_sys3(SYS_mprotect, start, end - start, protection);
 }
@@ -356,19 +399,51 @@ static bool is_frameless(const struct pinw_go_runtime *runtime, const unsigned c
 	       pinw_pclntab_depth(&runtime->table, i, address - pinw_pclntab_entry(&runtime->table, i)) == 0;
 }
 
-static void write_jump(uint32_t i)
+/* The first `count` places as the linker left them. */
+static void protect_again(uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		protect(&plan.places[i], PROT_READ | PROT_EXEC);
+}
+
+/* All of them or none. Executable all the while: were that refused afterwards, nothing could run. */
+static long make_writable(void)
+{
+	for (uint32_t i = 0; i < plan.count; i++) {
+		long r = protect(&plan.places[i], PROT_READ | PROT_WRITE | PROT_EXEC);
+
+		if (r < 0) {
+			protect_again(i);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static unsigned char *stub_of(uint32_t i)
+{
+	return plan.stubs + (size_t)i * STUB_BYTES;
+}
+
+static void prepare_jump(uint32_t i)
 {
 	const struct place *p = &plan.places[i];
 	uint32_t number = pinw_go.patch_count++;
-	unsigned char jump[16] = {0xe9};
 
 	pinw_go.patches[number] = (struct pinw_go_patch){.kind = p->kind,
 	                                                 .frameless = is_frameless(plan.runtime, p->at),
 	                                                 .address = (uintptr_t)p->at,
 	                                                 .next = (uintptr_t)p->at + p->displaced,
 	                                                 .runtime = plan.runtime};
-	const unsigned char *stub = make_stub(plan.stubs + (size_t)i * STUB_BYTES, p, number);
-	int32_t distance = (int32_t)(stub - (p->at + JUMP_BYTES));
+	make_stub(stub_of(i), p, number);
+}
+
+static void write_jump(uint32_t i)
+{
+	const struct place *p = &plan.places[i];
+	unsigned char jump[16] = {0xe9};
+
+	int32_t distance = (int32_t)(stub_of(i) - (p->at + JUMP_BYTES));
 	put(jump + 1, &distance, 4);
 	memset(jump + JUMP_BYTES, 0xcc, p->displaced - JUMP_BYTES); /* int3 */
 	memcpy((unsigned char *)(uintptr_t)p->at, jump, p->displaced);
@@ -382,16 +457,21 @@ static int write_jumps(uint32_t *ret_errno)
 		return PINW_NOTE_GO_UNLOCKS;
 	if (!map_stubs())
 		return PINW_NOTE_GO_MEMORY;
-	long r = protect(PROT_READ | PROT_WRITE | PROT_EXEC);
+	uint32_t before = pinw_go.patch_count;
+	for (uint32_t i = 0; i < plan.count; i++)
+		prepare_jump(i);
+	long r = pinw_sys3(SYS_mprotect, plan.stubs, plan.stub_bytes, PROT_READ | PROT_EXEC);
+	if (r == 0)
+		r = make_writable();
 	if (r < 0) {
+		pinw_go.patch_count = before;
 		pinw_sys2(SYS_munmap, plan.stubs, plan.stub_bytes);
 		*ret_errno = (uint32_t)-r;
 		return PINW_NOTE_GO_MEMORY;
 	}
 	for (uint32_t i = 0; i < plan.count; i++)
 		write_jump(i);
-	pinw_sys3(SYS_mprotect, plan.stubs, plan.stub_bytes, PROT_READ | PROT_EXEC);
-	protect(PROT_READ | PROT_EXEC);
+	protect_again(plan.count);
 	return 0;
 }
 
@@ -402,12 +482,14 @@ void pinw_go_patch(struct pinw_go_runtime *runtime)
 	plan.runtime = runtime;
 	plan.counts = false;
 	plan.count = 0;
+	plan.left_alone = 0;
+	plan.copies = 0;
 	find_places();
 	if (!plan.count)
 		return;
 	int note = write_jumps(&error);
 	if (note) {
-		pinw_trace_note(1, (uint32_t)note, error);
+		pinw_trace_note(pinw_tls.seq, (uint32_t)note, error);
 		return;
 	}
 	if (plan.counts)

@@ -237,6 +237,11 @@ int32_t pinw_pclntab_depth(const struct pinw_pclntab *t, uint64_t i, uint64_t di
 	return i < t->count ? value_at(t, field(t, i, 3), distance) : -1;
 }
 
+uint32_t pinw_pclntab_unit(const struct pinw_pclntab *t, uint64_t i)
+{
+	return field(t, i, 7);
+}
+
 static const char *file_name(const struct pinw_pclntab *t, uint64_t i, int32_t number, size_t *ret_len)
 {
 	uint64_t offset;
@@ -247,7 +252,7 @@ static const char *file_name(const struct pinw_pclntab *t, uint64_t i, int32_t n
 		offset = get32(t, t->files + (uint64_t)number * 4);
 		return number && offset ? get_string(t, offset, ret_len) : NULL;
 	}
-	uint64_t row = t->units + ((uint64_t)field(t, i, 7) + (uint64_t)number) * 4;
+	uint64_t row = t->units + ((uint64_t)pinw_pclntab_unit(t, i) + (uint64_t)number) * 4;
 	offset = get32(t, row);
 	return fits(t, row, 4) && offset != NO_FILE ? get_string(t, t->files + offset, ret_len) : NULL;
 }

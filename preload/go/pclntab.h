@@ -55,6 +55,9 @@ bool pinw_pclntab_find(const struct pinw_pclntab *t, uint64_t address, uint64_t 
  * table is damaged there. */
 const char *pinw_pclntab_name(const struct pinw_pclntab *t, uint64_t i, size_t *ret_len);
 
+/* The unit that function `i` was compiled in, as the first of its rows of files at `units`. From Go 1.16 on. */
+uint32_t pinw_pclntab_unit(const struct pinw_pclntab *t, uint64_t i);
+
 /* The source of the instruction `distance` bytes from the start of function `i`. */
 struct pinw_pclntab_place pinw_pclntab_place(const struct pinw_pclntab *t, uint64_t i, uint64_t distance);
 

@@ -35,6 +35,8 @@ static void take_runtime(struct pinw_go_runtime *runtime, int found)
 	if (found < 0 || !runtime->text)
 		return;
 	pinw_go.runtime_count++;
+	if (runtime->plugins)
+		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_PLUGINS, 0);
 	pinw_go_enter_init();
 	pinw_go_patch(runtime);
 	if (runtime->lock && pinw_go_covered() == covered)
