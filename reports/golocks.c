@@ -35,6 +35,8 @@ static void book_destroyed(struct pinw_golock_site *row, const struct pinw_rec_g
 	if (row->destroyed < PINW_LEAK_EXAMPLES)
 		row->destroyed_threads[row->destroyed] = rec->e.thread;
 	row->destroyed++;
+	if (rec->depth > row->lost_depth)
+		row->lost_depth = rec->depth;
 	if (rec->held_ns < row->lost_min_ns || row->destroyed == 1)
 		row->lost_min_ns = rec->held_ns;
 	if (rec->held_ns > row->lost_max_ns)
@@ -162,6 +164,8 @@ void pinw_replay_golock_slot(struct pinw_replay *c, const struct pinw_slot *slot
 	if (row->open < PINW_LEAK_EXAMPLES)
 		row->open_threads[row->open] = slot->thread;
 	row->open++;
+	if (slot->golock_depth > row->open_depth)
+		row->open_depth = slot->golock_depth;
 	if (slot->golock_depth > row->depth_max)
 		row->depth_max = slot->golock_depth;
 	if (slot->golock_since_ns < row->open_since_ns || row->open == 1)

@@ -164,7 +164,7 @@ static int add_golocks(struct pinw_process *p, struct pinw_table *groups, enum p
 	if (!l)
 		return count ? -ENOMEM : 0;
 	l->count = count;
-	l->depth_max = row->depth_max;
+	l->depth_max = open ? row->open_depth : row->lost_depth;
 	l->held_max_ns = open ? pinw_since(p->duration_ns, row->open_since_ns) : row->lost_max_ns;
 	l->held_min_ns = open ? l->held_max_ns : row->lost_min_ns;
 	memcpy(l->threads, open ? row->open_threads : row->destroyed_threads, sizeof(l->threads));

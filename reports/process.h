@@ -187,6 +187,7 @@ struct pinw_golock_site {
 	uint64_t held_count;
 	uint64_t lost_min_ns; /* of the destroyed ones */
 	uint64_t lost_max_ns;
+	uint32_t lost_depth, open_depth; /* the deepest of the destroyed, and of the open ones */
 	uint64_t open_since_ns; /* the oldest of the open ones */
 	uint64_t on_cpus; /* locks whose thread was pinned to CPUs, too, at some time while they were held */
 	struct pinw_golock_unlocks unlocks[PINW_UNLOCK_SITES]; /* where, in the order of their first */

@@ -47,9 +47,9 @@ const char *pinw_text_duration(uint64_t ns)
 
 	if (ns < 1000)
 		snprintf(buf, BUFFER_BYTES, "%" PRIu64 " ns", ns);
-	else if (ns < 1000000)
+	else if (ns < 999500) /* what rounds to 1,000 is one of the next unit */
 		snprintf(buf, BUFFER_BYTES, "%.3g us", (double)ns / 1e3);
-	else if (ns < 1000000000)
+	else if (ns < 999500000)
 		snprintf(buf, BUFFER_BYTES, "%.3g ms", (double)ns / 1e6);
 	else if (s < 60)
 		snprintf(buf, BUFFER_BYTES, "%.3g s", (double)ns / 1e9);

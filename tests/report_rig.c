@@ -259,8 +259,14 @@ __attribute__((noinline)) static void somebody_calls(void (*fn)(void))
 	__asm__ volatile("" ::: "memory");
 }
 
-/* A story whose only pin was made from somebody_calls(), in this very program. */
-void tell_of_myself(struct pinw_builder *b, uint16_t build_id_len)
+__attribute__((noinline)) static void handle_request(void (*fn)(void))
+{
+	fn();
+	__asm__ volatile("nop; nop" ::: "memory");
+}
+
+/* This program as module 1 of the story. Returns its load address. */
+static uint64_t tell_program(struct pinw_builder *b, uint16_t build_id_len)
 {
 	char path[PINW_PATH_MAX];
 	uintptr_t bias = 0;
@@ -269,12 +275,51 @@ void tell_of_myself(struct pinw_builder *b, uint16_t build_id_len)
 
 	cr_assert_gt(len, 0);
 	dl_iterate_phdr(first_object, &bias);
-	uint64_t offset = (uint64_t)(uintptr_t)somebody_calls - bias + 5;
 	module.path_len = (uint16_t)len;
 	memset(module.build_id, 0x5a, sizeof(module.build_id));
 	pinw_builder_init(b, 1);
 	pinw_builder_meta(b, PINW_REC_MODULE, &module, sizeof(module), path, (size_t)len);
+	return bias;
+}
+
+/* A story whose only pin was made from somebody_calls(), in this very program. */
+void tell_of_myself(struct pinw_builder *b, uint16_t build_id_len)
+{
+	uint64_t offset = (uint64_t)(uintptr_t)somebody_calls - tell_program(b, build_id_len) + 5;
+
 	pinw_builder_site(b, 1, 1, &offset, 1, 0);
 	pinw_builder_pin(b, 1, 1, 1, 1, PINW_EFFECT_OPEN, 1);
+	pinw_builder_end(b, PINW_END_EXIT, 0, SECOND);
+}
+
+void tell_golocks(struct pinw_builder *b)
+{
+	uint64_t bias = tell_program(b, 0), lock = (uint64_t)(uintptr_t)handle_request - bias + 3,
+	         unlock = lock + 1, elsewhere = (uint64_t)(uintptr_t)somebody_calls - bias + 3;
+	struct pinw_slot *slot;
+
+	pinw_builder_site(b, 1, 1, &lock, 1, 0);
+	pinw_builder_site(b, 2, 1, &unlock, 1, 0);
+	pinw_builder_site(b, 3, 1, &elsewhere, 1, 0);
+	pinw_builder_create(b, 10, 1, 0, 2, 0);
+	pinw_builder_start(b, 20, 2, PINW_ORIGIN_NONE, 0, 0, 0xf);
+	pinw_builder_golock(b, 1000, 2, 17, 1);
+	pinw_builder_gounlock(b, 3000, 2, 17, 1, 2, 2000);
+	pinw_builder_golock(b, 4000, 2, 17, 1);
+	pinw_builder_gounlock(b, 5000, 2, 17, 1, 3, 1000);
+	pinw_builder_golock(b, 6000, 2, 18, 1);
+	pinw_builder_godestroyed(b, 7000, 2, 18, 1, 1000);
+	pinw_builder_exit(b, 7100, 2, PINW_EXIT_RETURN, 0xf);
+	pinw_builder_pin(b, 8000, 1, 1, 3, PINW_EFFECT_OPEN, 8);
+	slot = pinw_builder_slot(b, 1, PINW_SLOT_RUNNING, 8);
+	slot->pin_depth = 1;
+	slot->pin_origin = PINW_ORIGIN_SELF;
+	slot->pin_site = 3;
+	slot->pin_since_ns = 8000;
+	pinw_builder_goheld(b, slot, 9000, 19, 1, 2);
+	b->live.counters.golocks_covered = 3;
+	b->live.counters.golocks_denied = 7;
+	b->live.counters.golock_max_depth = 2;
+	b->live.counters.golocks_nested = 1;
 	pinw_builder_end(b, PINW_END_EXIT, 0, SECOND);
 }

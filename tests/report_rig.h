@@ -45,6 +45,9 @@ void expect_starts(const char *text, const char *part);
 void tell_much(struct pinw_builder *b);
 void tell_nothing(struct pinw_builder *b, uint32_t pid, uint32_t parent);
 
+/* Locks by Go of every end, all taken by a function of this very program that is called handle_request. */
+void tell_golocks(struct pinw_builder *b);
+
 /* A process under a policy: rules broken in every way, rules that never matched, suppressions used and unused. */
 void tell_breaches(struct pinw_builder *b, enum pinw_mode mode);
 

@@ -339,6 +339,72 @@ Test(report, colors_only_when_told_to)
 	free(text);
 }
 
+/* ---- Go locks ------------------------------------------------------------------------- */
+
+Test(report, tells_go_locks_by_where_they_were_taken)
+{
+	struct pinw_builder b;
+
+	tell_golocks(&b);
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_has(text, "  Go locks  4 (1 more nested in them, depth up to 2); 2 unlocked, 1 destroyed\n"
+	                 "            with their thread, 1 open at the end; 7 denied\n");
+	expect_has(text, "         4         2         1      1      250 ms         1 s  2\n"
+	                 "    held 1 s in all; 1 locked and pinned to CPUs as well, 3 not bound to a CPU\n");
+	expect_has(text, "    locked at (site 1, above): handle_request+");
+	expect_has(text, "    1 x unlocked at (site 2):\n      #0  handle_request+");
+	expect_has(text, "    1 x unlocked at (site 3, above): somebody_calls+");
+	expect_has(
+	    text,
+	    "  still locked at the end:\n    goroutine 19 on thread 1 story, for 1 s, depth 2: locked and "
+	    "pinned to");
+	expect_has(text, "self+go");
+	free(text);
+}
+
+Test(report, tells_leaks_of_go_locks_with_both_stacks)
+{
+	struct pinw_builder b;
+
+	tell_golocks(&b);
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_starts(
+	    text, "5 leaks: 1 exit-while-pinned, 2 pinned-at-end, 2 unbalanced\n"
+	          "Pinned per request: 4 Go locks by handle_request, 1 thread destroyed while\n  locked\n");
+	expect_has(text, "  1 x Go lock held 1 us: thread 2 story (goroutine 18)\n    locked at (site 1):\n");
+	expect_has(text, "2 unbalanced: Go locks undone in another function, or not as often as taken\n");
+	expect_has(text, "  1 x Go lock: thread 2 story (goroutine 18)\n    locked at (site 1, above): ");
+	expect_has(text, "    unlocked at (site 3, above): somebody_calls+0x3");
+	expect_has(text, ", depth 2: thread 1 story (goroutine 19)\n");
+	free(text);
+}
+
+Test(report, says_what_is_pinned_per_request)
+{
+	struct pinw_builder b;
+
+	tell_golocks(&b);
+	write_trace(&b, "a.pwt");
+	char *text = render(TEXT);
+	expect_has(text, "  requests  pinned per request: yes, by stack\n");
+	expect_has(text, "PINNED PER REQUEST\n"
+	                 "  4 Go locks by handle_request, 1 thread destroyed while locked\n"
+	                 "    by stack: handle_request serves requests (site 1)\n"
+	                 "    rate: up to 4 in 1 s, 2 of them by threads that had done it before\n"
+	                 "  churn: 1 thread was pinned or locked and ended within 1 s, up to 1 in 1 s\n"
+	                 "  cure: let workers that are pinned once");
+	expect_harmless(text, true);
+	free(text);
+	tell_much(&b);
+	write_trace(&b, "a.pwt");
+	text = render(TEXT);
+	expect_has(text, "  requests  pinned per request: not observable: ");
+	expect_has_not(text, "PINNED PER REQUEST");
+	free(text);
+}
+
 /* ---- stacks --------------------------------------------------------------------------- */
 
 Test(report, names_functions_and_lines)

@@ -128,6 +128,9 @@ Test(report_json, keeps_the_contract)
 	b.header.self.pid = 7;
 	b.meta.count = 0;
 	write_trace(&b, "h.pwt");
+	tell_golocks(&b);
+	b.header.self.pid = 8;
+	write_trace(&b, "i.pwt");
 	char *text = render(JSON);
 	FILE *f = fopen(in_folder("out.json"), "we");
 	cr_assert_not_null(f);
