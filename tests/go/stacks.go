@@ -197,8 +197,8 @@ func main() {
 	set_masks()
 	goroutines, times := argument(2, 1), argument(3, 2)
 	switch os.Args[1] {
-	case "calls": // C called by Go
-		each(goroutines, times, func(i int) { worker(i, i*16%256) })
+	case "calls": // C called by Go: by turns from two places, with frames as large
+		each(goroutines, times, func(i int) { worker(i, i/2*16%256) })
 	case "deep":
 		each(goroutines, times, func(i int) { deep(100, func() { worker(i, 0) }) })
 	case "callbacks": // Go called by C, called by Go
