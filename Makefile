@@ -306,6 +306,7 @@ E2E_SRC := \
   tests/e2e_durable.c \
   tests/e2e_command.c \
   tests/e2e_enforce.c \
+  tests/e2e_enforce_go.c \
   tests/e2e_enforce_leaks.c \
   tests/e2e_enforce_limits.c \
   tests/e2e_enforce_hostile.c \

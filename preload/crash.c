@@ -157,11 +157,20 @@ static void __attribute__((noreturn)) abort_now(void)
 		pinw_sys1(SYS_exit_group, 128 + SIGABRT);
 }
 
+static uint64_t crashing; /* atomic: image << 32 | tid */
+
+void pinw_violation_await_crash(void)
+{
+	uint64_t seen = __atomic_load_n(&crashing, __ATOMIC_RELAXED);
+
+	if (pinw_unlikely(seen) && seen >> 32 == pinw_shim.image_gen && (uint32_t)seen != pinw_tls.tid)
+		wait_for_the_end();
+}
+
 /* Two threads may pass their limits at once: one report, for which the other waits, and with it the process. A fork child of
  * that moment has its own, by its image. */
 static void take_turn(void)
 {
-	static uint64_t crashing; /* atomic: image << 32 | tid */
 	uint64_t seen = __atomic_load_n(&crashing, __ATOMIC_RELAXED);
 
 	do {

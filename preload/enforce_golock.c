@@ -116,6 +116,12 @@ static bool leak(enum pinw_policy_leak kind, struct pinw_thread *thread, enum pi
 
 bool pinw_enforce_golock_lost(struct pinw_thread *thread, uint64_t now_ns)
 {
+	if (pinw_enforce.policy->needs_require) {
+		struct pinw_thread_facts facts = pinw_enforce_facts(thread, now_ns);
+
+		facts.ended = true;
+		pinw_enforce_require(thread, &facts, PINW_ATTEMPT_EXIT);
+	}
 	return leak(PINW_PLEAK_EXIT_WHILE_PINNED, thread, PINW_ATTEMPT_EXIT, now_ns);
 }
 

@@ -56,6 +56,8 @@ void pinw_image_end(enum pinw_end how, uint32_t status)
 
 	if (!pinw_is_own_process())
 		return;
+	if (how == PINW_END_EXIT)
+		pinw_violation_await_crash();
 	pinw_ledger_peak(
 	    live->counters.threads_live); /* a thread may end the process before its creator is told of it */
 	pinw_life_census();

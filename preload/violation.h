@@ -40,6 +40,9 @@ void pinw_violation_book(const struct pinw_violation *v);
  * aborts, as a fatal error of Go's runtime does. */
 void pinw_violation_crash(const struct pinw_violation *v) __attribute__((noreturn));
 
+/* For a thread that would end the process: while another one is writing that report, it waits for the abort. */
+void pinw_violation_await_crash(void);
+
 /* The block's first lines: rule and place, what was attempted, what was done. */
 struct pinw_logtext;
 void pinw_violation_describe(struct pinw_logtext *text, const struct pinw_violation *v);

@@ -92,16 +92,16 @@ static void frames_of(const char *function, int line, bool inlined)
 
 static void expect_names(void)
 {
-	policy("[ban \"b\"]\nfunction = main.(*server).pin*\n");
+	policy("[ban \"b\"]\nfunction = main.(*server).pin*\nkind = cpu\n");
 	enforced("%d/pins", "method 1\nclosure 0\ngoroutine 1\nother 0\n", "{\"ban:b\": 2}");
 	says("main.(*server).pinHandler+0x");
 	says("main.main.func1+0x");
 	says("runtime.main+0x");
 	frames_of("main.(*server).pinHandler", METHOD_LINE, false);
 	frames_of("main.main.func1", CLOSURE_LINE, false);
-	policy("[ban \"b\"]\nfunction = main.main.func?\n");
+	policy("[ban \"b\"]\nfunction = main.main.func?\nkind = cpu\n");
 	enforced("%d/pins", "method 0\nclosure 1\ngoroutine 1\nother 0\n", "{\"ban:b\": 2}");
-	policy("[ban \"b\"]\nfunction = main.*\n[allow \"a\"]\nfunction = main.other\n");
+	policy("[ban \"b\"]\nfunction = main.*\nkind = cpu\n[allow \"a\"]\nfunction = main.other\n");
 	enforced("%d/pins", "method 1\nclosure 1\ngoroutine 1\nother 0\n", "{\"ban:b\": 3}");
 }
 

@@ -10,10 +10,31 @@ package main
 /*
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 
 static void name(const char *text)
 {
 	pthread_setname_np(pthread_self(), text);
+}
+
+static cpu_set_t all;
+
+static void narrow(void)
+{
+	cpu_set_t one;
+	int cpu = 0;
+
+	pthread_getaffinity_np(pthread_self(), sizeof(all), &all);
+	while (!CPU_ISSET(cpu, &all))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+}
+
+static void widen(void)
+{
+	pthread_setaffinity_np(pthread_self(), sizeof(all), &all);
 }
 */
 import "C"
@@ -24,6 +45,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -106,16 +128,51 @@ func hold(goroutines, times int) {
 	fmt.Printf("held=%d\n", goroutines*times)
 }
 
+// As hold, with the thread pinned to a CPU as well.
+func both(goroutines int) {
+	var locked, release sync.WaitGroup
+	locked.Add(goroutines)
+	release.Add(1)
+	go func() {
+		locked.Wait()
+		release.Done()
+	}()
+	each(goroutines, func(int) {
+		runtime.LockOSThread()
+		C.narrow()
+		locked.Done()
+		release.Wait()
+		C.widen()
+		runtime.UnlockOSThread()
+	})
+	fmt.Printf("both=%d\n", goroutines)
+}
+
 // Ends locked: its thread is destroyed.
 //
 //go:noinline
-func forgetful() {
+func forgetful(tid chan int) {
 	runtime.LockOSThread()
+	tid <- syscall.Gettid()
+}
+
+// A thread that is destroyed is gone soon; the main thread, and one whose lock was denied, stay.
+func waitFor(tid int) {
+	for i := 0; i < 1500; i++ {
+		if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid)); err != nil {
+			return
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
 }
 
 func leak(goroutines, times int) {
 	for i := 0; i < times; i++ {
-		each(goroutines, func(int) { forgetful() })
+		each(goroutines, func(int) {
+			tid := make(chan int)
+			go forgetful(tid)
+			waitFor(<-tid)
+		})
 	}
 	fmt.Printf("leaked=%d\n", goroutines*times)
 }
@@ -197,6 +254,11 @@ func main() {
 		serve(goroutines, times)
 	case "hold":
 		hold(goroutines, times)
+	case "quiet": // ends when no thread is being started any more
+		hold(goroutines, times)
+		time.Sleep(300 * time.Millisecond)
+	case "both":
+		both(goroutines)
 	case "leak":
 		leak(goroutines, times)
 	case "unbalanced":
