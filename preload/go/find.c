@@ -327,7 +327,8 @@ static int find_runtime(const struct program *p, struct pinw_go_runtime *ret)
 	for (uint64_t i = 0; i < table.count && !has_all(ret); i++)
 		take_function(&table, i, ret);
 	ret->plugins = imports(p, "dlopen") && has_name(&table, "plugin.open");
-	return !ret->lock && has_name(&table, "runtime.LockOSThread") ? PINW_NOTE_GO_INLINED : 0;
+	ret->inlined = !ret->lock && has_name(&table, "runtime.LockOSThread");
+	return ret->inlined ? PINW_NOTE_GO_INLINED : 0;
 }
 
 static struct program program; /* too large for a small stack; one at a time */

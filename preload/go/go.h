@@ -130,6 +130,7 @@ struct pinw_go_runtime {
 	const unsigned char *template; /* runtime.templateThread; NULL: unknown */
 	bool template_started; /* atomic */
 	struct pinw_pclntab table; /* of functions, as the program has it in its memory */
+	bool inlined; /* LockOSThread is in its callers only */
 	bool plugins; /* it can load Go code that is not looked at */
 	struct pinw_go_layout layout; /* once it is verified */
 };

@@ -355,8 +355,8 @@ static void find_places(void)
 		add_place(raw);
 	else
 		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_RAW, 0);
-	if (!lock.at) { /* it is not linked: there will be none */
-		plan.counts = true;
+	if (!lock.at) { /* it is not linked, and there will be none, or it is inlined everywhere */
+		plan.counts = !r->inlined;
 		return;
 	}
 	if (!is_lock_entry(&lock)) {
