@@ -124,6 +124,7 @@ REPORTS_SRC := \
   reports/events.c \
   reports/evidence.c \
   reports/export.c \
+  reports/export_chrome.c \
   reports/export_folded.c \
   reports/export_html.c \
   reports/export_jsonl.c \

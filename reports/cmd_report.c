@@ -35,6 +35,7 @@ enum format {
 	FORMAT_JSONL,
 	FORMAT_FOLDED,
 	FORMAT_PPROF,
+	FORMAT_CHROME,
 	FORMAT_SQLITE,
 	FORMATS
 };
@@ -47,7 +48,7 @@ static const struct {
     [FORMAT_TEXT] = {"text", false, true},     [FORMAT_JSON] = {"json", false, true},
     [FORMAT_HTML] = {"html", true, true},      [FORMAT_JSONL] = {"jsonl", true, true},
     [FORMAT_FOLDED] = {"folded", true, false}, [FORMAT_PPROF] = {"pprof", true, true},
-    [FORMAT_SQLITE] = {"sqlite", true, true},
+    [FORMAT_CHROME] = {"chrome", true, false}, [FORMAT_SQLITE] = {"sqlite", true, true},
 };
 
 struct options {
@@ -68,7 +69,7 @@ static const char help_text[] =
     "\n"
     "  -f, --format=FORMAT  text (default), json, html (one page for a browser); for\n"
     "                       tools: jsonl (an object a line), folded (flame graphs),\n"
-    "                       pprof (go tool pprof), sqlite\n"
+    "                       pprof (go tool pprof), chrome (Perfetto), sqlite\n"
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
     "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
     "      --top=N          rows of each list in text and html, 0 for all\n"
@@ -260,6 +261,9 @@ static int write_document(struct pinw_model *m, const struct options *o, const s
 		break;
 	case FORMAT_PPROF:
 		error = pinw_export_pprof(m, stacks, o->weight, out);
+		break;
+	case FORMAT_CHROME:
+		error = pinw_export_chrome(m, stacks, out);
 		break;
 	case FORMAT_SQLITE:
 		error = pinw_database_write(m, stacks, to);

@@ -53,6 +53,9 @@ int pinw_export_jsonl(const struct pinw_model *m, struct pinw_stacks *stacks, FI
 /* A page that needs no other file. Tables have `top` rows, 0 = all. */
 int pinw_export_html(const struct pinw_model *m, struct pinw_stacks *stacks, size_t top, FILE *out);
 
+/* Lanes and slices, in the Trace Event Format of Perfetto and chrome://tracing. */
+int pinw_export_chrome(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out);
+
 /* A database at `path`, an empty file. Does not write to a stream. */
 int pinw_export_sqlite(const struct pinw_model *m, struct pinw_stacks *stacks, const char *path);
 

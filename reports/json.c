@@ -166,6 +166,16 @@ void pinw_json_number(struct pinw_json *j, const char *key, uint64_t value)
 	put(j, digits + at, sizeof(digits) - at);
 }
 
+void pinw_json_thousandths(struct pinw_json *j, const char *key, uint64_t value)
+{
+	unsigned rest = (unsigned)(value % 1000);
+	const char decimals[] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
+	                         (char)('0' + rest % 10)};
+
+	pinw_json_number(j, key, value / 1000);
+	put(j, decimals, sizeof(decimals));
+}
+
 void pinw_json_bool(struct pinw_json *j, const char *key, bool value)
 {
 	lead(j, key);

@@ -42,6 +42,7 @@ void pinw_json_end_object(struct pinw_json *j);
 void pinw_json_end_array(struct pinw_json *j);
 
 void pinw_json_number(struct pinw_json *j, const char *key, uint64_t value);
+void pinw_json_thousandths(struct pinw_json *j, const char *key, uint64_t value); /* 1234 as 1.234 */
 void pinw_json_bool(struct pinw_json *j, const char *key, bool value);
 void pinw_json_null(struct pinw_json *j, const char *key);
 void pinw_json_text(struct pinw_json *j, const char *key, const char *text);

@@ -71,7 +71,7 @@ Test(formats, agree_on_hostile_names)
 
 Test(formats, agree_on_a_thousand_processes)
 {
-	static const char *const formats[] = {"jsonl", "folded", "pprof", "sqlite"};
+	static const char *const formats[] = {"jsonl", "folded", "pprof", "sqlite", "chrome"};
 
 	for (unsigned i = 0; i < 1000; i++) {
 		struct pinw_builder b;
@@ -180,7 +180,7 @@ Test(formats, sqlite_goes_to_files_only)
 
 Test(formats, a_disk_that_is_full_is_no_silent_success)
 {
-	static const char *const names[] = {"jsonl", "folded", "pprof"};
+	static const char *const names[] = {"jsonl", "folded", "pprof", "chrome"};
 
 	e2e_same("@pin_exit");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
