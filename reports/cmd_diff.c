@@ -13,6 +13,7 @@
 
 #include "reports/diff.h"
 #include "reports/inputs.h"
+#include "reports/names.h"
 #include "reports/output.h"
 #include "reports/say.h"
 
@@ -171,6 +172,8 @@ static int compare(struct pinw_diff *d, const struct options *o, char **paths)
 	if (status)
 		return status;
 	int error = pinw_stacks_open(&d->stacks);
+	for (size_t side = 0; error == 0 && side < PINW_DIFF_SIDES; side++)
+		error = pinw_names_give(d->models[side], d->stacks);
 	if (error == 0)
 		error = pinw_diff_collect(d);
 	if (error < 0) {

@@ -19,8 +19,6 @@
 
 /* Back onto the goroutine's stack: the registers as they were but for rax, and flags at an entry. */
 	.macro	LEAVE
-	movq	PINW_GO_AREA_RSP(%rbx), %rax
-	movl	$0, PINW_GO_AREA_BUSY(%rbx)
 	popq	%r11
 	popq	%r10
 	popq	%r9
@@ -29,8 +27,10 @@
 	popq	%rsi
 	popq	%rdx
 	popq	%rcx
+	movq	%rbx, %rax
 	popq	%rbx
-	movq	%rax, %rsp
+	movq	PINW_GO_AREA_RSP(%rax), %rsp
+	movl	$0, PINW_GO_AREA_BUSY(%rax)	/* not before: a handler's hook would begin where our words lie */
 	.endm
 
 	.macro	ENTER anywhere
