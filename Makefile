@@ -545,7 +545,7 @@ $(B)/bench/%: tests/bench/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(TARGET_CFLAGS) -std=gnu11 -MF $@.d -o $@ $< $(filter %.o,$^)
 
-bench: all $(BENCH) $(B)/targets/many_live
+bench: all $(BENCH) $(B)/targets/many_live $(B)/targets/live_scene
 	tests/bench/run $(B)
 
 # ---- examples ----------------------------------------------------------------------

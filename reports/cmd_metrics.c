@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -246,17 +245,6 @@ static void make_page(void *arg, FILE *out)
 	pinw_metrics_print(m, out);
 }
 
-/* A descriptor or two for each process that runs. */
-static void raise_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static int run(struct pinw_metrics *m, const struct options *o)
 {
 	if (o->listen)
@@ -273,7 +261,7 @@ int pinw_cmd_metrics(int argc, char **argv)
 		return STATUS_USAGE;
 	if (o.help)
 		return fputs(help_text, stdout) < 0 || fflush(stdout) != 0 ? STATUS_USAGE : STATUS_READ;
-	raise_limit();
+	pinw_live_raise_limit(); /* a descriptor or two for each process that runs */
 	const struct pinw_metrics_options options = {.sites = o.sites, .repeated = o.listen || o.delay_s > 0};
 	int error = pinw_metrics_new(&options, &m);
 	for (int i = optind; error == 0 && i < argc; i++)

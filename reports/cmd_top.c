@@ -485,6 +485,7 @@ int pinw_cmd_top(int argc, char **argv)
 	int status = open_process(&o, &live);
 	if (status != STATUS_OK)
 		return status;
+	pinw_live_raise_limit();
 	pinw_top_start(&top, live);
 	top.all = o.choice.all;
 	int error = o.batch ? 0 : pinw_tty_open();

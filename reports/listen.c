@@ -270,7 +270,7 @@ static int serve(int fd, struct server *s)
 int pinw_listen(const union pinw_address *address, pinw_listen_fn fn, void *arg)
 {
 	struct server s = {.fn = fn, .arg = arg};
-	union pinw_address bound;
+	union pinw_address bound = {.any = {0}};
 	char text[INET6_ADDRSTRLEN + 16];
 	int error = load();
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "reports/live_find.h"
@@ -23,6 +24,16 @@ struct pinw_live_site {
 };
 
 /* ---- life ------------------------------------------------------------------------------------- */
+
+void pinw_live_raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
 
 static int init(struct pinw_live *l, struct pinw_reader *reader, const char *path)
 {

@@ -34,6 +34,9 @@ struct pinw_live {
 	struct pinw_table sites; /* struct pinw_live_site */
 };
 
+/* Lets this process open as many files as it may: traces and threads of others are kept open. */
+void pinw_live_raise_limit(void);
+
 /* Opens the trace at `path`. Returns 0 or an error for pinw_reader_strerror(). */
 int pinw_live_open(const char *path, struct pinw_live **ret_live);
 

@@ -63,6 +63,7 @@ struct pinw_top_task {
 	struct pinw_sleep sleep;
 	uint64_t migrations;
 	bool detailed, migrations_known;
+	uint32_t times_fd; /* 1 + the descriptor its times are read from, 0: none is kept */
 };
 
 struct pinw_top {
@@ -79,6 +80,7 @@ struct pinw_top {
 	struct pinw_top_thread *threads;
 	size_t count, room;
 	struct pinw_table tasks, next_tasks; /* struct pinw_top_task by thread id */
+	uint32_t kept, kept_max; /* descriptors of threads' times */
 	bool all; /* times of threads that are not pinned too */
 	bool out_of_memory;
 	bool no_delays, no_migrations; /* the kernel does not tell */

@@ -2,13 +2,40 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "policy/mask.h"
 #include "reports/ranges.h"
 #include "reports/top.h"
 
+#define KEPT_MAX 65536u
+
 /* ---- life ---------------------------------------------------------------------------------------- */
+
+/* Half of what this process may open, so that all else can be. */
+static uint32_t most_kept(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	return limit.rlim_cur / 2 < KEPT_MAX ? (uint32_t)limit.rlim_cur / 2 : KEPT_MAX;
+}
+
+/* Threads that are not there any more. */
+static void forget_tasks(struct pinw_top *t, struct pinw_table *tasks)
+{
+	for (size_t i = 0; i < tasks->count; i++) {
+		const struct pinw_top_task *task = pinw_table_at(tasks, i);
+		if (!task->times_fd)
+			continue;
+		close((int)(task->times_fd - 1));
+		t->kept--;
+	}
+	pinw_table_done(tasks);
+}
 
 void pinw_top_start(struct pinw_top *t, struct pinw_live *live)
 {
@@ -17,7 +44,7 @@ void pinw_top_start(struct pinw_top *t, struct pinw_live *live)
 
 	t->stacks = NULL;
 	pinw_top_done(t);
-	*t = (struct pinw_top){.live = live, .stacks = stacks, .all = all};
+	*t = (struct pinw_top){.live = live, .stacks = stacks, .all = all, .kept_max = most_kept()};
 	pinw_table_init(&t->tasks, sizeof(struct pinw_top_task));
 	pinw_table_init(&t->next_tasks, sizeof(struct pinw_top_task));
 }
@@ -26,8 +53,8 @@ void pinw_top_done(struct pinw_top *t)
 {
 	pinw_live_free(t->live);
 	pinw_stacks_free(t->stacks);
-	pinw_table_done(&t->tasks);
-	pinw_table_done(&t->next_tasks);
+	forget_tasks(t, &t->tasks);
+	forget_tasks(t, &t->next_tasks);
 	free(t->threads);
 }
 
@@ -91,11 +118,39 @@ static double share(uint64_t part, uint64_t whole)
 static void recall(struct pinw_top_thread *row, const struct pinw_top_task *before,
                    struct pinw_top_task *next)
 {
-	*next = *before;
+	next->sleep = before->sleep;
+	next->migrations = before->migrations;
+	next->migrations_known = before->migrations_known;
+	next->detailed = before->detailed;
 	row->detailed = before->detailed;
 	row->sleep = before->sleep;
 	row->migrations = before->migrations;
 	row->migrations_known = before->migrations_known;
+}
+
+/* What opens a thread's times is kept: to open it costs more than to read it. */
+static int read_times(struct pinw_top *t, uint32_t tid, struct pinw_top_task *before,
+                      struct pinw_top_task *next, struct pinw_task_times *ret_times)
+{
+	int fd = -1;
+
+	if (before && before->times_fd) {
+		fd = (int)(before->times_fd - 1);
+		before->times_fd = 0;
+		t->kept--;
+	} else if (next && t->kept < t->kept_max) {
+		fd = pinw_task_times_open(t->live->task, tid);
+	}
+	if (fd < 0)
+		return pinw_task_times(t->live->task, tid, ret_times);
+	int error = pinw_task_times_read(fd, ret_times);
+	if (error < 0 || !next || next->times_fd) {
+		close(fd);
+		return error < 0 ? pinw_task_times(t->live->task, tid, ret_times) : 0;
+	}
+	next->times_fd = (uint32_t)fd + 1;
+	t->kept++;
+	return 0;
 }
 
 /* At its first look a thread's shares are those of its life. */
@@ -105,14 +160,16 @@ static void measure(struct pinw_top *t, const struct pinw_slot *slot, struct pin
 	struct pinw_task_times now, then = {0};
 	uint64_t span = pinw_since(t->live->now_ns, slot->start_ns);
 
-	if (!tid || pinw_task_times(t->live->task, tid, &now) < 0)
+	if (!tid)
 		return;
-	const struct pinw_top_task *before = pinw_table_find(&t->tasks, slot->thread);
+	struct pinw_top_task *before = pinw_table_find(&t->tasks, slot->thread);
+	struct pinw_top_task *next = pinw_table_get(&t->next_tasks, slot->thread, NULL);
+	if (read_times(t, tid, before, next, &now) < 0)
+		return;
 	if (before) {
 		then = before->times;
 		span = t->span_ns;
 	}
-	struct pinw_top_task *next = pinw_table_get(&t->next_tasks, slot->thread, NULL);
 	if (next && before && now.exact && now.slices == before->times.slices &&
 	    now.cpu_ns == before->times.cpu_ns)
 		recall(row, before, next);
@@ -157,7 +214,7 @@ static int look_at_threads(struct pinw_top *t)
 	t->pinned = t->busy = t->waits = t->idle = 0;
 	t->no_delays = false;
 	int error = pinw_reader_slots(t->live->reader, on_slot, t);
-	pinw_table_done(&t->tasks);
+	forget_tasks(t, &t->tasks);
 	t->tasks = t->next_tasks;
 	pinw_table_init(&t->next_tasks, sizeof(struct pinw_top_task));
 	return t->out_of_memory ? -ENOMEM : error;

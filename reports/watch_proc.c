@@ -61,24 +61,47 @@ static int read_ticks(int task, uint32_t tid, uint64_t *ret_cpu_ns)
 	return 0;
 }
 
-int pinw_task_times(int task, uint32_t tid, struct pinw_task_times *ret_times)
+int pinw_task_times_open(int task, uint32_t tid)
 {
-	struct pinw_task_times t = {.exact = true};
-	char text[128], *end;
-	ssize_t n = read_text(task, tid, "schedstat", text, sizeof(text));
+	char path[48];
 
-	if (n > 0 && isdigit((unsigned char)text[0])) {
-		t.cpu_ns = strtoull(text, &end, 10);
-		t.delay_ns = strtoull(end, &end, 10);
-		t.slices = strtoull(end, NULL, 10);
-	} else {
-		t.exact = false;
-		int r = read_ticks(task, tid, &t.cpu_ns);
-		if (r < 0)
-			return r;
-	}
+	snprintf(path, sizeof(path), "%u/schedstat", tid);
+	int fd = openat(task, path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int pinw_task_times_read(int fd, struct pinw_task_times *ret_times)
+{
+	char text[128], *end;
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	if (n < 0)
+		return errno == ESRCH ? -ENOENT : -errno;
+	text[n] = '\0';
+	if (!isdigit((unsigned char)text[0]))
+		return -EOPNOTSUPP;
+	struct pinw_task_times t = {.exact = true, .cpu_ns = strtoull(text, &end, 10)};
+	t.delay_ns = strtoull(end, &end, 10);
+	t.slices = strtoull(end, NULL, 10);
 	*ret_times = t;
 	return 0;
+}
+
+int pinw_task_times(int task, uint32_t tid, struct pinw_task_times *ret_times)
+{
+	struct pinw_task_times ticks = {.exact = false};
+	int fd = pinw_task_times_open(task, tid), r = fd;
+
+	if (fd >= 0) {
+		r = pinw_task_times_read(fd, ret_times);
+		close(fd);
+	}
+	if (r < 0) {
+		r = read_ticks(task, tid, &ticks.cpu_ns);
+		if (r == 0)
+			*ret_times = ticks;
+	}
+	return r;
 }
 
 #define SWITCH_NS 20000u /* what a short run may cost */

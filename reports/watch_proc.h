@@ -28,6 +28,11 @@ struct pinw_task_times {
 /* Returns 0 or -errno (-ENOENT: the thread is gone). */
 int pinw_task_times(int task, uint32_t tid, struct pinw_task_times *ret_times);
 
+/* The same in two steps, for who asks again and again: a descriptor or -errno; and its content, 0, -ENOENT, -EOPNOTSUPP (a kernel
+ * without schedstat) or another -errno. */
+int pinw_task_times_open(int task, uint32_t tid);
+int pinw_task_times_read(int fd, struct pinw_task_times *ret_times);
+
 /* How often the kernel moved it to another CPU. Returns 0; -ENOENT when the thread is gone or the kernel was built without
  * CONFIG_SCHED_DEBUG; or another -errno. */
 int pinw_task_migrations(int task, uint32_t tid, uint64_t *ret_count);

@@ -26,6 +26,17 @@ static void has(const char *text, const char *part)
 	cr_expect_not_null(strstr(text, part), "no \"%s\" in:\n%.2000s", part, text);
 }
 
+/* A copy that outlives the next command; the fourth one after it takes its place. */
+static const char *keep(const char *text)
+{
+	static char kept[4][1 << 17];
+	static unsigned at;
+	char *copy = kept[at++ % 4];
+
+	snprintf(copy, sizeof(kept[0]), "%s", text);
+	return copy;
+}
+
 /* The sum of a metric's samples that have `label`; -1 when there is none. */
 static double sum(const char *page, const char *name, const char *label)
 {
@@ -84,7 +95,7 @@ static void agrees(const char *expression, double value)
 Test(metrics, agree_with_the_report)
 {
 	live_through();
-	char *page = strdup(page_of("%d/t"));
+	const char *page = keep(page_of("%d/t"));
 
 	agrees(".totals.threads.created", sum(page, "pinwarden_threads_created_total", ""));
 	agrees(".totals.pins.opened", sum(page, "pinwarden_pins_total", ""));
@@ -107,7 +118,7 @@ Test(metrics, agree_with_the_report)
 Test(metrics, say_what_is_now)
 {
 	pid_t pid = live_start("", 3, 1);
-	char *page = strdup(page_of_pid(pid));
+	const char *page = keep(page_of_pid(pid));
 
 	cr_expect_eq(sum(page, "pinwarden_threads", "process=\"live_scene\""), 5);
 	cr_expect_eq(sum(page, "pinwarden_pinned_threads", "kind=\"cpu\""), 4);
@@ -115,7 +126,7 @@ Test(metrics, say_what_is_now)
 	cr_expect_eq(sum(page, "pinwarden_process_running", ""), 1);
 	live_tell("drop");
 	live_tell("leak");
-	page = strdup(page_of_pid(pid));
+	page = keep(page_of_pid(pid));
 	cr_expect_eq(sum(page, "pinwarden_leaked_threads_total", "exit-while-pinned"), 1);
 	cr_expect_eq(sum(page, "pinwarden_leaked_threads_total", "unjoined"), 0, "somebody may join it yet");
 }
@@ -124,7 +135,7 @@ Test(metrics, say_what_is_now)
 Test(metrics, keep_the_number_of_series_within_bounds)
 {
 	live_through();
-	char *page = strdup(page_of("--sites 1 %d/t"));
+	const char *page = keep(page_of("--sites 1 %d/t"));
 
 	cr_expect_eq(sum(page, "pinwarden_pins_total", "site=\"live_pin < idle\""), 2);
 	cr_expect_eq(sum(page, "pinwarden_pins_total", "site=\"live_pin < leak\""), -1);
@@ -142,7 +153,7 @@ Test(metrics, count_violations_by_rule)
 	      "[ban \"never\"]\nfunction = nobody\naction = deny\n",
 	      f);
 	cr_assert_eq(fclose(f), 0);
-	char *page = strdup(page_of_pid(live_start("-p %d/p.ini --log %d/log", 3, 0)));
+	const char *page = keep(page_of_pid(live_start("-p %d/p.ini --log %d/log", 3, 0)));
 	cr_expect_eq(sum(page, "pinwarden_violations_total", "action=\"log\""), 3);
 	cr_expect_eq(sum(page, "pinwarden_violations_total", "rule=\"ban:never\",action=\"deny\""), 0);
 }
@@ -165,7 +176,7 @@ Test(metrics, are_what_promtool_takes)
 {
 	live_through();
 	live_start("", 2, 0);
-	expect_promtool(strdup(page_of("%d/t")));
+	expect_promtool(keep(page_of("%d/t")));
 }
 
 /* A program may be called anything. */
@@ -181,7 +192,7 @@ Test(metrics, escape_names)
 	         "for f in a*; do '%s/pinwarden' run -q -o t/x.pwt -- \"./$f\" >/dev/null || exit 1; done",
 	         dir, build, build, build);
 	cr_assert_eq(system(command), 0);
-	char *page = strdup(page_of("%d/t"));
+	const char *page = keep(page_of("%d/t"));
 	has(page, "process=\"a\\\"b\\\\c\\\\x0a\\\\xff{\"");
 	expect_promtool(page);
 }
@@ -206,12 +217,14 @@ static void every_name_is_there(const char *text, const char *page)
 	cr_expect_gt(names, 10u);
 }
 
-static char *file_text(const char *path)
+static const char *file_text(const char *path)
 {
 	FILE *f = fopen(path, "r");
 	cr_assert_not_null(f, "%s: %s", path, strerror(errno));
-	char *text = calloc(1, 1 << 18);
-	cr_assert_gt(fread(text, 1, (1 << 18) - 1, f), 0);
+	static char text[1 << 17];
+	size_t len = fread(text, 1, sizeof(text) - 1, f);
+	text[len] = '\0';
+	cr_assert_gt(len, 0u);
 	fclose(f);
 	return text;
 }
@@ -386,11 +399,11 @@ Test(metrics, tell_the_cpu_time_of_pinned_threads)
 	cr_expect_geq(sum(answer, "pinwarden_run_delay_seconds_sum", ""), 0);
 	cr_expect_geq(sum(answer, "pinwarden_run_delay_seconds_count", ""), 0);
 	/* what is on the page is what the alerts and the dashboard ask for */
-	char *page = strdup(answer);
+	const char *page = keep(answer);
 	every_name_is_there(file_text("examples/grafana/pinwarden.json"), page);
 	char command[256];
 	snprintf(command, sizeof(command), "@@ policy alerts");
-	char *rules = strdup(e2e_status(0, command)->out);
+	const char *rules = keep(e2e_status(0, command)->out);
 	rules = strstr(rules, "groups:");
 	every_name_is_there(rules, page);
 	cr_expect_eq(system("jq -e .panels examples/grafana/pinwarden.json >/dev/null"), 0);
@@ -486,7 +499,7 @@ Test(metrics, refuse_what_cannot_be_read_and_wrong_usage)
 	refuses(2, "@@ metrics -d 1 %d/t", "-d needs -o FILE");
 	refuses(2, "@@ metrics --listen 127.0.0.1:0 -o x %d/t", "goes with neither -o nor -d");
 	refuses(2, "@@ metrics --port 1 %d/t", "--port is no option here");
-	char *help = strdup(e2e_status(0, "@@ metrics --help")->out);
+	const char *help = keep(e2e_status(0, "@@ metrics --help")->out);
 	unsigned lines = 0;
 	for (const char *at = help; *at; at += strcspn(at, "\n") + 1, lines++)
 		cr_expect_leq(strcspn(at, "\n"), 80u);

@@ -109,6 +109,7 @@ Test(live, top_shows_hostile_names_harmlessly)
 	expect_has(text, " self+go ");
 	expect_has(text, " ended ");
 	expect_has(text, " inherited ");
+	free(text);
 }
 
 Test(live, top_fits_every_terminal)
@@ -144,6 +145,7 @@ Test(live, top_says_what_a_policy_found)
 	expect_harmless(text, false);
 	expect_has(text, "policy   enforce ");
 	expect_has(text, " times, ");
+	free(text);
 }
 
 Test(live, top_sorts_and_filters)
@@ -163,15 +165,18 @@ Test(live, top_sorts_and_filters)
 	char *text = draw(in_folder("a.pwt"), &view);
 	cr_expect_lt(strstr(text, "r9"), strstr(text, "y2"), "%s", text);
 	expect_has_not(text, "z1");
+	free(text);
 	view.choice = (struct pinw_top_choice){.order = PINW_ORDER_HELD};
 	text = draw(in_folder("a.pwt"), &view);
 	cr_expect_lt(strstr(text, "y2"), strstr(text, "r9"), "longest held first:\n%s", text);
 	expect_has(text, " 18.0s ");
+	free(text);
 	view.choice =
 	    (struct pinw_top_choice){.order = PINW_ORDER_TID, .reverse = true, .all = true, .filter = "1"};
 	text = draw(in_folder("a.pwt"), &view);
 	expect_has(text, "z1");
 	expect_has_not(text, "y2");
+	free(text);
 }
 
 Test(live, quantiles_are_upper_bounds)
@@ -227,6 +232,7 @@ Test(live, metrics_of_hostile_names_are_well_formed)
 	expect_page(text);
 	expect_has(text, "exe=\"/opt/\\\\x1b]0;owned\\\\x07/pro\\\\xff\"");
 	expect_has(text, ",kind=\"exit-while-pinned\"} 1\n");
+	free(text);
 }
 
 Test(live, metrics_book_each_pin_at_its_function_once)
@@ -247,6 +253,7 @@ Test(live, metrics_book_each_pin_at_its_function_once)
 	expect_has(text, "kind=\"cpu\",site=\"app+0x2000\"} 20\n");
 	expect_has_not(text, "app+0x3000");
 	expect_has(text, "kind=\"cpu\",site=\"other\"} 60\n");
+	free(text);
 }
 
 Test(live, metrics_name_a_series_once)
@@ -270,6 +277,14 @@ Test(live, metrics_name_a_series_once)
 	               line);
 }
 
+static void expect_label(const char *text, const char *label)
+{
+	char *made = pinw_metric_label(text, strlen(text));
+
+	cr_expect_str_eq(made, label);
+	free(made);
+}
+
 Test(live, labels_are_escaped_and_bounded)
 {
 	static const char long_text[] =
@@ -282,8 +297,10 @@ Test(live, labels_are_escaped_and_bounded)
 	             {"a\nb", "a\\\\x0ab"}, {"\xff", "\\\\xff"}, {"", ""}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		cr_expect_str_eq(pinw_metric_label(cases[i].text, strlen(cases[i].text)), cases[i].label);
-	cr_expect_eq(strlen(pinw_metric_label(long_text, strlen(long_text))), 200u);
+		expect_label(cases[i].text, cases[i].label);
+	char *label = pinw_metric_label(long_text, strlen(long_text));
+	cr_expect_eq(strlen(label), 200u);
+	free(label);
 }
 
 Test(live, addresses_are_loopback_or_refused)
@@ -358,4 +375,6 @@ Test(live, no_damage_harms)
 		expect_page(text);
 		free(text);
 	}
+	free(image);
+	free(copy);
 }
