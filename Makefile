@@ -193,8 +193,10 @@ REPORTS_SRC := \
   reports/stacks.c \
   reports/summary.c \
   reports/symbols.c \
+  reports/symbols_find.c \
   reports/symbols_go.c \
   reports/symbols_worker.c \
+  reports/sysroot.c \
   reports/table.c \
   reports/target.c \
   reports/term.c \
@@ -324,6 +326,7 @@ E2E_SRC := \
   tests/e2e_goraw.c \
   tests/e2e_gostack.c \
   tests/enforce_scene.c \
+  tests/e2e_sysroot.c \
   tests/e2e_watch.c \
   tests/go_programs.c \
   tests/export_story.c \

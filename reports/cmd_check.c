@@ -16,6 +16,7 @@
 #include "reports/output.h"
 #include "reports/policy_cmds.h"
 #include "reports/say.h"
+#include "reports/sysroot.h"
 
 static const char help_text[] =
     "Usage: pinwarden check TRACE... -p POLICY [options]\n"
@@ -31,6 +32,7 @@ static const char help_text[] =
     "                         that it does not have fail; may be given again\n"
     "      --color=WHEN       auto (default), always or never; auto honours NO_COLOR\n"
     "      --top=N            findings shown in text, 0 for all (default 20)\n"
+    "      --sysroot=DIR      look for programs and libraries below DIR\n"
     "  -h, --help             this text\n"
     "\n"
     "Example: pinwarden check traces/ -p ci.ini -f sarif -o pinwarden.sarif\n"
@@ -90,7 +92,7 @@ static int parse_top(struct options *o, const char *value)
 	return 0;
 }
 
-enum { OPTION_BASELINE = UCHAR_MAX + 1, OPTION_COLOR, OPTION_TOP };
+enum { OPTION_BASELINE = UCHAR_MAX + 1, OPTION_COLOR, OPTION_TOP, OPTION_SYSROOT };
 
 static int take_option(struct options *o, int option, char **argv)
 {
@@ -110,6 +112,8 @@ static int take_option(struct options *o, int option, char **argv)
 		return pinw_color_parse(optarg, &o->color)
 		           ? 0
 		           : usage("--color=%s: expected auto, always or never", optarg);
+	case OPTION_SYSROOT:
+		return pinw_sysroot_set("check", optarg);
 	case OPTION_TOP:
 		return parse_top(o, optarg);
 	case 'h':
@@ -118,8 +122,10 @@ static int take_option(struct options *o, int option, char **argv)
 	case ':':
 		return usage("%s needs a value", argv[optind - 1]);
 	default:
-		return usage("%s is no option here; there are -p, -f, -o, --baseline, --color, --top and -h",
-		             argv[optind - 1]);
+		return usage(
+		    "%s is no option here; there are -p, -f, -o, --baseline, --color, --top, --sysroot "
+		    "and -h",
+		    argv[optind - 1]);
 	}
 }
 
@@ -131,6 +137,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 	                                        {"baseline", required_argument, NULL, OPTION_BASELINE},
 	                                        {"color", required_argument, NULL, OPTION_COLOR},
 	                                        {"top", required_argument, NULL, OPTION_TOP},
+	                                        {"sysroot", required_argument, NULL, OPTION_SYSROOT},
 	                                        {"help", no_argument, NULL, 'h'},
 	                                        {NULL, 0, NULL, 0}};
 	int option, error = 0;
@@ -226,6 +233,7 @@ int pinw_cmd_check(int argc, char **argv)
 		pinw_say("check: %s", strerror(ENOMEM));
 		return PINW_POLICY_UNREADABLE;
 	}
+	pinw_sysroot_allow_servers(true);
 	if (parse_options(&o, argc, argv) == 0) {
 		if (o.help)
 			status = fputs(help_text, stdout) < 0 || fflush(stdout) != 0 ? PINW_EXIT_USAGE : 0;

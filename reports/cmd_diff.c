@@ -16,6 +16,7 @@
 #include "reports/names.h"
 #include "reports/output.h"
 #include "reports/say.h"
+#include "reports/sysroot.h"
 
 #define STATUS_REGRESSION 1
 #define STATUS_UNREADABLE 3
@@ -32,6 +33,7 @@ static const char help_text[] =
     "      --fail-on-regression  end with 1 when NEW has a leak or a violation more\n"
     "      --color=WHEN          auto (default), always or never; auto honours NO_COLOR\n"
     "      --top=N               rows of each list in text, 0 for all (default 20)\n"
+    "      --sysroot=DIR         look for programs and libraries below DIR\n"
     "  -h, --help                this text\n"
     "\n"
     "Example: pinwarden diff main-traces/ traces/ --fail-on-regression\n"
@@ -57,7 +59,7 @@ static int usage(const char *format, const char *what)
 
 /* ---- options --------------------------------------------------------------------------- */
 
-enum { OPTION_FAIL = UCHAR_MAX + 1, OPTION_COLOR, OPTION_TOP };
+enum { OPTION_FAIL = UCHAR_MAX + 1, OPTION_COLOR, OPTION_TOP, OPTION_SYSROOT };
 
 static int parse_top(struct options *o, const char *value)
 {
@@ -89,6 +91,8 @@ static int take_option(struct options *o, int option, char **argv)
 		return pinw_color_parse(optarg, &o->color)
 		           ? 0
 		           : usage("--color=%s: expected auto, always or never", optarg);
+	case OPTION_SYSROOT:
+		return pinw_sysroot_set("diff", optarg);
 	case OPTION_TOP:
 		return parse_top(o, optarg);
 	case 'h':
@@ -97,8 +101,8 @@ static int take_option(struct options *o, int option, char **argv)
 	case ':':
 		return usage("%s needs a value", argv[optind - 1]);
 	default:
-		return usage("%s is no option here; there are -f, -o, --fail-on-regression, --color, --top "
-		             "and -h",
+		return usage("%s is no option here; there are -f, -o, --fail-on-regression, --color, --top, "
+		             "--sysroot and -h",
 		             argv[optind - 1]);
 	}
 }
@@ -110,6 +114,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 	                                        {"fail-on-regression", no_argument, NULL, OPTION_FAIL},
 	                                        {"color", required_argument, NULL, OPTION_COLOR},
 	                                        {"top", required_argument, NULL, OPTION_TOP},
+	                                        {"sysroot", required_argument, NULL, OPTION_SYSROOT},
 	                                        {"help", no_argument, NULL, 'h'},
 	                                        {NULL, 0, NULL, 0}};
 	int option, error = 0;
@@ -196,6 +201,7 @@ int pinw_cmd_diff(int argc, char **argv)
 		return PINW_EXIT_USAGE;
 	if (o.help)
 		return fputs(help_text, stdout) < 0 || fflush(stdout) != 0 ? PINW_EXIT_USAGE : 0;
+	pinw_sysroot_allow_servers(true);
 	int status = compare(&d, &o, argv + optind);
 	pinw_diff_done(&d);
 	return status;

@@ -18,6 +18,7 @@
 #include "reports/metrics.h"
 #include "reports/output.h"
 #include "reports/say.h"
+#include "reports/sysroot.h"
 
 #define SITES 20u
 #define DELAY_MAX 86400.0
@@ -50,6 +51,7 @@ static const char help_text[] =
     "                       only: 127.0.0.1:9464, [::1]:9464, localhost:9464\n"
     "      --sites=N        functions with a pin counter of their own, for each\n"
     "                       process; the others are site=\"other\" (default 20)\n"
+    "      --sysroot=DIR    look for programs and libraries below DIR\n"
     "  -h, --help           this text\n"
     "\n"
     "  pinwarden metrics /var/tmp/traces -o /var/lib/prometheus/node-exporter/pw.prom\n"
@@ -102,13 +104,14 @@ static int parse_sites(struct options *o, const char *value)
 	return 0;
 }
 
-enum { OPTION_LISTEN = UCHAR_MAX + 1, OPTION_SITES };
+enum { OPTION_LISTEN = UCHAR_MAX + 1, OPTION_SITES, OPTION_SYSROOT };
 
 static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"delay", required_argument, NULL, 'd'},
     {"listen", required_argument, NULL, OPTION_LISTEN},
     {"sites", required_argument, NULL, OPTION_SITES},
+    {"sysroot", required_argument, NULL, OPTION_SYSROOT},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -121,7 +124,7 @@ static int refuse(int option, char **argv)
 
 	if (option == ':')
 		return usage("%s needs a value", name);
-	return usage("%s is no option here; there are -o, -d, --listen, --sites and --help", name);
+	return usage("%s is no option here; there are -o, -d, --listen, --sites, --sysroot and --help", name);
 }
 
 static int parse_option(struct options *o, int option, char **argv)
@@ -134,6 +137,8 @@ static int parse_option(struct options *o, int option, char **argv)
 		return parse_delay(o, optarg);
 	case OPTION_LISTEN:
 		return parse_listen(o, optarg);
+	case OPTION_SYSROOT:
+		return pinw_sysroot_set("metrics", optarg);
 	case OPTION_SITES:
 		return parse_sites(o, optarg);
 	case 'h':

@@ -21,6 +21,7 @@
 #include "reports/database.h"
 #include "reports/export.h"
 #include "reports/say.h"
+#include "reports/sysroot.h"
 
 enum status {
 	STATUS_READ = 0,
@@ -76,6 +77,8 @@ static const char help_text[] =
     "                       (default 20)\n"
     "      --weight=WEIGHT  what folded counts and pprof shows first: creations (default),\n"
     "                       threads alive, pins, hold (time) or leaks\n"
+    "      --sysroot=DIR    look for programs and libraries below DIR, for traces of\n"
+    "                       another machine\n"
     "  -h, --help           this text\n"
     "\n"
     "Exit status: 0 everything was read; 2 wrong usage, or the output could not be\n"
@@ -143,7 +146,7 @@ static int parse_top(struct options *o, const char *value)
 	return 0;
 }
 
-enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP, OPTION_WEIGHT };
+enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP, OPTION_WEIGHT, OPTION_SYSROOT };
 
 static const struct option long_options[] = {
     {"format", required_argument, NULL, 'f'},
@@ -151,6 +154,7 @@ static const struct option long_options[] = {
     {"color", required_argument, NULL, OPTION_COLOR},
     {"top", required_argument, NULL, OPTION_TOP},
     {"weight", required_argument, NULL, OPTION_WEIGHT},
+    {"sysroot", required_argument, NULL, OPTION_SYSROOT},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -163,7 +167,8 @@ static int refuse(int option, char **argv)
 
 	if (option == ':')
 		return usage("%s needs a value", name);
-	return usage("%s is no option here; there are -f, -o, --color, --top, --weight and --help", name);
+	return usage("%s is no option here; there are -f, -o, --color, --top, --weight, --sysroot and --help",
+	             name);
 }
 
 static int parse_options(struct options *o, int argc, char **argv)
@@ -186,6 +191,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 			break;
 		case OPTION_TOP:
 			error = parse_top(o, optarg);
+			break;
+		case OPTION_SYSROOT:
+			error = pinw_sysroot_set("report", optarg);
 			break;
 		case OPTION_WEIGHT:
 			error = parse_weight(o, optarg);
@@ -304,6 +312,7 @@ int pinw_cmd_report(int argc, char **argv)
 		return STATUS_USAGE;
 	if (o.help)
 		return fputs(help_text, stdout) < 0 || fflush(stdout) != 0 ? STATUS_USAGE : STATUS_READ;
+	pinw_sysroot_allow_servers(true);
 	if (pinw_inputs_read("report", argc - optind, argv + optind, formats[o.format].history, &m,
 	                     &unreadable) < 0) {
 		pinw_model_free(m);

@@ -15,6 +15,7 @@
 #include "reports/live_find.h"
 #include "reports/output.h"
 #include "reports/say.h"
+#include "reports/sysroot.h"
 #include "reports/text_private.h"
 #include "reports/top.h"
 #include "reports/tty.h"
@@ -50,6 +51,7 @@ static const char help_text[] =
     "  -a, --all          threads that are not pinned too\n"
     "  -s, --sort=KEY     run (default), wait, migrations, held, tid or name\n"
     "  -f, --filter=TEXT  only threads with this in their name\n"
+    "      --sysroot=DIR  look for programs and libraries below DIR\n"
     "  -h, --help         this text; the keys are shown by h\n"
     "\n"
     "  pinwarden top -b -n 2 $(pidof redis-server)\n"
@@ -97,11 +99,18 @@ static int parse_filter(struct options *o, const char *value)
 	return 0;
 }
 
+enum { OPTION_SYSROOT = UCHAR_MAX + 1 };
+
 static const struct option long_options[] = {
-    {"delay", required_argument, NULL, 'd'}, {"looks", required_argument, NULL, 'n'},
-    {"batch", no_argument, NULL, 'b'},       {"all", no_argument, NULL, 'a'},
-    {"sort", required_argument, NULL, 's'},  {"filter", required_argument, NULL, 'f'},
-    {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+    {"delay", required_argument, NULL, 'd'},
+    {"looks", required_argument, NULL, 'n'},
+    {"batch", no_argument, NULL, 'b'},
+    {"all", no_argument, NULL, 'a'},
+    {"sort", required_argument, NULL, 's'},
+    {"filter", required_argument, NULL, 'f'},
+    {"sysroot", required_argument, NULL, OPTION_SYSROOT},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 static int refuse(int option, char **argv)
@@ -112,7 +121,7 @@ static int refuse(int option, char **argv)
 
 	if (option == ':')
 		return usage("%s needs a value", name);
-	return usage("%s is no option here; there are -d, -n, -b, -a, -s, -f and --help", name);
+	return usage("%s is no option here; there are -d, -n, -b, -a, -s, -f, --sysroot and --help", name);
 }
 
 static int parse_option(struct options *o, int option, char **argv)
@@ -128,6 +137,8 @@ static int parse_option(struct options *o, int option, char **argv)
 		           : usage("--sort=%s: expected run, wait, migrations, held, tid or name", optarg);
 	case 'f':
 		return parse_filter(o, optarg);
+	case OPTION_SYSROOT:
+		return pinw_sysroot_set("top", optarg);
 	case 'b':
 		o->batch = true;
 		return 0;

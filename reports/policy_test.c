@@ -12,6 +12,7 @@
 
 #include "reports/policy_cmds.h"
 #include "reports/say.h"
+#include "reports/sysroot.h"
 #include "reports/text_private.h"
 #include "reports/trial.h"
 
@@ -25,6 +26,7 @@ static const char help_text[] =
     "\n"
     "  -p, --policy=FILE  the policy; its mode does not matter\n"
     "      --top=N        stacks of each rule, 0 for all (default 20)\n"
+    "      --sysroot=DIR  look for programs and libraries below DIR\n"
     "  -h, --help         this text\n"
     "\n"
     "Exit status: 0 nothing would have fired; 1 something would; 2 wrong usage, or\n"
@@ -287,9 +289,10 @@ static int parse_top(struct options *o, const char *value)
 
 int pinw_policy_test(int argc, char **argv)
 {
-	enum { OPTION_TOP = UCHAR_MAX + 1 };
+	enum { OPTION_TOP = UCHAR_MAX + 1, OPTION_SYSROOT };
 	static const struct option options[] = {{"policy", required_argument, NULL, 'p'},
 	                                        {"top", required_argument, NULL, OPTION_TOP},
+	                                        {"sysroot", required_argument, NULL, OPTION_SYSROOT},
 	                                        {"help", no_argument, NULL, 'h'},
 	                                        {NULL, 0, NULL, 0}};
 	struct options o = {.top = 20};
@@ -305,8 +308,11 @@ int pinw_policy_test(int argc, char **argv)
 		}
 		if (option == 'p')
 			o.policy = optarg;
-		else if (option != OPTION_TOP)
-			return pinw_policy_usage("test", option, argv, "-p, --top and -h");
+		else if (option == OPTION_SYSROOT) {
+			if (pinw_sysroot_set("policy test", optarg) < 0)
+				return PINW_POLICY_BAD;
+		} else if (option != OPTION_TOP)
+			return pinw_policy_usage("test", option, argv, "-p, --top, --sysroot and -h");
 		else if (parse_top(&o, optarg) < 0)
 			return PINW_POLICY_BAD;
 	}
@@ -315,6 +321,7 @@ int pinw_policy_test(int argc, char **argv)
 		         o.policy ? "trace" : "policy");
 		return PINW_POLICY_BAD;
 	}
+	pinw_sysroot_allow_servers(true);
 	int status = try_policy(&t, &o, argc - optind, argv + optind);
 	pinw_trial_done(&t);
 	return status;

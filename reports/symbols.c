@@ -3,10 +3,8 @@
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
-#include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <gelf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +14,9 @@
 
 #include "reports/demangle.h"
 #include "reports/ranges.h"
+#include "reports/symbols_find.h"
 #include "reports/symbols_go.h"
+#include "reports/sysroot.h"
 
 /* Files kept open at once; each costs up to three descriptors. */
 #define MODULES_MAX 128u
@@ -43,7 +43,7 @@ struct unit {
 struct module {
 	char *path;
 	int error; /* why it cannot be used, or 0 */
-	uint8_t build_id[64];
+	uint8_t build_id[PINW_SYMBOLS_ID_MAX];
 	size_t build_id_len;
 	Dwfl *dwfl;
 	Dwfl_Module *mod;
@@ -63,6 +63,7 @@ struct pinw_engine {
 	size_t next; /* the slot to use next: the oldest module goes */
 	char *names[INLINE_DEPTH_MAX + 3]; /* made for the last lookup */
 	size_t name_count;
+	struct pinw_symbols_find find;
 };
 
 /* ---- ELF symbols ---------------------------------------------------------------------- */
@@ -456,28 +457,6 @@ static void module_free(struct module *m)
 	free(m);
 }
 
-/* Takes the build id and whether this is a program or library at all. Returns 0 or -ENODATA. */
-static int read_identity(struct module *m, int fd)
-{
-	Elf *elf = elf_begin(fd, ELF_C_READ_MMAP_PRIVATE, NULL);
-	const void *id = NULL;
-	GElf_Ehdr ehdr;
-	int r = -ENODATA;
-
-	if (elf && gelf_getehdr(elf, &ehdr) && (ehdr.e_type == ET_EXEC || ehdr.e_type == ET_DYN)) {
-		ssize_t n = dwelf_elf_gnu_build_id(elf, &id);
-
-		if (n > 0 && (size_t)n <= sizeof(m->build_id)) {
-			memcpy(m->build_id, id, (size_t)n);
-			m->build_id_len = (size_t)n;
-		}
-		r = 0;
-	}
-	if (elf)
-		elf_end(elf);
-	return r;
-}
-
 static int find_no_elf(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base, char **file,
                        Elf **elf)
 {
@@ -486,11 +465,11 @@ static int find_no_elf(Dwfl_Module *mod, void **data, const char *name, Dwarf_Ad
 }
 
 /* Hands the file over to libdwfl, at its own addresses. Takes `fd`. */
-static int module_load(struct module *m, int fd)
+static int module_load(struct pinw_engine *e, struct module *m, int fd)
 {
 	static const Dwfl_Callbacks callbacks = {
 	    .find_elf = find_no_elf,
-	    .find_debuginfo = dwfl_standard_find_debuginfo,
+	    .find_debuginfo = pinw_symbols_find_debuginfo,
 	};
 
 	m->dwfl = dwfl_begin(&callbacks);
@@ -500,26 +479,33 @@ static int module_load(struct module *m, int fd)
 	}
 	dwfl_report_begin(m->dwfl);
 	m->mod = dwfl_report_elf(m->dwfl, m->path, m->path, fd, 0, true);
-	if (!m->mod)
-		close(fd);
 	dwfl_report_end(m->dwfl, NULL, NULL);
-	return m->mod ? 0 : -ENODATA;
+	if (!m->mod) {
+		close(fd);
+		return -ENODATA;
+	}
+	void **data = NULL;
+	dwfl_module_info(m->mod, &data, NULL, NULL, NULL, NULL, NULL, NULL);
+	*data = &e->find;
+	return 0;
 }
 
-static int module_open(struct module *m)
+static int module_open(struct pinw_engine *e, struct module *m)
 {
 	struct stat st;
 	int fd, r;
 
 	if (m->path[0] != '/')
 		return -ENOENT; /* "[vdso]" */
-	fd = open(m->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = pinw_sysroot_open_file(m->path);
 	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR ? -ENOENT : -ENODATA;
-	r = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read_identity(m, fd) : -ENODATA;
+		return fd == -ENOENT || fd == -ENOTDIR ? -ENOENT : -ENODATA;
+	r = fstat(fd, &st) == 0 && S_ISREG(st.st_mode)
+	        ? pinw_symbols_identity(fd, m->build_id, &m->build_id_len)
+	        : -ENODATA;
 	if (r == 0) {
 		pinw_symbols_go_open(&m->go, fd, (size_t)st.st_size);
-		return module_load(m, fd);
+		return module_load(e, m, fd);
 	}
 	close(fd);
 	return r;
@@ -540,7 +526,7 @@ static struct module *get_module(struct pinw_engine *e, const char *path)
 		module_free(m);
 		return NULL;
 	}
-	m->error = module_open(m);
+	m->error = module_open(e, m);
 	module_free(e->modules[e->next]);
 	e->modules[e->next] = m;
 	e->next = (e->next + 1) % MODULES_MAX;
@@ -553,7 +539,10 @@ int pinw_engine_new(struct pinw_engine **ret_engine)
 
 	if (!e)
 		return -ENOMEM;
-	unsetenv("DEBUGINFOD_URLS");
+	if (pinw_symbols_find_init(&e->find) < 0) {
+		free(e);
+		return -ENOMEM;
+	}
 	elf_version(EV_CURRENT);
 	*ret_engine = e;
 	return 0;
@@ -566,7 +555,13 @@ void pinw_engine_free(struct pinw_engine *e)
 	for (size_t i = 0; i < MODULES_MAX; i++)
 		module_free(e->modules[i]);
 	forget_names(e);
+	pinw_symbols_find_done(&e->find);
 	free(e);
+}
+
+int pinw_engine_server_error(const struct pinw_engine *e)
+{
+	return e->find.error;
 }
 
 int pinw_engine_lookup(struct pinw_engine *e, const char *module_path, const uint8_t *build_id,

@@ -2,9 +2,10 @@
  *
  * Names for addresses: which function, file and line a call came from, inlined calls included.
  *
- * Works on files on disk, never on live processes, and never touches the network (debuginfod is
- * not asked). Separate debug files are found by build id and by .gnu_debuglink. A file that is gone
- * or has been replaced is reported, not guessed at. Whatever the ELF or DWARF data say, a lookup
+ * Works on files on disk (of another machine: sysroot.h), never on live processes. Separate debug files are
+ * found by build id and by .gnu_debuglink. The network is not touched, unless DEBUGINFOD_URLS is set and the
+ * command allows it (sysroot.h); a server that fails is said once and not asked again. A file that is gone or
+ * has been replaced is reported, not guessed at. Whatever the ELF or DWARF data say, a lookup
  * ends in a result or an error. Modules and lookups are cached; one object, one thread at a time.
  */
 #ifndef PINW_REPORTS_SYMBOLS_H

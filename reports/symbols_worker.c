@@ -21,7 +21,9 @@
 #include <unistd.h>
 
 #include "preload/trace_format.h"
+#include "reports/say.h"
 #include "reports/symbols_engine.h"
+#include "reports/sysroot.h"
 #include "reports/table.h"
 
 #define FRAMES_MAX 64u
@@ -33,7 +35,6 @@
 struct request {
 	uint64_t address;
 	uint32_t build_id_len;
-	uint32_t path_len;
 	uint8_t build_id[BUILD_ID_MAX];
 	char path[PINW_PATH_MAX + 1];
 };
@@ -41,6 +42,7 @@ struct request {
 /* An answer: this, then `count` struct wire_frame, then the strings. */
 struct answer {
 	int32_t error;
+	int32_t server_error; /* pinw_engine_server_error() */
 	uint32_t count;
 	uint32_t string_bytes;
 };
@@ -161,9 +163,10 @@ static uint16_t wire_string(FILE *out, const char *text)
 	return (uint16_t)(n + 1);
 }
 
-static int send_answer(int fd, int error, const struct pinw_symbol_frame *frames, size_t count)
+static int send_answer(int fd, int error, int server_error, const struct pinw_symbol_frame *frames,
+                       size_t count)
 {
-	struct answer head = {.error = error, .count = (uint32_t)count};
+	struct answer head = {.error = error, .server_error = server_error, .count = (uint32_t)count};
 	struct wire_frame wire[FRAMES_MAX] = {0};
 	char *strings = NULL;
 	size_t bytes = 0;
@@ -207,7 +210,7 @@ static void work(int fd)
 		int r = pinw_engine_lookup(engine, req.path, req.build_id, req.build_id_len, req.address,
 		                           frames, FRAMES_MAX, &count);
 
-		if (send_answer(fd, r, frames, r == 0 ? count : 0) < 0)
+		if (send_answer(fd, r, pinw_engine_server_error(engine), frames, r == 0 ? count : 0) < 0)
 			break;
 	}
 	pinw_engine_free(engine);
@@ -287,6 +290,16 @@ static int unpack(const struct answer *head, const struct wire_frame *wire, cons
 	return 0;
 }
 
+/* Once for all lookups of the program: those that follow, of whatever worker, do without. */
+static void say_server_error(int error)
+{
+	if (!error || !pinw_sysroot_servers())
+		return;
+	pinw_sysroot_allow_servers(false);
+	pinw_say("no debug information from DEBUGINFOD_URLS: %s; the servers are not asked again",
+	         error == -ELIBACC ? "libdebuginfod.so.1 is not installed" : strerror(-error));
+}
+
 /* One question, one answer. A negative return means that the worker is not to be used any more. */
 static int ask(struct pinw_symbols *s, const struct request *req, struct result *ret)
 {
@@ -299,6 +312,7 @@ static int ask(struct pinw_symbols *s, const struct request *req, struct result 
 		r = receive(s->fd, &head, sizeof(head), ANSWER_WAIT_MS);
 	if (r < 0)
 		return r;
+	say_server_error(head.server_error);
 	if (head.count > FRAMES_MAX || head.string_bytes > 3 * FRAMES_MAX * STRING_MAX ||
 	    (head.error == 0 && !head.count))
 		return -EPROTO;
