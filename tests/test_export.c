@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "reports/export.h"
+#include "reports/protobuf.h"
 #include "tests/export_story.h"
 #include "tests/report_rig.h"
 
+TestSuite(chrome, .init = make_folder, .fini = remove_folder);
 TestSuite(jsonl, .init = make_folder, .fini = remove_folder);
 TestSuite(folded, .init = make_folder, .fini = remove_folder);
 
@@ -103,7 +105,8 @@ Test(folded, equal_stacks_of_many_processes_are_one_line)
 
 /* ---- a stream of objects ------------------------------------------------------------------ */
 
-static char *stream(void)
+/* The folder's traces in a format. The caller frees it. */
+static char *exported(int (*export)(const struct pinw_model *, struct pinw_stacks *, FILE *))
 {
 	struct pinw_model *m = read_folder();
 	struct pinw_stacks *stacks;
@@ -112,7 +115,7 @@ static char *stream(void)
 	FILE *out = open_memstream(&text, &len);
 
 	cr_assert_eq(pinw_stacks_open(&stacks), 0);
-	cr_assert_eq(pinw_export_jsonl(m, stacks, out), 0);
+	cr_assert_eq(export(m, stacks, out), 0);
 	fclose(out);
 	pinw_stacks_free(stacks);
 	pinw_model_free(m);
@@ -153,7 +156,7 @@ Test(jsonl, has_a_line_for_each_thing)
 
 	tell_all(&b);
 	write_trace(&b, "a.pwt");
-	char *text = stream();
+	char *text = exported(pinw_export_jsonl);
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		expect_has(text, lines[i]);
 	free(text);
@@ -165,8 +168,80 @@ Test(jsonl, says_what_could_not_be_read_and_how_many_lines_there_were)
 
 	fputs("no trace", bad);
 	fclose(bad);
-	char *text = stream();
+	char *text = exported(pinw_export_jsonl);
 	expect_has(text, "{\"type\": \"unreadable\", \"trace\": \"/tmp/");
 	expect_has(text, "{\"type\": \"end\", \"lines\": 3}\n");
+	free(text);
+}
+
+/* ---- profiles ------------------------------------------------------------------------------- */
+
+Test(protobuf, writes_what_others_read)
+{
+	static const unsigned char expected[] = {
+	    0x08, 0x96, 0x01, /* field 1: 150, the example of the format's documentation */
+	    0x1a, 0x00, /* field 3: an empty text of a repeated field */
+	    0x22, 0x06, 0x03, 0x8e, 0x02, 0x9e, 0xa7, 0x05, /* field 4: packed 3, 270, 86942, likewise */
+	    0x2a, 0x02, 0x08, 0x01, /* field 5: a message */
+	};
+	const uint64_t packed[] = {3, 270, 86942};
+	struct pinw_pb pb = {0}, inner = {0};
+
+	pinw_pb_number(&pb, 1, 150);
+	pinw_pb_number(&pb, 2, 0);
+	pinw_pb_text(&pb, 3, "");
+	pinw_pb_numbers(&pb, 4, packed, 3);
+	pinw_pb_number(&inner, 1, 1);
+	pinw_pb_message(&pb, 5, &inner);
+	cr_assert_eq(pb.len, sizeof(expected));
+	cr_expect_arr_eq(pb.bytes, expected, sizeof(expected));
+	cr_expect(!pb.failed);
+	pinw_pb_done(&pb);
+	pinw_pb_done(&inner);
+}
+
+/* ---- lanes ---------------------------------------------------------------------------------- */
+
+Test(chrome, draws_lives_pins_locks_and_what_went_wrong)
+{
+	static const char *const events[] = {
+	    "{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": 4711, \"tid\": 4711, \"args\": {\"name\": "
+	    "\"pro;gram (pid "
+	    "4711)\"}}",
+	    "{\"ph\": \"X\", \"name\": \"life\", \"cat\": \"thread\", \"pid\": 4711, \"tid\": 5002, \"ts\": "
+	    "0.110, \"dur\": 4.890, "
+	    "\"args\": {\"thread\": 2, \"tid\": 5002, \"creator\": 1, \"created in\": \"li;b.so+0x1111\", "
+	    "\"end\": \"return\"",
+	    "{\"ph\": \"X\", \"name\": \"CPU 1\", \"cat\": \"pin\", \"pid\": 4711, \"tid\": 5002, \"ts\": "
+	    "1.000, \"dur\": 2.000, "
+	    "\"args\": {\"pinned in\": \"li;b.so+0x1111\", \"origin\": \"self\", \"by\": 2, \"cpus\": \"1\", "
+	    "\"depth\": 1, "
+	    "\"end\": \"released\"}}",
+	    "{\"ph\": \"X\", \"name\": \"Go lock\", \"cat\": \"lock\", \"pid\": 4711, \"tid\": 2147483651, "
+	    "\"ts\": 0.300, "
+	    "\"dur\": 0.500, \"args\": {\"locked in\": \"li;b.so+0x1111\", \"unlocked in\": "
+	    "\"li;b.so+0x1111\", "
+	    "\"goroutine\": 19, \"depth\": 1, \"end\": \"released\"}}",
+	    "{\"ph\": \"i\", \"name\": \"unjoined\", \"cat\": \"leak\", \"pid\": 4711, \"tid\": 5004, "
+	    "\"ts\": 0.600, \"s\": \"t\", "
+	    "\"args\": {\"created in\": \"(stack not recorded)\"}}",
+	    "{\"ph\": \"i\", \"name\": \"ban:a;b\\\"\\u000a\xef\xbf\xbd\", \"cat\": \"violation\", \"pid\": "
+	    "4711, \"tid\": 5002, "
+	    "\"ts\": 1.000,",
+	    "{\"ph\": \"s\", \"name\": \"create\", \"cat\": \"create\", \"pid\": 4711, \"tid\": 4711, "
+	    "\"ts\": 0.100, \"id\": "
+	    "\"4711.2\"}",
+	    "{\"ph\": \"C\", \"name\": \"threads\", \"pid\": 4711, \"tid\": 4711, \"ts\": 0.600, \"args\": "
+	    "{\"alive\": 3, \"pinned\": "
+	    "1, \"locked by Go\": 1}}",
+	};
+	struct pinw_builder b;
+
+	tell_all(&b);
+	pinw_builder_start(&b, 0, 1, PINW_ORIGIN_NONE, 0, 0, 0xf);
+	write_trace(&b, "a.pwt");
+	char *text = exported(pinw_export_chrome);
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		expect_has(text, events[i]);
 	free(text);
 }

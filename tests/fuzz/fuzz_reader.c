@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Feeds traces of any content through the reader, the model and both renderers.
+ * Feeds traces of any content through the reader, the model and the renderers.
  *
- *   clang -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"fuzz"' -fsanitize=fuzzer,address,undefined \
- *     -fno-sanitize-recover=all -o fuzz_reader tests/fuzz/fuzz_reader.c policy/mask.c \
- *     $(ls reports/{reader*,model,replay*,settle,borrow,census,tree,leaks,growth,violations,breaches}.c) \
- *     $(ls reports/{table,notes,stacks}.c) \
- *     $(ls reports/{report_*,text_*,term,json,utf8}.c)
+ *   clang -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"fuzz"' -DPINW_LIBDIR='"/"' \
+ *     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o fuzz_reader tests/fuzz/fuzz_reader.c \
+ *     policy/[!.]*.c $(ls reports/[!.]*.c | grep -v -E '/(main|cmd_|symbols|procfs|policy_[elt])|html') \
+ *     preload/go/{goelf,pclntab}.c \
+ *     -ldw -lelf -liberty -l:libinih.a -lz -lsqlite3
  *   ./fuzz_reader -max_len=131072 CORPUS      seeds: any traces
  *
  * A random change almost never has the right sums, and the reader would look no further. So the sums of header,
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "reports/procfs.h"
+#include "reports/export.h"
 #include "reports/report.h"
 #include "reports/symbols.h"
 
@@ -154,6 +155,24 @@ static void repair_segments(uint8_t *file, size_t size)
 
 /* ---- one input -------------------------------------------------------------------------- */
 
+/* Formats for tools; the database goes to a file without a name. */
+static void export(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out)
+{
+	uint64_t total;
+	char path[64];
+	int fd = memfd_create("database", MFD_CLOEXEC);
+
+	for (size_t weight = 0; weight < PINW_WEIGHTS; weight++)
+		pinw_export_folded(m, stacks, (enum pinw_weight)weight, out, &total);
+	pinw_export_pprof(m, stacks, PINW_WEIGHT_PINS, out);
+	pinw_export_jsonl(m, stacks, out);
+	pinw_export_chrome(m, stacks, out);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd >= 0)
+		pinw_export_sqlite(m, stacks, path);
+	close(fd);
+}
+
 static void render(const struct pinw_model *m)
 {
 	struct pinw_text_options options = {.color = flags & LEAVE_HEADER,
@@ -168,6 +187,7 @@ static void render(const struct pinw_model *m)
 	if (out) {
 		pinw_report_text(m, stacks, &options, out);
 		pinw_report_json(m, stacks, out);
+		export(m, stacks, out);
 		fclose(out);
 	}
 	free(text);
@@ -182,6 +202,7 @@ static void read_file(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (pinw_model_new(&m) < 0)
 		return;
+	m->with_history = true;
 	if (pinw_model_add(m, path) == 0 && pinw_model_finish(m) == 0)
 		render(m);
 	pinw_model_free(m);
