@@ -249,6 +249,13 @@ static void expect_left_alone(const char *program, const char *arguments)
 	         "as\")))");
 }
 
+Test(golocks, a_table_of_functions_that_lie_anywhere_is_not_followed)
+{
+	e2e_same("@fake_go");
+	e2e_true("[.processes[] | select(.coverage.notes | any(startswith(\"Go locks are not counted: \")))] "
+	         "| length == 1");
+}
+
 Test(golocks, code_that_is_not_known_is_left_alone)
 {
 	each_program(expect_left_alone, "locks=0 nested=0 unlocks=0 lost=0\n");

@@ -20,6 +20,7 @@
 #define HEADERS_MAX 64u /* of a library: they lie in its first page */
 #define PAGE 4096u
 #define MODULEDATA_TEXT 22u /* words of struct moduledata: .text, .etext from Go 1.18 on */
+#define LOOKED_AT 32u /* bytes of a function that are compared, and a few more */
 
 struct segment {
 	const uint8_t *start;
@@ -280,7 +281,10 @@ static void take_function(const struct pinw_pclntab *t, uint64_t i, struct pinw_
 
 	if (!name || len < 12)
 		return;
+	/* A damaged table may name any address: only where the code is can something be compared. */
 	const unsigned char *entry = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(t, i);
+	if (entry < ret->text || entry >= ret->etext || ret->etext - entry < LOOKED_AT)
+		return;
 	if (is_syscall6(name, len) && pinw_go_is_syscall(entry))
 		ret->syscall = entry;
 	if (memcmp(name, "runtime.", 8) != 0)

@@ -116,6 +116,17 @@ static bool find_listed(const struct pinw_pclntab *t)
 	return true;
 }
 
+/* Functions [first, end), as far as they are text: a damaged table may say anything. */
+static void call(const struct pinw_go_runtime *runtime, pinw_go_stretch_fn fn, uint64_t first, uint64_t end)
+{
+	const unsigned char *from =
+	    (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&runtime->table, first);
+	const unsigned char *to = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&runtime->table, end);
+
+	if (from >= runtime->text && from < to && to <= runtime->etext)
+		fn(from, to);
+}
+
 void pinw_go_each_stretch(const struct pinw_go_runtime *runtime, pinw_go_stretch_fn fn)
 {
 	const struct pinw_pclntab *t = &runtime->table;
@@ -134,8 +145,7 @@ void pinw_go_each_stretch(const struct pinw_go_runtime *runtime, pinw_go_stretch
 		if (now && !in)
 			since = i;
 		else if (in && !now)
-			fn((const unsigned char *)(uintptr_t)pinw_pclntab_entry(t, since),
-			   (const unsigned char *)(uintptr_t)pinw_pclntab_entry(t, i));
+			call(runtime, fn, since, i);
 		in = now;
 		last = unit;
 	}
