@@ -240,7 +240,9 @@ static void explain_ban(struct pinw_phrase *t, const struct pinw_policy *policy,
 		    t, " Under enforce the lock and its matching unlock are skipped; under audit it is "
 		       "recorded as \"would deny\".");
 	else
-		add_action(t, rule, "Such a pin is made and logged.",
+		add_action(t, rule,
+		           pinw_rule_is_golocks_only(rule) ? "Such a lock is taken and logged."
+		                                           : "Such a pin is made and logged.",
 		           at_birth ? "the creation of the thread fails with" : "the call fails with");
 	add_golocks(t, policy, rule);
 	add_message(t, rule);

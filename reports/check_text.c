@@ -25,9 +25,10 @@ static void print_verdict(struct pinw_text *t, const struct pinw_check *c)
 		pinw_term_put(&t->term, "; against the baseline %zu new, %zu known, %zu gone", new, known,
 		              c->of_state[PINW_CHECK_GONE]);
 	pinw_term_end(&t->term, 2, new ? PINW_STYLE_BAD : PINW_STYLE_GOOD);
-	pinw_term_put(&t->term, "  checked: %s, %s, %s in %s",
+	pinw_term_put(&t->term, "  checked: %s, %s, %s, %s in %s",
 	              pinw_text_counted(r->creations, "creation", "creations"),
 	              pinw_text_counted(r->pins, "pin", "pins"),
+	              pinw_text_counted(r->golocks, "Go lock", "Go locks"),
 	              pinw_text_counted(r->ends, "thread's end", "threads' ends"),
 	              pinw_text_counted(r->processes, "process", "processes"));
 	if (r->suppressed)

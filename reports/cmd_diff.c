@@ -31,7 +31,7 @@ static const char help_text[] =
     "  -f, --format=FORMAT       text (default) or json\n"
     "  -o, --output=FILE         write to FILE; - is standard output (default)\n"
     "      --fail-on-regression  end with 1 when NEW has a leak or a violation more\n"
-    "      --color=WHEN          auto (default), always or never; auto honours NO_COLOR\n"
+    "      --color=WHEN          auto (default; honours NO_COLOR), always, never\n"
     "      --top=N               rows of each list in text, 0 for all (default 20)\n"
     "      --sysroot=DIR         look for programs and libraries below DIR\n"
     "  -h, --help                this text\n"

@@ -2,6 +2,7 @@
  *
  * The program `pinwarden`: finds the command and hands over.
  */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,7 @@ static const struct command {
 
 static void help(FILE *out)
 {
-	fputs("Pinwarden audits which threads a program pins to CPUs, and which pins it leaks.\n\nusage:\n",
+	fputs("Pinwarden audits which threads a program pins to CPUs, and which pins it leaks.\n\nUsage:\n",
 	      out);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(out, "  pinwarden %s %s\n        %s\n", commands[i].name, commands[i].arguments,
@@ -107,19 +108,30 @@ static int unknown_command(const char *word)
 	return PINW_EXIT_USAGE;
 }
 
-static int cmd_help(const char *topic)
+/* What went to standard output has arrived, or it is said that it has not. */
+static int written(void)
+{
+	if (fflush(stdout) == 0)
+		return 0;
+	pinw_say("standard output: %s", strerror(errno));
+	return PINW_EXIT_USAGE;
+}
+
+/* Words are those after `help`: a command, and of policy a command of its own. */
+static int cmd_help(char **words)
 {
 	char option[] = "--help";
-	const struct command *command = topic ? find_command(topic) : NULL;
+	const struct command *command = words[0] ? find_command(words[0]) : NULL;
 
 	if (command) {
-		char *argv[] = {(char *)command->name, option, NULL};
-		return command->run(2, argv);
+		bool deeper = words[1] && strcmp(words[0], "policy") == 0;
+		char *argv[] = {words[0], deeper ? words[1] : option, deeper ? option : NULL, NULL};
+		return command->run(deeper ? 3 : 2, argv);
 	}
-	if (topic && strcmp(topic, "help") != 0)
-		return unknown_command(topic);
+	if (words[0] && strcmp(words[0], "help") != 0)
+		return unknown_command(words[0]);
 	help(stdout);
-	return 0;
+	return written();
 }
 
 static bool is_one_of(const char *word, const char *a, const char *b)
@@ -136,12 +148,12 @@ int main(int argc, char **argv)
 		return PINW_EXIT_USAGE;
 	}
 	if (is_one_of(argv[1], "--help", "-h"))
-		return cmd_help(NULL);
+		return cmd_help(&argv[argc]);
 	if (strcmp(argv[1], "help") == 0)
-		return cmd_help(argv[2]);
+		return cmd_help(argv + 2);
 	if (is_one_of(argv[1], "--version", "-V")) {
 		puts("pinwarden " PINW_VERSION);
-		return 0;
+		return written();
 	}
 	command = find_command(argv[1]);
 	return command ? command->run(argc - 1, argv + 1) : unknown_command(argv[1]);

@@ -266,9 +266,11 @@ static int try_policy(struct pinw_trial *t, const struct options *o, int count, 
 	if (status)
 		return status;
 	int error = t->rehearsal.processes ? print_trial(t, o->top) : 0;
-	if (error < 0)
-		pinw_say("policy test: %s", strerror(-error));
-	if (error < 0 || t->unreadable)
+	if (error < 0) {
+		pinw_say("policy test: standard output: %s", strerror(-error));
+		return PINW_POLICY_BAD;
+	}
+	if (t->unreadable)
 		return PINW_POLICY_UNREADABLE;
 	return pinw_trial_violations(t, &rules) ? PINW_POLICY_FINDINGS : PINW_POLICY_CLEAN;
 }

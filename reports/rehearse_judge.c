@@ -50,6 +50,20 @@ static struct pinw_finding *find_finding(struct stage *s, const struct finding_k
 	}
 }
 
+/* A thread of a Go program is judged at one site again and again: it is named once. */
+static void name_thread(struct pinw_finding *f, const struct actor *thread)
+{
+	for (size_t i = 0; i < PINW_FINDING_THREADS; i++) {
+		if (f->threads[i] == thread->id)
+			return;
+		if (f->threads[i] == 0) {
+			f->threads[i] = thread->id;
+			memcpy(f->names[i], thread->name, PINW_NAME_BYTES);
+			return;
+		}
+	}
+}
+
 void pinw_stage_book(struct stage *s, const struct pinw_verdict *v, const struct scene *scene)
 {
 	if (v->action == PINW_ACTION_NONE || !v->rule)
@@ -62,10 +76,8 @@ void pinw_stage_book(struct stage *s, const struct pinw_verdict *v, const struct
 	struct pinw_finding *f = find_finding(s, &key);
 	if (!f)
 		return;
-	if (f->count < PINW_FINDING_THREADS && scene->target) {
-		f->threads[f->count] = scene->target->id;
-		memcpy(f->names[f->count], scene->target->name, PINW_NAME_BYTES);
-	}
+	if (scene->target)
+		name_thread(f, scene->target);
 	f->count++;
 	if (scene->now_ns < f->first_ns)
 		f->first_ns = scene->now_ns;

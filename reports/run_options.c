@@ -10,7 +10,7 @@
 
 static void print_help(FILE *out)
 {
-	fputs("usage: pinwarden run [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
+	fputs("Usage: pinwarden run [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
 	      "\n"
 	      "Runs PROGRAM and records its threads and pins into a trace for each process.\n"
 	      "\n"
@@ -22,8 +22,8 @@ static void print_help(FILE *out)
 	      "      --enforce        ... or do it, whatever mode the policy itself names\n"
 	      "      --fail-on WHAT   end with 99 when the policy was broken: error (by what it\n"
 	      "                       denies, resets or crashes), warning (at all), or never\n"
-	      "      --idle-stacks    log the present stack of an idle pinned thread, stopping it for a\n"
-	      "                       moment where that is needed\n"
+	      "      --idle-stacks    log the present stack of an idle pinned thread,\n"
+	      "                       stopping it for a moment where that is needed\n"
 	      "      --log WHERE      describe leaks and violations as they happen, in a file\n"
 	      "                       or on \"stderr\", where violations go without it, too\n"
 	      "      --max-size N     bound on each trace, such as 64M (the default)\n"
