@@ -110,7 +110,7 @@ int pinw_task_times(int task, uint32_t tid, struct pinw_task_times *ret_times)
  * sleep again without that; one that runs on without sleeping is seen by its clock ticks. */
 int pinw_task_cpu(int task, uint32_t tid, uint64_t *ret_cpu_ns)
 {
-	struct pinw_task_times times;
+	struct pinw_task_times times = {.exact = true};
 	char text[4096];
 	int r = pinw_task_times(task, tid, &times);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Feeds traces of any content through the reader, the model and the renderers.
+ * Feeds traces of any content through the reader, the model and the renderers, and through what
+ * looks at a process that runs.
  *
  *   clang -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"fuzz"' -DPINW_LIBDIR='"/"' \
  *     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o fuzz_reader tests/fuzz/fuzz_reader.c \
- *     policy/[!.]*.c $(ls reports/[!.]*.c | grep -v -E '/(main|cmd_|symbols|procfs|policy_[elt])|html') \
+ *     policy/[!.]*.c $(ls reports/[!.]*.c | grep -v -E '/(main|cmd_|symbols|procfs|policy_[elt]|live_find|metrics\.)|html') \
  *     preload/go/{goelf,pclntab}.c \
  *     -ldw -lelf -liberty -l:libinih.a -lz -lsqlite3
  *   ./fuzz_reader -max_len=131072 CORPUS      seeds: any traces
@@ -21,10 +22,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "reports/procfs.h"
 #include "reports/export.h"
+#include "reports/live_find.h"
+#include "reports/metrics.h"
+#include "reports/procfs.h"
 #include "reports/report.h"
 #include "reports/symbols.h"
+#include "reports/top.h"
 
 #define LEAVE_HEADER 0x1u
 #define LEAVE_SEGMENTS 0x2u
@@ -67,6 +71,14 @@ int pinw_symbols_lookup(struct pinw_symbols *s, const char *module_path, const u
 		                                           .inlined = i + 1 < count};
 	*ret_count = count < max ? count : max;
 	return 0;
+}
+
+/* No folder is searched. */
+int pinw_live_find_parent(const struct pinw_live *l, struct pinw_live **ret_parent)
+{
+	(void)l;
+	(void)ret_parent;
+	return -ENOENT;
 }
 
 int pinw_procfs_find(const struct pinw_identity *id, pid_t *ret_pid)
@@ -208,6 +220,46 @@ static void read_file(int fd)
 	pinw_model_free(m);
 }
 
+/* Both take over what they open. */
+static void look_at_file(int fd)
+{
+	struct pinw_top_view view = {.columns = 100, .rows = 30, .choice = {.all = flags & RUNNING}};
+	struct pinw_top top = {.look_ns = 0};
+	struct pinw_live *live;
+	FILE *out = fopen("/dev/null", "w");
+
+	if (out && pinw_live_open_fd(dup(fd), "fuzz.pwt", &live) == 0) {
+		pinw_top_start(&top, live);
+		for (unsigned i = 0; i < 2; i++) {
+			pinw_top_look(&top);
+			pinw_top_draw(&top, &view, out);
+		}
+		pinw_top_done(&top);
+	}
+	if (out)
+		fclose(out);
+}
+
+static void count_file(int fd)
+{
+	struct pinw_stacks *stacks = NULL;
+	struct pinw_metered *m;
+	struct pinw_live *live;
+	FILE *out = fopen("/dev/null", "w");
+
+	if (out && pinw_stacks_open(&stacks) == 0 && pinw_live_open_fd(dup(fd), "fuzz.pwt", &live) == 0 &&
+	    pinw_metered_new(live, 3, &m) == 0) {
+		const struct pinw_metrics_page page = {.processes = &m, .count = 1, .times = true};
+		for (unsigned i = 0; i < 2; i++)
+			if (pinw_metered_look(m, stacks) != -ENOMEM)
+				pinw_metrics_write(&page, out);
+		pinw_metered_free(m);
+	}
+	pinw_stacks_free(stacks);
+	if (out)
+		fclose(out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *file = malloc(size + 1);
@@ -222,6 +274,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		repair_segments(file, size);
 		if (write(fd, file, size) == (ssize_t)size)
 			read_file(fd);
+		look_at_file(fd);
+		count_file(fd);
 	}
 	close(fd);
 	free(file);
