@@ -98,9 +98,11 @@ PRELOAD_ASM := \
   preload/go/hook_x86_64.S
 
 REPORTS_SRC := \
+  reports/advice.c \
   reports/alerts.c \
   reports/borrow.c \
   reports/breaches.c \
+  reports/capacity.c \
   reports/census.c \
   reports/check_collect.c \
   reports/check_json.c \
@@ -180,12 +182,14 @@ REPORTS_SRC := \
   reports/report_json.c \
   reports/report_json_pins.c \
   reports/report_json_policy.c \
+  reports/report_json_scorecard.c \
   reports/report_text.c \
   reports/rulestacks.c \
   reports/run_options.c \
   reports/run_policy.c \
   reports/samples.c \
   reports/say.c \
+  reports/scorecard.c \
   reports/session.c \
   reports/settle.c \
   reports/stack_key.c \
@@ -205,6 +209,7 @@ REPORTS_SRC := \
   reports/text_lists.c \
   reports/text_policy.c \
   reports/text_process.c \
+  reports/text_scorecard.c \
   reports/text_stack.c \
   reports/timeline.c \
   reports/top_look.c \
@@ -245,6 +250,7 @@ TEST_SRC := \
   tests/test_enforce.c \
   tests/test_enforce_life.c \
   tests/test_evidence.c \
+  tests/test_scorecard.c \
   tests/test_example_policies.c \
   tests/test_follow.c \
   tests/test_export.c \

@@ -46,7 +46,7 @@ static const struct {
 	bool history; /* shows single pins, locks and violations */
 	bool complete; /* says itself what was dropped */
 } formats[FORMATS] = {
-    [FORMAT_TEXT] = {"text", false, true},     [FORMAT_JSON] = {"json", false, true},
+    [FORMAT_TEXT] = {"text", true, true},      [FORMAT_JSON] = {"json", false, true},
     [FORMAT_HTML] = {"html", true, true},      [FORMAT_JSONL] = {"jsonl", true, true},
     [FORMAT_FOLDED] = {"folded", true, false}, [FORMAT_PPROF] = {"pprof", true, true},
     [FORMAT_CHROME] = {"chrome", true, false}, [FORMAT_SQLITE] = {"sqlite", true, true},
@@ -58,11 +58,12 @@ struct options {
 	const char *output; /* NULL = stdout */
 	enum pinw_color color;
 	size_t top;
+	bool scorecard;
 	bool help;
 };
 
 static const char help_text[] =
-    "Usage: pinwarden report TRACE... [options]\n"
+    "Usage: pinwarden report TRACE... [options]        such as: pinwarden report .\n"
     "\n"
     "Shows what traces recorded: who created which thread, who pinned what and from\n"
     "where, what was released and what leaked. A TRACE may be a directory: every\n"
@@ -73,12 +74,12 @@ static const char help_text[] =
     "                       pprof (go tool pprof), chrome (Perfetto), sqlite\n"
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
     "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
-    "      --top=N          rows of each list in text and html, 0 for all\n"
-    "                       (default 20)\n"
+    "      --scorecard      checklists with PASS, FAIL or NOT OBSERVABLE, capacity and\n"
+    "                       advice; text and json\n"
+    "      --top=N          rows of each list in text and html (default 20), 0 for all\n"
     "      --weight=WEIGHT  what folded counts and pprof shows first: creations\n"
     "                       (default), threads alive, pins, hold (time) or leaks\n"
-    "      --sysroot=DIR    look for programs and libraries below DIR, for traces of\n"
-    "                       another machine\n"
+    "      --sysroot=DIR    programs and libraries are below DIR (another machine's)\n"
     "  -h, --help           this text\n"
     "\n"
     "Exit status: 0 everything was read; 2 wrong usage, or the output could not be\n"
@@ -146,7 +147,7 @@ static int parse_top(struct options *o, const char *value)
 	return 0;
 }
 
-enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP, OPTION_WEIGHT, OPTION_SYSROOT };
+enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP, OPTION_WEIGHT, OPTION_SYSROOT, OPTION_SCORECARD };
 
 static const struct option long_options[] = {
     {"format", required_argument, NULL, 'f'},
@@ -155,6 +156,7 @@ static const struct option long_options[] = {
     {"top", required_argument, NULL, OPTION_TOP},
     {"weight", required_argument, NULL, OPTION_WEIGHT},
     {"sysroot", required_argument, NULL, OPTION_SYSROOT},
+    {"scorecard", no_argument, NULL, OPTION_SCORECARD},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -167,7 +169,8 @@ static int refuse(int option, char **argv)
 
 	if (option == ':')
 		return usage("%s needs a value", name);
-	return usage("%s is no option here; there are -f, -o, --color, --top, --weight, --sysroot and --help",
+	return usage("%s is no option here; there are -f, -o, --color, --scorecard, --top, --weight, "
+	             "--sysroot and --help",
 	             name);
 }
 
@@ -198,6 +201,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 		case OPTION_WEIGHT:
 			error = parse_weight(o, optarg);
 			break;
+		case OPTION_SCORECARD:
+			o->scorecard = true;
+			break;
 		case 'h':
 			o->help = true;
 			break;
@@ -206,6 +212,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 			break;
 		}
 	}
+	if (error == 0 && o->scorecard && o->format != FORMAT_TEXT && o->format != FORMAT_JSON)
+		error = usage("--scorecard is in text and json, not in %s", formats[o->format].name);
 	if (error == 0 && !o->help && optind == argc)
 		error = usage("%s", "name a trace, or a directory with traces in it");
 	return error;
@@ -240,7 +248,8 @@ static int write_folded(const struct pinw_model *m, struct pinw_stacks *stacks, 
 
 static int write_document(struct pinw_model *m, const struct options *o, const struct pinw_output *to)
 {
-	struct pinw_text_options text = {.color = pinw_color_wanted(o->color, o->output), .top = o->top};
+	struct pinw_text_options text = {
+	    .color = pinw_color_wanted(o->color, o->output), .top = o->top, .scorecard = o->scorecard};
 	struct pinw_stacks *stacks;
 	FILE *out = to->file;
 	int error = pinw_stacks_open(&stacks);
@@ -256,7 +265,7 @@ static int write_document(struct pinw_model *m, const struct options *o, const s
 		say_dropped(m);
 	switch (o->format) {
 	case FORMAT_JSON:
-		error = pinw_report_json(m, stacks, out);
+		error = pinw_report_json(m, stacks, o->scorecard, out);
 		break;
 	case FORMAT_HTML:
 		error = pinw_export_html(m, stacks, o->top, out);
@@ -313,8 +322,8 @@ int pinw_cmd_report(int argc, char **argv)
 	if (o.help)
 		return fputs(help_text, stdout) < 0 || fflush(stdout) != 0 ? STATUS_USAGE : STATUS_READ;
 	pinw_sysroot_allow_servers(true);
-	if (pinw_inputs_read("report", argc - optind, argv + optind, formats[o.format].history, &m,
-	                     &unreadable) < 0) {
+	if (pinw_inputs_read("report", argc - optind, argv + optind, formats[o.format].history || o.scorecard,
+	                     &m, &unreadable) < 0) {
 		pinw_model_free(m);
 		return STATUS_UNREADABLE;
 	}

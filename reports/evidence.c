@@ -152,10 +152,7 @@ void pinw_per_request_done(struct pinw_per_request *r)
 
 /* ---- locks and unlocks --------------------------------------------------------------------------- */
 
-static void say(struct pinw_evidence *e, enum pinw_answer answer, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void say(struct pinw_evidence *e, enum pinw_answer answer, const char *format, ...)
+void pinw_evidence_say(struct pinw_evidence *e, enum pinw_answer answer, const char *format, ...)
 {
 	va_list args;
 
@@ -163,6 +160,11 @@ static void say(struct pinw_evidence *e, enum pinw_answer answer, const char *fo
 	va_start(args, format);
 	vsnprintf(e->text, sizeof(e->text), format, args);
 	va_end(args);
+}
+
+bool pinw_evidence_whole(const struct pinw_process *p)
+{
+	return !p->blind && !p->live.counters.events_dropped && !p->problem_count;
 }
 
 /* Unlocks whose function is not known. */
@@ -189,25 +191,28 @@ void pinw_evidence_paired(const struct pinw_process *p, struct pinw_evidence *re
 	uint64_t unbalanced = p->leaks_of[PINW_LEAK_UNBALANCED], unplaced = unplaced_unlocks(p);
 
 	if (n->golocks_lost || unbalanced)
-		say(ret, PINW_ANSWER_NO,
-		    "of %" PRIu64 " Go locks %" PRIu64 " ended with their thread, %" PRIu64 " %s unbalanced",
-		    n->golocks, n->golocks_lost, unbalanced, unbalanced == 1 ? "is" : "are");
-	else if (p->blind || n->events_dropped || p->problem_count)
-		say(ret, PINW_ANSWER_UNKNOWN, "the trace is not whole");
+		pinw_evidence_say(ret, PINW_ANSWER_NO,
+		                  "of %" PRIu64 " Go locks %" PRIu64 " ended with their thread, %" PRIu64
+		                  " %s unbalanced",
+		                  n->golocks, n->golocks_lost, unbalanced, unbalanced == 1 ? "is" : "are");
+	else if (!pinw_evidence_whole(p))
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "the trace is not whole");
 	else if (pinw_process_misses_golocks(p))
-		say(ret, PINW_ANSWER_UNKNOWN, "Go locks are not all seen");
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "Go locks are not all seen");
 	else if (!n->golocks)
-		say(ret, PINW_ANSWER_UNKNOWN, "no Go lock was taken");
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "no Go lock was taken");
 	else if (n->golocks_open)
-		say(ret, PINW_ANSWER_UNKNOWN, "%" PRIu64 " of %" PRIu64 " Go locks were still held",
-		    n->golocks_open, n->golocks);
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN,
+		                  "%" PRIu64 " of %" PRIu64 " Go locks were still held", n->golocks_open,
+		                  n->golocks);
 	else if (unplaced)
-		say(ret, PINW_ANSWER_UNKNOWN,
-		    "where %" PRIu64 " of %" PRIu64 " Go locks were undone is not known", unplaced,
-		    n->golocks);
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN,
+		                  "where %" PRIu64 " of %" PRIu64 " Go locks were undone is not known",
+		                  unplaced, n->golocks);
 	else
-		say(ret, PINW_ANSWER_YES, "%" PRIu64 " Go locks, each undone by the function that took it",
-		    n->golocks);
+		pinw_evidence_say(ret, PINW_ANSWER_YES,
+		                  "%" PRIu64 " Go locks, each undone by the function that took it",
+		                  n->golocks);
 }
 
 void pinw_evidence_encapsulated(const struct pinw_process *p, const struct pinw_per_request *requests,
@@ -221,16 +226,18 @@ void pinw_evidence_encapsulated(const struct pinw_process *p, const struct pinw_
 		on_main += s->rate.on_main;
 	}
 	if (on_main)
-		say(ret, PINW_ANSWER_NO,
-		    "%" PRIu64 " of %" PRIu64 " pins and Go locks were made by the main thread", on_main,
-		    all);
+		pinw_evidence_say(ret, PINW_ANSWER_NO,
+		                  "%" PRIu64 " of %" PRIu64 " pins and Go locks were made by the main thread",
+		                  on_main, all);
 	else if (requests->answer == PINW_ANSWER_YES)
-		say(ret, PINW_ANSWER_NO, "pins or Go locks are made for requests, not by workers");
+		pinw_evidence_say(ret, PINW_ANSWER_NO,
+		                  "pins or Go locks are made for requests, not by workers");
 	else if (requests->answer == PINW_ANSWER_UNKNOWN)
-		say(ret, PINW_ANSWER_UNKNOWN, "%s", requests->unknown[0]);
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "%s", requests->unknown[0]);
 	else if (!all)
-		say(ret, PINW_ANSWER_UNKNOWN, "nothing was pinned or locked");
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "nothing was pinned or locked");
 	else
-		say(ret, PINW_ANSWER_YES,
+		pinw_evidence_say(
+		    ret, PINW_ANSWER_YES,
 		    "%" PRIu64 " pins and Go locks, none in the main thread and none for a request", all);
 }

@@ -5,6 +5,7 @@
  * report_json.c         the report: processes, threads, sites, totals
  * report_json_policy.c  its policies and violations
  * report_json_pins.c    its Go locks; what is pinned per request, and other evidence
+ * report_json_scorecard.c  its scorecard
  * check_json.c          what a check found
  */
 #ifndef PINW_REPORTS_JSON_PRIVATE_H
@@ -45,6 +46,9 @@ void pinw_json_unbalanced(struct pinw_json *j, const struct pinw_process *p);
 
 /* "per_request" and "evidence" of a process. Returns 0 or -ENOMEM. */
 int pinw_json_evidence(struct pinw_json *j, const struct pinw_process *p);
+
+/* "scorecard" of a process of a model with names and with_history. Returns 0 or -ENOMEM. */
+int pinw_json_scorecard(struct pinw_json *j, const struct pinw_process *p);
 
 /* "violations", "policy" and "violation_list" of a process. Returns 0 or -ENOMEM. */
 int pinw_json_policy(struct pinw_json *j, const struct pinw_process *p);

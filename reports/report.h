@@ -14,10 +14,11 @@
 #include "reports/stacks.h"
 
 /* The JSON contract: stable, checked by tests/report.schema.json. */
-int pinw_report_json(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out);
+int pinw_report_json(const struct pinw_model *m, struct pinw_stacks *stacks, bool scorecard, FILE *out);
 
 struct pinw_text_options {
 	bool color;
+	bool scorecard; /* and nothing else of the processes; like advice it needs a model with_history */
 	size_t top; /* rows of each list, processes shown in full included; 0 = no limit */
 };
 

@@ -389,10 +389,13 @@ int pinw_json_process(struct pinw_json *j, const struct pinw_process *p)
 	return error;
 }
 
-static int put_process(struct pinw_json *j, struct pinw_stacks *stacks, const struct pinw_process *p)
+static int put_process(struct pinw_json *j, struct pinw_stacks *stacks, const struct pinw_process *p,
+                       bool scorecard)
 {
 	pinw_json_begin_object(j, NULL);
 	int error = pinw_json_process(j, p);
+	if (error == 0 && scorecard)
+		error = pinw_json_scorecard(j, p);
 	if (error == 0)
 		error = put_thread_list(j, p);
 	if (error == 0)
@@ -441,7 +444,7 @@ static void put_unreadable(struct pinw_json *j, const struct pinw_model *m)
 	pinw_json_end_array(j);
 }
 
-int pinw_report_json(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out)
+int pinw_report_json(const struct pinw_model *m, struct pinw_stacks *stacks, bool scorecard, FILE *out)
 {
 	struct pinw_json j;
 	int error = 0;
@@ -452,7 +455,7 @@ int pinw_report_json(const struct pinw_model *m, struct pinw_stacks *stacks, FIL
 	pinw_json_begin_array(&j, "processes");
 	for (size_t i = 0; error == 0 && i < m->process_count; i++)
 		if (m->processes[i]->error == 0)
-			error = put_process(&j, stacks, m->processes[i]);
+			error = put_process(&j, stacks, m->processes[i], scorecard);
 	pinw_json_end_array(&j);
 	if (error == 0)
 		error = put_totals(&j, m);

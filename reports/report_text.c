@@ -300,7 +300,10 @@ static int end(struct pinw_text *t, int error)
 int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
                      const struct pinw_text_options *options, FILE *out)
 {
-	struct pinw_text t = {.stacks = stacks, .model = m, .top = options->top ? options->top : SIZE_MAX};
+	struct pinw_text t = {.stacks = stacks,
+	                      .model = m,
+	                      .top = options->top ? options->top : SIZE_MAX,
+	                      .scorecard = options->scorecard};
 	struct sums s = sum_up(m);
 	int error = begin(&t, out, options->color);
 
@@ -309,7 +312,8 @@ int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
 		print_unreadable(&t);
 		print_tree(&t, &s);
 		print_processes(&t, &s);
-		pinw_text_policies(&t);
+		if (!t.scorecard)
+			pinw_text_policies(&t);
 	}
 	return end(&t, error);
 }

@@ -6,6 +6,7 @@
  * text_process.c how one process went: its figures and what was not seen of it
  * text_policy.c  what the policy found, in a process and in all of them
  * text_golocks.c Go locks; whether anything is pinned per request
+ * text_scorecard.c  the checklists, capacity, advice
  * text_lists.c   its leaks, pins by site, threads, latencies
  * text_stack.c   stacks, each printed once
  * text_format.c  numbers, durations, names
@@ -24,6 +25,7 @@ struct pinw_text {
 	struct pinw_stacks *stacks;
 	const struct pinw_model *model;
 	size_t top; /* SIZE_MAX = no limit */
+	bool scorecard; /* of processes, nothing else */
 	struct pinw_breaches breaches; /* of all processes, sorted */
 	struct pinw_table shown; /* sites of the current process whose stacks were printed */
 };
@@ -43,6 +45,10 @@ void pinw_text_facts(struct pinw_text *t, const struct pinw_process *p);
 
 /* Only what ran and what was not seen of it. */
 void pinw_text_process_brief(struct pinw_text *t, const struct pinw_process *p);
+
+/* The checklists and capacity, of a model with_history; advice, nothing when there is none or no history. */
+void pinw_text_scorecard(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_advice(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_violations(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_leaks(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p);

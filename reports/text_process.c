@@ -307,10 +307,16 @@ void pinw_text_facts(struct pinw_text *t, const struct pinw_process *p)
 void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
 {
 	print_title(t, p);
+	if (t->scorecard) {
+		pinw_text_scorecard(t, p);
+		pinw_text_advice(t, p);
+		return;
+	}
 	pinw_text_facts(t, p);
-	pinw_text_requests(t, p);
 	pinw_text_leaks(t, p);
 	pinw_text_violations(t, p);
+	pinw_text_requests(t, p);
+	pinw_text_advice(t, p);
 	pinw_text_pins(t, p);
 	pinw_text_golocks(t, p);
 	pinw_text_threads(t, p);

@@ -95,7 +95,7 @@ char *render(enum format format)
 	cr_assert_eq(pinw_stacks_open(&stacks), 0);
 	cr_assert_eq(pinw_names_give(m, stacks), 0);
 	if (format == JSON)
-		cr_assert_eq(pinw_report_json(m, stacks, out), 0);
+		cr_assert_eq(pinw_report_json(m, stacks, false, out), 0);
 	else
 		cr_assert_eq(pinw_report_text(m, stacks, &options, out), 0);
 	pinw_stacks_free(stacks);

@@ -100,6 +100,27 @@ Test(cmd_report, refuses_what_it_does_not_know_and_says_what_it_knows)
 	}
 }
 
+Test(cmd_report, shows_the_scorecard_in_text_and_json_only)
+{
+	struct pinw_builder b;
+
+	tell_much(&b);
+	write_trace(&b, "a.pwt");
+	cr_expect_eq(run_report(folder, "--scorecard", NULL), 0);
+	expect_content("out", "2 leaks");
+	expect_content("out", "NOT OBSERVABLE  a comment at every lock says why");
+	expect_content("out", "FAIL            are locks and unlocks balanced?");
+	expect_content("out", "threads expected  not known");
+	cr_expect_eq(run_report(folder, "--scorecard", "-fjson"), 0);
+	expect_content("out", "\"item\": \"balanced\", \"checklist\": \"review\"");
+	cr_expect_eq(run_report(folder, "-fjson", NULL), 0);
+	char *text = content_of("out");
+	expect_has_not(text, "scorecard");
+	free(text);
+	cr_expect_eq(run_report(folder, "--scorecard", "-fpprof"), 2);
+	expect_content("err", "--scorecard is in text and json, not in pprof");
+}
+
 Test(cmd_report, helps)
 {
 	cr_expect_eq(run_report("--help", NULL, NULL), 0);

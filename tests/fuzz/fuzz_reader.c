@@ -198,7 +198,7 @@ static void render(const struct pinw_model *m)
 	FILE *out = open_memstream(&text, &len);
 	if (out) {
 		pinw_report_text(m, stacks, &options, out);
-		pinw_report_json(m, stacks, out);
+		pinw_report_json(m, stacks, m->with_history, out);
 		export(m, stacks, out);
 		fclose(out);
 	}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What pins leave of a machine: each thread that is pinned takes one of N CPUs from the work that is not, so k of them leave
+ * N - k. And how many threads a Go program should have: one for each CPU (GOMAXPROCS, taken as the CPUs of the baseline), 3 to 5 of
+ * the runtime's own, and one for each that is pinned. What other programs should have is not known.
+ */
+#ifndef PINW_REPORTS_CAPACITY_H
+#define PINW_REPORTS_CAPACITY_H
+
+#include "reports/process.h"
+
+#define PINW_GO_OWN_MIN 3u
+#define PINW_GO_OWN_MAX 5u
+
+struct pinw_capacity {
+	uint64_t cpus; /* of the baseline */
+	uint64_t pinned; /* threads pinned to CPUs or locked by Go, most at once */
+	uint64_t taken; /* CPUs that some thread was pinned to, over the run */
+	uint64_t
+	    used; /* CPUs that the pinned threads take: one each, but threads pinned to the same CPUs share those */
+	uint64_t left; /* CPUs for what is not pinned */
+	unsigned doubled_cpu; /* the CPU that most threads had to themselves at once, */
+	uint64_t doubled; /* these threads; 0 or 1: no CPU was booked twice */
+	uint64_t steady; /* threads alive, main included: half of the time it was as many or more */
+	uint64_t peak;
+	bool is_go;
+	uint64_t expected_min, expected_max; /* of steady; only where it is Go */
+	bool whole; /* else of pins and threads there may have been more */
+};
+
+/* Of a model with_history. Returns 0 or -ENOMEM. */
+int pinw_capacity_of(const struct pinw_process *p, struct pinw_capacity *ret);
+
+#endif
