@@ -218,6 +218,7 @@ REPORTS_SRC := \
   reports/tree.c \
   reports/trial.c \
   reports/tty.c \
+  reports/usage.c \
   reports/utf8.c \
   reports/violations.c \
   reports/watch.c \

@@ -16,6 +16,7 @@
 #include "reports/output.h"
 #include "reports/policy_cmds.h"
 #include "reports/say.h"
+#include "reports/usage.h"
 #include "reports/sysroot.h"
 
 static const char help_text[] =
@@ -54,15 +55,6 @@ struct options {
 	bool help;
 };
 
-static int usage(const char *format, const char *what)
-{
-	char text[4096];
-
-	snprintf(text, sizeof(text), format, what);
-	pinw_say("check: %s; see: pinwarden check --help", text);
-	return -EINVAL;
-}
-
 /* ---- options --------------------------------------------------------------------------- */
 
 static int parse_format(struct options *o, const char *value)
@@ -77,19 +69,7 @@ static int parse_format(struct options *o, const char *value)
 			o->format = (enum format)i;
 			return 0;
 		}
-	return usage("-f %s: the formats are text, sarif, junit and json", value);
-}
-
-static int parse_top(struct options *o, const char *value)
-{
-	char *end;
-
-	errno = 0;
-	unsigned long n = strtoul(value, &end, 10);
-	if (errno || *end || value[0] < '0' || value[0] > '9')
-		return usage("--top=%s: expected a number, 0 for all", value);
-	o->top = n;
-	return 0;
+	return pinw_usage("check", "-f %s: the formats are text, sarif, junit and json", value);
 }
 
 enum { OPTION_BASELINE = UCHAR_MAX + 1, OPTION_COLOR, OPTION_TOP, OPTION_SYSROOT };
@@ -111,18 +91,17 @@ static int take_option(struct options *o, int option, char **argv)
 	case OPTION_COLOR:
 		return pinw_color_parse(optarg, &o->color)
 		           ? 0
-		           : usage("--color=%s: expected auto, always or never", optarg);
+		           : pinw_usage("check", "--color=%s: expected auto, always or never", optarg);
 	case OPTION_SYSROOT:
 		return pinw_sysroot_set("check", optarg);
 	case OPTION_TOP:
-		return parse_top(o, optarg);
+		return pinw_usage_top("check", optarg, &o->top);
 	case 'h':
 		o->help = true;
 		return 0;
-	case ':':
-		return usage("%s needs a value", argv[optind - 1]);
 	default:
-		return usage(
+		return pinw_usage(
+		    "check",
 		    "%s is no option here; there are -p, -f, -o, --baseline, --color, --top, --sysroot "
 		    "and -h",
 		    argv[optind - 1]);
@@ -149,9 +128,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 	if (error < 0 || o->help)
 		return error;
 	if (!o->policy)
-		return usage("%s", "no policy is named; type: pinwarden check TRACE -p POLICY");
+		return pinw_usage("check", "%s", "no policy is named; type: pinwarden check TRACE -p POLICY");
 	if (optind == argc)
-		return usage("%s", "no trace is named; type: pinwarden check TRACE -p POLICY");
+		return pinw_usage("check", "%s", "no trace is named; type: pinwarden check TRACE -p POLICY");
 	return 0;
 }
 

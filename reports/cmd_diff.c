@@ -16,6 +16,7 @@
 #include "reports/names.h"
 #include "reports/output.h"
 #include "reports/say.h"
+#include "reports/usage.h"
 #include "reports/sysroot.h"
 
 #define STATUS_REGRESSION 1
@@ -48,30 +49,9 @@ struct options {
 	size_t top;
 };
 
-static int usage(const char *format, const char *what)
-{
-	char text[4096];
-
-	snprintf(text, sizeof(text), format, what);
-	pinw_say("diff: %s; see: pinwarden diff --help", text);
-	return -EINVAL;
-}
-
 /* ---- options --------------------------------------------------------------------------- */
 
 enum { OPTION_FAIL = UCHAR_MAX + 1, OPTION_COLOR, OPTION_TOP, OPTION_SYSROOT };
-
-static int parse_top(struct options *o, const char *value)
-{
-	char *end;
-
-	errno = 0;
-	unsigned long n = strtoul(value, &end, 10);
-	if (errno || *end || value[0] < '0' || value[0] > '9')
-		return usage("--top=%s: expected a number, 0 for all", value);
-	o->top = n;
-	return 0;
-}
 
 static int take_option(struct options *o, int option, char **argv)
 {
@@ -80,7 +60,7 @@ static int take_option(struct options *o, int option, char **argv)
 		o->json = strcmp(optarg, "json") == 0;
 		return o->json || strcmp(optarg, "text") == 0
 		           ? 0
-		           : usage("-f %s: the formats are text and json", optarg);
+		           : pinw_usage("diff", "-f %s: the formats are text and json", optarg);
 	case 'o':
 		o->output = strcmp(optarg, "-") == 0 ? NULL : optarg;
 		return 0;
@@ -90,20 +70,17 @@ static int take_option(struct options *o, int option, char **argv)
 	case OPTION_COLOR:
 		return pinw_color_parse(optarg, &o->color)
 		           ? 0
-		           : usage("--color=%s: expected auto, always or never", optarg);
+		           : pinw_usage("diff", "--color=%s: expected auto, always or never", optarg);
 	case OPTION_SYSROOT:
 		return pinw_sysroot_set("diff", optarg);
 	case OPTION_TOP:
-		return parse_top(o, optarg);
+		return pinw_usage_top("diff", optarg, &o->top);
 	case 'h':
 		o->help = true;
 		return 0;
-	case ':':
-		return usage("%s needs a value", argv[optind - 1]);
 	default:
-		return usage("%s is no option here; there are -f, -o, --fail-on-regression, --color, --top, "
-		             "--sysroot and -h",
-		             argv[optind - 1]);
+		return pinw_usage_option("diff", option, argv,
+		                         "-f, -o, --fail-on-regression, --color, --top, --sysroot and -h");
 	}
 }
 
@@ -124,7 +101,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 	while (error == 0 && (option = getopt_long(argc, argv, ":f:o:h", options, NULL)) != -1)
 		error = take_option(o, option, argv);
 	if (error == 0 && !o->help && argc - optind != 2)
-		error = usage("%s", "name two runs; type: pinwarden diff BASE NEW");
+		error = pinw_usage("diff", "%s", "name two runs; type: pinwarden diff BASE NEW");
 	return error;
 }
 

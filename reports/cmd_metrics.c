@@ -18,6 +18,7 @@
 #include "reports/metrics.h"
 #include "reports/output.h"
 #include "reports/say.h"
+#include "reports/usage.h"
 #include "reports/sysroot.h"
 
 #define SITES 20u
@@ -59,15 +60,6 @@ static const char help_text[] =
     "Exit status: 0 all was read; 2 wrong usage, or the output could not be written;\n"
     "3 a trace was unreadable, or there was none. Alerts: pinwarden policy alerts\n";
 
-static int usage(const char *format, const char *what)
-{
-	char text[4096];
-
-	snprintf(text, sizeof(text), format, what);
-	pinw_say("metrics: %s; see: pinwarden metrics --help", text);
-	return -EINVAL;
-}
-
 /* ---- options ------------------------------------------------------------------------------- */
 
 static int parse_listen(struct options *o, const char *value)
@@ -76,11 +68,14 @@ static int parse_listen(struct options *o, const char *value)
 
 	o->listen = value;
 	if (error == -EACCES)
-		return usage(
+		return pinw_usage(
+		    "metrics",
 		    "--listen=%s: only loopback is served (127.0.0.1:9464), as anybody who reaches the port "
 		    "can read it; let Prometheus run beside it, or put a proxy with a password in front",
 		    value);
-	return error < 0 ? usage("--listen=%s: expected ADDRESS:PORT, such as 127.0.0.1:9464", value) : 0;
+	return error < 0 ? pinw_usage("metrics", "--listen=%s: expected ADDRESS:PORT, such as 127.0.0.1:9464",
+	                              value)
+	                 : 0;
 }
 
 static int parse_delay(struct options *o, const char *value)
@@ -89,7 +84,7 @@ static int parse_delay(struct options *o, const char *value)
 
 	o->delay_s = strtod(value, &end);
 	if (end == value || *end || !(o->delay_s >= 0.1 && o->delay_s <= DELAY_MAX))
-		return usage("--delay=%s: expected seconds, 0.1 to 86400", value);
+		return pinw_usage("metrics", "--delay=%s: expected seconds, 0.1 to 86400", value);
 	return 0;
 }
 
@@ -99,7 +94,7 @@ static int parse_sites(struct options *o, const char *value)
 	unsigned long n = strtoul(value, &end, 10);
 
 	if (value[0] < '0' || value[0] > '9' || *end || n < 1 || n > PINW_METRIC_SITES_MAX)
-		return usage("--sites=%s: expected a number, 1 to 1000", value);
+		return pinw_usage("metrics", "--sites=%s: expected a number, 1 to 1000", value);
 	o->sites = (unsigned)n;
 	return 0;
 }
@@ -115,17 +110,6 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
-
-static int refuse(int option, char **argv)
-{
-	char letter[3] = {'-', (char)optopt, '\0'};
-	const char *word = argv[optind - 1];
-	const char *name = optopt && optopt <= UCHAR_MAX && strncmp(word, "--", 2) != 0 ? letter : word;
-
-	if (option == ':')
-		return usage("%s needs a value", name);
-	return usage("%s is no option here; there are -o, -d, --listen, --sites, --sysroot and --help", name);
-}
 
 static int parse_option(struct options *o, int option, char **argv)
 {
@@ -145,7 +129,8 @@ static int parse_option(struct options *o, int option, char **argv)
 		o->help = true;
 		return 0;
 	default:
-		return refuse(option, argv);
+		return pinw_usage_option("metrics", option, argv,
+		                         "-o, -d, --listen, --sites, --sysroot and --help");
 	}
 }
 
@@ -161,11 +146,13 @@ static int parse_options(struct options *o, int argc, char **argv)
 	if (error < 0 || o->help)
 		return error;
 	if (o->listen && (o->output || o->delay_s > 0))
-		return usage("%s goes with neither -o nor -d: Prometheus asks when it wants", "--listen");
+		return pinw_usage("metrics", "%s goes with neither -o nor -d: Prometheus asks when it wants",
+		                  "--listen");
 	if (o->delay_s > 0 && !o->output)
-		return usage("%s needs -o FILE", "-d");
+		return pinw_usage("metrics", "%s needs -o FILE", "-d");
 	if (optind == argc)
-		return usage("%s", "name a process, a trace, or a directory with traces in it");
+		return pinw_usage("metrics", "%s",
+		                  "name a process, a trace, or a directory with traces in it");
 	return 0;
 }
 
@@ -194,7 +181,7 @@ static int look_and_write(struct pinw_metrics *m, const struct options *o)
 		return STATUS_UNREADABLE;
 	}
 	if (o->output && pinw_metrics_hold(m, o->output)) {
-		usage("-o %s: this is one of the traces", o->output);
+		pinw_usage("metrics", "-o %s: this is one of the traces", o->output);
 		return STATUS_USAGE;
 	}
 	if (write_page(m, o) < 0)

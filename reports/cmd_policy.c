@@ -16,6 +16,7 @@
 #include "reports/policy_cmds.h"
 #include "reports/policy_file.h"
 #include "reports/say.h"
+#include "reports/usage.h"
 
 static const struct command {
 	const char *name;
@@ -45,15 +46,10 @@ static void help(FILE *out)
 
 int pinw_policy_usage(const char *command, int option, char **argv, const char *options)
 {
-	char letter[3] = {'-', (char)optopt, '\0'};
-	const char *word = argv[optind - 1];
-	const char *name = optopt && optopt <= UCHAR_MAX && strncmp(word, "--", 2) != 0 ? letter : word;
+	char name[64];
 
-	if (option == ':')
-		pinw_say("policy %s: %s needs a value; see: pinwarden policy %s --help", command, name,
-		         command);
-	else
-		pinw_say("policy %s: %s is no option here; there are %s", command, name, options);
+	snprintf(name, sizeof(name), "policy %s", command);
+	pinw_usage_option(name, option, argv, options);
 	return PINW_POLICY_BAD;
 }
 

@@ -21,6 +21,7 @@
 #include "reports/database.h"
 #include "reports/export.h"
 #include "reports/say.h"
+#include "reports/usage.h"
 #include "reports/sysroot.h"
 
 enum status {
@@ -85,15 +86,6 @@ static const char help_text[] =
     "Exit status: 0 everything was read; 2 wrong usage, or the output could not be\n"
     "written; 3 a trace was unreadable or damaged (what could be read is shown).\n";
 
-static int usage(const char *format, const char *what)
-{
-	char text[4096];
-
-	snprintf(text, sizeof(text), format, what);
-	pinw_say("report: %s; see: pinwarden report --help", text);
-	return -EINVAL;
-}
-
 /* ---- options -------------------------------------------------------------------------- */
 
 static int refuse_format(const char *value)
@@ -105,7 +97,7 @@ static int refuse_format(const char *value)
 	for (size_t i = 1; i < FORMATS; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
 		                        i + 1 < FORMATS ? ", " : " and ", formats[i].name);
-	return usage("%s", text);
+	return pinw_usage("report", "%s", text);
 }
 
 static int parse_format(struct options *o, const char *value)
@@ -125,26 +117,14 @@ static int parse_weight(struct options *o, const char *value)
 			o->weight = (enum pinw_weight)i;
 			return 0;
 		}
-	return usage("--weight=%s: expected creations, threads, pins, hold or leaks", value);
+	return pinw_usage("report", "--weight=%s: expected creations, threads, pins, hold or leaks", value);
 }
 
 static int parse_color(struct options *o, const char *value)
 {
 	if (pinw_color_parse(value, &o->color))
 		return 0;
-	return usage("--color=%s: expected auto, always or never", value);
-}
-
-static int parse_top(struct options *o, const char *value)
-{
-	char *end;
-
-	errno = 0;
-	unsigned long n = strtoul(value, &end, 10);
-	if (errno || end == value || *end || value[0] < '0' || value[0] > '9')
-		return usage("--top=%s: expected a number, 0 for all", value);
-	o->top = n;
-	return 0;
+	return pinw_usage("report", "--color=%s: expected auto, always or never", value);
 }
 
 enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP, OPTION_WEIGHT, OPTION_SYSROOT, OPTION_SCORECARD };
@@ -160,19 +140,6 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
-
-static int refuse(int option, char **argv)
-{
-	char letter[3] = {'-', (char)optopt, '\0'};
-	const char *word = argv[optind - 1];
-	const char *name = optopt && optopt <= UCHAR_MAX && strncmp(word, "--", 2) != 0 ? letter : word;
-
-	if (option == ':')
-		return usage("%s needs a value", name);
-	return usage("%s is no option here; there are -f, -o, --color, --scorecard, --top, --weight, "
-	             "--sysroot and --help",
-	             name);
-}
 
 static int parse_options(struct options *o, int argc, char **argv)
 {
@@ -193,7 +160,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 			error = parse_color(o, optarg);
 			break;
 		case OPTION_TOP:
-			error = parse_top(o, optarg);
+			error = pinw_usage_top("report", optarg, &o->top);
 			break;
 		case OPTION_SYSROOT:
 			error = pinw_sysroot_set("report", optarg);
@@ -208,14 +175,17 @@ static int parse_options(struct options *o, int argc, char **argv)
 			o->help = true;
 			break;
 		default:
-			error = refuse(option, argv);
+			error = pinw_usage_option(
+			    "report", option, argv,
+			    "-f, -o, --color, --scorecard, --top, --weight, --sysroot and --help");
 			break;
 		}
 	}
 	if (error == 0 && o->scorecard && o->format != FORMAT_TEXT && o->format != FORMAT_JSON)
-		error = usage("--scorecard is in text and json, not in %s", formats[o->format].name);
+		error = pinw_usage("report", "--scorecard is in text and json, not in %s",
+		                   formats[o->format].name);
 	if (error == 0 && !o->help && optind == argc)
-		error = usage("%s", "name a trace, or a directory with traces in it");
+		error = pinw_usage("report", "%s", "name a trace, or a directory with traces in it");
 	return error;
 }
 
@@ -298,7 +268,7 @@ static int write_report(struct pinw_model *m, const struct options *o)
 	struct pinw_output out;
 
 	if (o->output && pinw_model_holds(m, o->output)) {
-		usage("-o %s: this is one of the traces", o->output);
+		pinw_usage("report", "-o %s: this is one of the traces", o->output);
 		return -EINVAL;
 	}
 	int error = pinw_output_open(&out, o->output);

@@ -15,6 +15,7 @@
 #include "reports/live_find.h"
 #include "reports/output.h"
 #include "reports/say.h"
+#include "reports/usage.h"
 #include "reports/sysroot.h"
 #include "reports/text_private.h"
 #include "reports/top.h"
@@ -59,15 +60,6 @@ static const char help_text[] =
     "Exit status: 0; 2 wrong usage, or no terminal (use -b); 3 the process is not\n"
     "recorded, or its trace cannot be read.\n";
 
-static int usage(const char *format, const char *what)
-{
-	char text[1024];
-
-	snprintf(text, sizeof(text), format, what);
-	pinw_say("top: %s; see: pinwarden top --help", text);
-	return -EINVAL;
-}
-
 /* ---- options ---------------------------------------------------------------------------------------- */
 
 static int parse_delay(struct options *o, const char *value)
@@ -76,7 +68,7 @@ static int parse_delay(struct options *o, const char *value)
 
 	o->delay_s = strtod(value, &end);
 	if (end == value || *end || !(o->delay_s >= DELAY_LEAST && o->delay_s <= DELAY_MOST))
-		return usage("--delay=%s: expected seconds, 0.1 to 3600", value);
+		return pinw_usage("top", "--delay=%s: expected seconds, 0.1 to 3600", value);
 	return 0;
 }
 
@@ -87,14 +79,14 @@ static int parse_looks(struct options *o, const char *value)
 	errno = 0;
 	o->looks = strtoul(value, &end, 10);
 	if (errno || value[0] < '0' || value[0] > '9' || *end || o->looks == 0)
-		return usage("--looks=%s: expected a number, 1 or more", value);
+		return pinw_usage("top", "--looks=%s: expected a number, 1 or more", value);
 	return 0;
 }
 
 static int parse_filter(struct options *o, const char *value)
 {
 	if (strlen(value) >= sizeof(o->choice.filter))
-		return usage("--filter=%s: names of threads have at most 15 bytes", value);
+		return pinw_usage("top", "--filter=%s: names of threads have at most 15 bytes", value);
 	strcpy(o->choice.filter, value);
 	return 0;
 }
@@ -113,17 +105,6 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static int refuse(int option, char **argv)
-{
-	char letter[3] = {'-', (char)optopt, '\0'};
-	const char *word = argv[optind - 1];
-	const char *name = optopt && optopt <= UCHAR_MAX && strncmp(word, "--", 2) != 0 ? letter : word;
-
-	if (option == ':')
-		return usage("%s needs a value", name);
-	return usage("%s is no option here; there are -d, -n, -b, -a, -s, -f, --sysroot and --help", name);
-}
-
 static int parse_option(struct options *o, int option, char **argv)
 {
 	switch (option) {
@@ -134,7 +115,8 @@ static int parse_option(struct options *o, int option, char **argv)
 	case 's':
 		return pinw_top_order_parse(optarg, &o->choice.order)
 		           ? 0
-		           : usage("--sort=%s: expected run, wait, migrations, held, tid or name", optarg);
+		           : pinw_usage("top", "--sort=%s: expected run, wait, migrations, held, tid or name",
+		                        optarg);
 	case 'f':
 		return parse_filter(o, optarg);
 	case OPTION_SYSROOT:
@@ -149,7 +131,7 @@ static int parse_option(struct options *o, int option, char **argv)
 		o->help = true;
 		return 0;
 	default:
-		return refuse(option, argv);
+		return pinw_usage_option("top", option, argv, "-d, -n, -b, -a, -s, -f, --sysroot and --help");
 	}
 }
 
@@ -163,7 +145,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 	while (error == 0 && (option = getopt_long(argc, argv, ":d:n:bas:f:h", long_options, NULL)) != -1)
 		error = parse_option(o, option, argv);
 	if (error == 0 && argc - optind > 1)
-		return usage("%s is one too many: one process at a time", argv[optind + 1]);
+		return pinw_usage("top", "%s is one too many: one process at a time", argv[optind + 1]);
 	o->what = optind < argc ? argv[optind] : NULL;
 	return error;
 }
@@ -501,9 +483,9 @@ int pinw_cmd_top(int argc, char **argv)
 	top.all = o.choice.all;
 	int error = o.batch ? 0 : pinw_tty_open();
 	if (error == -ENOTTY)
-		usage("%s", "standard input or output is no terminal: use -b");
+		pinw_usage("top", "%s", "standard input or output is no terminal: use -b");
 	else if (error == -ENOTSUP)
-		usage("%s", "this terminal cannot be drawn on (TERM): use -b");
+		pinw_usage("top", "%s", "this terminal cannot be drawn on (TERM): use -b");
 	else if (error < 0)
 		pinw_say("top: the terminal: %s", strerror(-error));
 	status = error < 0 ? STATUS_USAGE : o.batch ? batch(&top, &o) : interact(&top, &o);

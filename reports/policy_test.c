@@ -15,6 +15,7 @@
 #include "reports/sysroot.h"
 #include "reports/text_private.h"
 #include "reports/trial.h"
+#include "reports/usage.h"
 
 static const char help_text[] =
     "Usage: pinwarden policy test TRACE... -p POLICY\n"
@@ -275,20 +276,6 @@ static int try_policy(struct pinw_trial *t, const struct options *o, int count, 
 	return pinw_trial_violations(t, &rules) ? PINW_POLICY_FINDINGS : PINW_POLICY_CLEAN;
 }
 
-static int parse_top(struct options *o, const char *value)
-{
-	char *end;
-
-	errno = 0;
-	unsigned long n = strtoul(value, &end, 10);
-	if (errno || *end || value[0] < '0' || value[0] > '9') {
-		pinw_say("policy test: --top=%s: expected a number, 0 for all", value);
-		return -EINVAL;
-	}
-	o->top = n;
-	return 0;
-}
-
 int pinw_policy_test(int argc, char **argv)
 {
 	enum { OPTION_TOP = UCHAR_MAX + 1, OPTION_SYSROOT };
@@ -315,7 +302,7 @@ int pinw_policy_test(int argc, char **argv)
 				return PINW_POLICY_BAD;
 		} else if (option != OPTION_TOP)
 			return pinw_policy_usage("test", option, argv, "-p, --top, --sysroot and -h");
-		else if (parse_top(&o, optarg) < 0)
+		else if (pinw_usage_top("policy test", optarg, &o.top) < 0)
 			return PINW_POLICY_BAD;
 	}
 	if (!o.policy || optind == argc) {
