@@ -100,11 +100,8 @@ static int take_option(struct options *o, int option, char **argv)
 		o->help = true;
 		return 0;
 	default:
-		return pinw_usage(
-		    "check",
-		    "%s is no option here; there are -p, -f, -o, --baseline, --color, --top, --sysroot "
-		    "and -h",
-		    argv[optind - 1]);
+		return pinw_usage_option("check", option, argv,
+		                         "-p, -f, -o, --baseline, --color, --top, --sysroot and -h");
 	}
 }
 
