@@ -112,11 +112,13 @@ REPORTS_SRC := \
   reports/child_env.c \
   reports/cmd_check.c \
   reports/cmd_diff.c \
+  reports/cmd_info.c \
   reports/cmd_metrics.c \
   reports/cmd_policy.c \
   reports/cmd_report.c \
   reports/cmd_run.c \
   reports/cmd_top.c \
+  reports/cmd_verify.c \
   reports/database.c \
   reports/demangle.c \
   reports/diff_collect.c \
@@ -171,6 +173,7 @@ REPORTS_SRC := \
   reports/ranges.c \
   reports/rates.c \
   reports/reader.c \
+  reports/reader_copy.c \
   reports/reader_decode.c \
   reports/reader_follow.c \
   reports/reader_walk.c \
@@ -290,6 +293,7 @@ TEST_SRC := \
   tests/test_policy_values.c \
   tests/test_proc.c \
   tests/test_reader.c \
+  tests/test_recover.c \
   tests/test_registry.c \
   tests/test_report.c \
   tests/test_report_json.c \

@@ -17,5 +17,8 @@ int pinw_cmd_top(int argc, char **argv);
 int pinw_cmd_metrics(int argc, char **argv);
 int pinw_cmd_diff(int argc, char **argv);
 int pinw_cmd_policy(int argc, char **argv);
+int pinw_cmd_info(int argc, char **argv);
+int pinw_cmd_verify(int argc, char **argv);
+int pinw_cmd_recover(int argc, char **argv);
 
 #endif

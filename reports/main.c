@@ -24,6 +24,9 @@ static const struct command {
     {"metrics", "PID|TRACE|DIRECTORY...", "counts for Prometheus, once or over HTTP", pinw_cmd_metrics},
     {"diff", "BASE NEW", "compare two recorded runs", pinw_cmd_diff},
     {"policy", "lint|explain|test|alerts ...", "check, read and try out policies", pinw_cmd_policy},
+    {"info", "TRACE...", "what is in a trace file: program, machine, policy, records", pinw_cmd_info},
+    {"verify", "TRACE...", "check trace files for damage", pinw_cmd_verify},
+    {"recover", "TRACE -o FILE", "make a clean trace of what a damaged one still has", pinw_cmd_recover},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "preload/trace_format.h"
 
@@ -76,6 +77,7 @@ struct pinw_reader_tally pinw_reader_tally(const struct pinw_reader *r);
 /* One committed, checked record. Pointers are valid until the callback returns. */
 struct pinw_read_record {
 	uint8_t type; /* enum pinw_record: never NONE or CONT, never an unknown one */
+	uint32_t segment; /* kind of the segment it is in */
 	uint64_t offset; /* of its first cell */
 	union {
 		const void *payload;
@@ -126,6 +128,27 @@ typedef void (*pinw_rule_fn)(void *arg, const struct pinw_rule_cell *cell);
 /* Delivers the cells; none when the process ran without a policy. Call it after pinw_reader_walk(): then a cell counts at
  * least the violations whose records were delivered, also in a trace still being written. Returns as that does. */
 int pinw_reader_rules(struct pinw_reader *r, pinw_rule_fn on_rule, void *arg);
+
+/* ---- the file as a whole ---- */
+
+struct pinw_reader_layout {
+	uint64_t bytes; /* of the file */
+	struct {
+		uint64_t count, bytes;
+	} segments[PINW_SEG_RULES + 1]; /* by kind; 0: of kinds this program does not know */
+};
+
+/* Returns 0 or -errno. */
+int pinw_reader_layout(struct pinw_reader *r, struct pinw_reader_layout *ret_layout);
+
+struct pinw_reader_copied {
+	uint64_t bytes; /* of the new file */
+	uint64_t records, slots, rules;
+};
+
+/* Writes a trace without damage to `out`, a file that can be sought in: the header, the live page, and every record, slot and
+ * cell of a rule that checks. What could not be copied is in the problems and in the tally. Returns 0 or -errno. */
+int pinw_reader_copy(struct pinw_reader *r, FILE *out, struct pinw_reader_copied *ret_copied);
 
 /* ---- a trace that is still written, read again and again ---- */
 

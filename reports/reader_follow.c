@@ -26,7 +26,8 @@ static void add_hole(struct pinw_reader *r, const struct pinw_reader_segment *s,
 static bool fill_hole(struct pinw_reader *r, const struct pinw_reader_hole *hole, pinw_record_fn fn,
                       void *arg)
 {
-	struct pinw_cell_walk w = {.r = r, .first = hole->offset, .cells = hole->cells, .fn = fn, .arg = arg};
+	struct pinw_cell_walk w = {
+	    .r = r, .first = hole->offset, .cells = hole->cells, .kind = hole->kind, .fn = fn, .arg = arg};
 	const unsigned char *p = pinw_reader_window(r, hole->offset, PINW_CELL_BYTES);
 	uint64_t head;
 
@@ -73,6 +74,7 @@ static void pass_record(struct pinw_reader *r, struct pinw_reader_segment *s, ui
 	struct pinw_cell_walk w = {.r = r,
 	                           .first = s->offset + sizeof(struct pinw_segment),
 	                           .cells = cells,
+	                           .kind = s->kind,
 	                           .at = s->followed,
 	                           .fn = fn,
 	                           .arg = arg};

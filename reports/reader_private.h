@@ -6,6 +6,7 @@
  * reader_walk.c    segments, cells and slots through one bounded window
  * reader_follow.c  the records that came since the last look
  * reader_decode.c  what a checked record's bytes mean
+ * reader_copy.c    what checks, as a trace of its own
  */
 #ifndef PINW_REPORTS_READER_PRIVATE_H
 #define PINW_REPORTS_READER_PRIVATE_H
@@ -91,6 +92,7 @@ struct pinw_cell_walk {
 	uint64_t at;
 	uint64_t uncommitted; /* cells handed out since the last record, not yet known to be in flight */
 	bool after_damage;
+	uint32_t kind; /* of its segment */
 	pinw_record_fn fn;
 	void *arg;
 };

@@ -204,7 +204,7 @@ static const char *check_record(struct pinw_reader *r, uint64_t offset, uint64_t
 
 static void deliver(struct pinw_cell_walk *w, uint64_t offset, const struct pinw_cell_head *head)
 {
-	struct pinw_read_record rec = {.type = head->type, .offset = offset};
+	struct pinw_read_record rec = {.type = head->type, .segment = w->kind, .offset = offset};
 
 	if (!pinw_reader_knows(head->type)) {
 		w->r->tally.unknown++;
@@ -247,7 +247,7 @@ static void walk_cells(struct pinw_reader *r, const struct pinw_reader_segment *
                        void *arg)
 {
 	struct pinw_cell_walk w = {
-	    .r = r, .first = s->offset + sizeof(struct pinw_segment), .fn = fn, .arg = arg};
+	    .r = r, .first = s->offset + sizeof(struct pinw_segment), .kind = s->kind, .fn = fn, .arg = arg};
 
 	w.cells = (s->bytes - sizeof(struct pinw_segment)) / PINW_CELL_BYTES;
 	w.reserved = s->reserved_cells < w.cells ? s->reserved_cells : w.cells;
