@@ -220,6 +220,7 @@ REPORTS_SRC := \
   reports/top_screen.c \
   reports/tree.c \
   reports/trial.c \
+  reports/trial_words.c \
   reports/tty.c \
   reports/usage.c \
   reports/utf8.c \

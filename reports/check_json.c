@@ -55,6 +55,11 @@ static void put_finding(struct pinw_json *j, const struct pinw_check_finding *f)
 	pinw_json_end_object(j);
 }
 
+static void put_limit(void *arg, const char *text)
+{
+	pinw_json_text(arg, NULL, text);
+}
+
 int pinw_check_json(const struct pinw_check *c, FILE *out)
 {
 	const struct pinw_rehearsal *r = &c->now.rehearsal;
@@ -70,11 +75,15 @@ int pinw_check_json(const struct pinw_check *c, FILE *out)
 	pinw_json_number(&j, "creations", r->creations);
 	pinw_json_number(&j, "pins", r->pins);
 	pinw_json_number(&j, "golocks", r->golocks);
+	pinw_json_number(&j, "golocks", r->golocks);
 	pinw_json_number(&j, "ends", r->ends);
 	pinw_json_number(&j, "suppressed", r->suppressed);
 	pinw_json_number(&j, "dropped", r->dropped);
 	pinw_json_bool(&j, "unreadable", c->now.unreadable || c->before.unreadable);
 	pinw_json_end_object(&j);
+	pinw_json_begin_array(&j, "limits");
+	pinw_trial_limits(&c->now, put_limit, &j);
+	pinw_json_end_array(&j);
 	pinw_json_begin_line_object(&j, "summary");
 	for (unsigned state = 0; state < 3; state++)
 		pinw_json_number(&j, states[state], c->of_state[state]);

@@ -185,6 +185,15 @@ static void put_result(struct pinw_json *j, const struct pinw_check *c, const st
 	pinw_json_end_object(j);
 }
 
+/* What the check cannot tell. */
+static void put_limit(void *arg, const char *text)
+{
+	pinw_json_begin_line_object(arg, NULL);
+	pinw_json_text(arg, "level", "note");
+	put_message(arg, "message", text);
+	pinw_json_end_object(arg);
+}
+
 int pinw_check_sarif(const struct pinw_check *c, FILE *out)
 {
 	struct pinw_json j;
@@ -197,8 +206,11 @@ int pinw_check_sarif(const struct pinw_check *c, FILE *out)
 	pinw_json_begin_object(&j, NULL);
 	put_tool(&j, c);
 	pinw_json_begin_array(&j, "invocations");
-	pinw_json_begin_line_object(&j, NULL);
+	pinw_json_begin_object(&j, NULL);
 	pinw_json_bool(&j, "executionSuccessful", !c->now.unreadable && !c->before.unreadable);
+	pinw_json_begin_array(&j, "toolExecutionNotifications");
+	pinw_trial_limits(&c->now, put_limit, &j);
+	pinw_json_end_array(&j);
 	pinw_json_end_object(&j);
 	pinw_json_end_array(&j);
 	pinw_json_begin_array(&j, "results");

@@ -13,7 +13,7 @@ static void put_foreign(struct pinw_text *t, const char *text)
 
 static void print_verdict(struct pinw_text *t, const struct pinw_check *c)
 {
-	const struct pinw_rehearsal *r = &c->now.rehearsal;
+	char counts[512];
 	size_t new = c->of_state[PINW_CHECK_NEW], known = c->of_state[PINW_CHECK_KNOWN];
 
 	put_foreign(t, pinw_base_name(c->now.file.path));
@@ -25,20 +25,15 @@ static void print_verdict(struct pinw_text *t, const struct pinw_check *c)
 		pinw_term_put(&t->term, "; against the baseline %zu new, %zu known, %zu gone", new, known,
 		              c->of_state[PINW_CHECK_GONE]);
 	pinw_term_end(&t->term, 2, new ? PINW_STYLE_BAD : PINW_STYLE_GOOD);
-	pinw_term_put(&t->term, "  checked: %s, %s, %s, %s in %s",
-	              pinw_text_counted(r->creations, "creation", "creations"),
-	              pinw_text_counted(r->pins, "pin", "pins"),
-	              pinw_text_counted(r->golocks, "Go lock", "Go locks"),
-	              pinw_text_counted(r->ends, "thread's end", "threads' ends"),
-	              pinw_text_counted(r->processes, "process", "processes"));
-	if (r->suppressed)
-		pinw_term_put(&t->term, "; %s",
-		              pinw_text_counted(r->suppressed, "leak suppressed", "leaks suppressed"));
-	pinw_term_end(&t->term, 4, PINW_STYLE_PLAIN);
-	if (r->dropped)
-		pinw_term_line(&t->term, 4, PINW_STYLE_BAD,
-		               "  %s dropped when this was recorded: there may be more findings",
-		               pinw_text_counted(r->dropped, "event was", "events were"));
+	pinw_trial_counts(&c->now, counts, sizeof(counts));
+	pinw_term_line(&t->term, 4, PINW_STYLE_PLAIN, "  checked: %s", counts);
+}
+
+static void print_limit(void *arg, const char *text)
+{
+	struct pinw_text *t = arg;
+
+	pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  - %s", text);
 }
 
 static void put_threads(struct pinw_text *t, const struct pinw_check_finding *f)
@@ -87,6 +82,7 @@ int pinw_check_text(const struct pinw_check *c, const struct pinw_check_text_opt
 	pinw_term_init(&t.term, out, options->color);
 	pinw_table_init(&t.shown, 1);
 	print_verdict(&t, c);
+	pinw_trial_limits(&c->now, print_limit, &t);
 	for (size_t i = 0; i < rows; i++)
 		print_finding(&t, c, c->findings[i]);
 	pinw_text_cut(&t, rows, count, "findings");

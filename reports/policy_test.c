@@ -140,49 +140,22 @@ static void print_rules(struct pinw_text *t, const struct pinw_trial *trial)
 
 /* ---- what was not seen, and what never happened ----------------------------------------------- */
 
-static void print_note(struct pinw_text *t, const char *text)
-{
-	pinw_term_line(&t->term, 4, PINW_STYLE_PLAIN, "  - %s", text);
-}
+struct limits {
+	struct pinw_text *text;
+	bool begun;
+};
 
-static void print_limits(struct pinw_text *t, const struct pinw_trial *trial)
+static void print_limit(void *arg, const char *text)
 {
-	const struct pinw_rehearsal *r = &trial->rehearsal;
-	const struct pinw_policy *policy = trial->parsed.policy;
-	bool go = false, crash = false;
+	struct limits *l = arg;
+	struct pinw_term *term = &l->text->term;
 
-	for (uint32_t i = 0; i < policy->rule_count; i++) {
-		go = go || pinw_rule_is_about_golocks(&policy->rules[i]);
-		crash = crash || (policy->rules[i].action == PINW_ACTION_CRASH && r->tally[i].violations);
+	if (!l->begun) {
+		pinw_term_end(term, 0, PINW_STYLE_PLAIN);
+		pinw_term_line(term, 2, PINW_STYLE_HEADING, "What this test cannot tell");
+		l->begun = true;
 	}
-	if (!go && !crash && !r->denied && !r->dropped && !policy->leaks[PINW_PLEAK_PINNED_IDLE])
-		return;
-	pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
-	pinw_term_line(&t->term, 2, PINW_STYLE_HEADING, "What this test cannot tell");
-	if (policy->leaks[PINW_PLEAK_PINNED_IDLE])
-		print_note(
-		    t, "leak:pinned_idle is not observable: a trace does not hold the CPU time of threads.");
-	if (go && r->unseen_golocks)
-		pinw_term_line(&t->term, 4, PINW_STYLE_PLAIN,
-		               "  - Rules on Go locks are not observable in %s: its locks were not counted "
-		               "(pinwarden report says why).",
-		               pinw_text_counted(r->unseen_golocks, "process", "processes"));
-	else if (go && !r->golocks)
-		print_note(t, "Rules on Go locks were put to no test: no Go lock was taken in these traces.");
-	if (crash)
-		print_note(
-		    t, "With a crash the program would have ended at the first one; what came after it would "
-		       "not have happened.");
-	if (r->denied)
-		pinw_term_line(
-		    &t->term, 4, PINW_STYLE_PLAIN,
-		    "  - An enforcing policy was in force when this was recorded: %s it stopped or changed "
-		    "did not happen as attempted and cannot be judged again.",
-		    pinw_text_counted(r->denied, "call that", "calls that"));
-	if (r->dropped)
-		pinw_term_line(&t->term, 4, PINW_STYLE_PLAIN,
-		               "  - %s dropped when this was recorded: there may be more violations.",
-		               pinw_text_counted(r->dropped, "event was", "events were"));
+	pinw_term_line(term, 4, PINW_STYLE_PLAIN, "  - %s", text);
 }
 
 static bool is_idle(const struct pinw_trial *trial, uint32_t i, bool suppressions)
@@ -219,7 +192,7 @@ static void print_idle(struct pinw_text *t, const struct pinw_trial *trial, cons
 
 static void print_verdict(struct pinw_text *t, const struct pinw_trial *trial)
 {
-	const struct pinw_rehearsal *r = &trial->rehearsal;
+	char counts[512];
 	unsigned rules;
 	uint64_t count = pinw_trial_violations(trial, &rules);
 
@@ -230,15 +203,8 @@ static void print_verdict(struct pinw_text *t, const struct pinw_trial *trial)
 	else
 		pinw_term_put(&t->term, ": nothing would have fired");
 	pinw_term_end(&t->term, 2, count ? PINW_STYLE_BAD : PINW_STYLE_GOOD);
-	pinw_term_put(&t->term, "  judged: %s, %s, %s, %s in %s",
-	              pinw_text_counted(r->creations, "creation", "creations"),
-	              pinw_text_counted(r->pins, "pin", "pins"),
-	              pinw_text_counted(r->golocks, "Go lock", "Go locks"),
-	              pinw_text_counted(r->ends, "thread's end", "threads' ends"),
-	              pinw_text_counted(r->processes, "process", "processes"));
-	if (r->suppressed)
-		pinw_term_put(&t->term, "; %s",
-		              pinw_text_counted(r->suppressed, "leak suppressed", "leaks suppressed"));
+	pinw_trial_counts(trial, counts, sizeof(counts));
+	pinw_term_put(&t->term, "  judged: %s", counts);
 	pinw_term_end(&t->term, 4, PINW_STYLE_PLAIN);
 }
 
@@ -252,7 +218,7 @@ static int print_trial(const struct pinw_trial *trial, size_t top)
 	print_rules(&t, trial);
 	print_idle(&t, trial, "Rules that never matched", false);
 	print_idle(&t, trial, "Suppressions that nothing needed", true);
-	print_limits(&t, trial);
+	pinw_trial_limits(trial, print_limit, &(struct limits){.text = &t});
 	pinw_table_done(&t.shown);
 	return pinw_term_done(&t.term);
 }

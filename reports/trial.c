@@ -2,7 +2,6 @@
 #include "reports/trial.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "reports/inputs.h"
@@ -99,38 +98,4 @@ uint64_t pinw_trial_violations(const struct pinw_trial *t, unsigned *ret_rules)
 		*ret_rules += t->rehearsal.tally[i].violations > 0;
 	}
 	return sum;
-}
-
-const char *pinw_trial_would_be(const struct pinw_rule *rule)
-{
-	static char words[64];
-	const char *name = strerrorname_np(rule->error);
-
-	switch (rule->action) {
-	case PINW_ACTION_DENY:
-		if (pinw_rule_is_golocks_only(rule))
-			return "would be denied"; /* LockOSThread has no way to say so */
-		snprintf(words, sizeof(words), "would be denied with %s", name ? name : "an error");
-		return words;
-	case PINW_ACTION_RESET:
-		return "would be reset to the baseline";
-	case PINW_ACTION_CRASH:
-		return "would crash the program";
-	default:
-		return "would be logged";
-	}
-}
-
-const char *pinw_trial_stack_title(const struct pinw_rule *rule, enum pinw_attempted attempt, unsigned leak,
-                                   uint32_t thread, bool golock)
-{
-	bool by_creation = rule->section == PINW_SECTION_REQUIRE || leak == 1 + PINW_PLEAK_UNJOINED ||
-	                   leak == 1 + PINW_PLEAK_GROWTH;
-
-	if (attempt == PINW_ATTEMPT_INHERIT && thread == 1)
-		return "its creator was pinned at"; /* a fork child's main thread: no call of its own made it */
-	if (by_creation || attempt == PINW_ATTEMPT_CREATE || attempt == PINW_ATTEMPT_BORN ||
-	    attempt == PINW_ATTEMPT_INHERIT)
-		return "created at";
-	return golock ? "locked at" : "pinned at";
 }

@@ -30,6 +30,13 @@ void pinw_trial_done(struct pinw_trial *t);
 /* Violations of all rules; how many rules they are of. */
 uint64_t pinw_trial_violations(const struct pinw_trial *t, unsigned *ret_rules);
 
+/* How much was put before the policy: "3 creations, 2 pins, 0 Go locks, 3 threads' ends in 1 process". */
+void pinw_trial_counts(const struct pinw_trial *t, char *buf, size_t size);
+
+/* What the trial cannot tell, a sentence each. Not before something was judged. */
+typedef void (*pinw_trial_fn)(void *arg, const char *text);
+void pinw_trial_limits(const struct pinw_trial *t, pinw_trial_fn fn, void *arg);
+
 /* "would be denied with EPERM", "would be logged". Good until the next call. */
 const char *pinw_trial_would_be(const struct pinw_rule *rule);
 
