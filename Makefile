@@ -119,6 +119,7 @@ REPORTS_SRC := \
   reports/cmd_run.c \
   reports/cmd_top.c \
   reports/cmd_verify.c \
+  reports/creations.c \
   reports/database.c \
   reports/demangle.c \
   reports/diff_collect.c \
@@ -207,6 +208,7 @@ REPORTS_SRC := \
   reports/table.c \
   reports/target.c \
   reports/term.c \
+  reports/text_by.c \
   reports/text_format.c \
   reports/text_golocks.c \
   reports/text_lists.c \

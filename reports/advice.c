@@ -73,8 +73,8 @@ static void add_capacity(struct pinw_advices *a, const struct pinw_process *p, c
 {
 	if (c->used >= c->cpus && c->used && !pinw_notes_one_cpu(p))
 		add(a, PINW_ADVICE_ALL_CPUS, NULL,
-		    "up to %" PRIu64 " threads were pinned at once, and took all of %" PRIu64 " CPUs",
-		    c->pinned, c->cpus);
+		    "up to %" PRIu64 " threads were pinned at once, and took all %" PRIu64 " CPUs", c->pinned,
+		    c->cpus);
 	if (c->doubled > 1)
 		add(a, PINW_ADVICE_DOUBLE_BOOKED, NULL,
 		    "CPU %u was the only one of up to %" PRIu64 " threads at once", c->doubled_cpu,

@@ -83,6 +83,7 @@ int pinw_capacity_of(const struct pinw_process *p, struct pinw_capacity *ret)
 	if (error == 0) {
 		c.pinned = most(t.pinned);
 		c.used = masks_known && !n->golocks && c.taken < c.pinned ? c.taken : c.pinned;
+		c.used = c.used < c.cpus ? c.used : c.cpus;
 		c.left = pinw_since(c.cpus, c.used);
 		c.steady = median(t.live);
 		find_doubled(&t, &c);

@@ -60,6 +60,7 @@ struct options {
 	enum pinw_color color;
 	size_t top;
 	bool scorecard;
+	enum pinw_text_by by;
 	bool help;
 };
 
@@ -75,6 +76,7 @@ static const char help_text[] =
     "                       pprof (go tool pprof), chrome (Perfetto), sqlite\n"
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
     "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
+    "      --by=WHAT        site, thread or cpu: tables by these alone; text only\n"
     "      --scorecard      checklists with PASS, FAIL or NOT OBSERVABLE, capacity,\n"
     "                       advice; text and json\n"
     "      --top=N          rows of lists in text and html (default 20), 0 for all\n"
@@ -127,7 +129,20 @@ static int parse_color(struct options *o, const char *value)
 	return pinw_usage("report", "--color=%s: expected auto, always or never", value);
 }
 
-enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP, OPTION_WEIGHT, OPTION_SYSROOT, OPTION_SCORECARD };
+static int parse_by(struct options *o, const char *value)
+{
+	static const char *const words[] = {
+	    [PINW_BY_SITE] = "site", [PINW_BY_THREAD] = "thread", [PINW_BY_CPU] = "cpu"};
+
+	for (size_t i = PINW_BY_SITE; i <= PINW_BY_CPU; i++)
+		if (strcmp(value, words[i]) == 0) {
+			o->by = (enum pinw_text_by)i;
+			return 0;
+		}
+	return pinw_usage("report", "--by=%s: expected site, thread or cpu", value);
+}
+
+enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP, OPTION_WEIGHT, OPTION_SYSROOT, OPTION_SCORECARD, OPTION_BY };
 
 static const struct option long_options[] = {
     {"format", required_argument, NULL, 'f'},
@@ -136,6 +151,7 @@ static const struct option long_options[] = {
     {"top", required_argument, NULL, OPTION_TOP},
     {"weight", required_argument, NULL, OPTION_WEIGHT},
     {"sysroot", required_argument, NULL, OPTION_SYSROOT},
+    {"by", required_argument, NULL, OPTION_BY},
     {"scorecard", no_argument, NULL, OPTION_SCORECARD},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -168,6 +184,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 		case OPTION_WEIGHT:
 			error = parse_weight(o, optarg);
 			break;
+		case OPTION_BY:
+			error = parse_by(o, optarg);
+			break;
 		case OPTION_SCORECARD:
 			o->scorecard = true;
 			break;
@@ -177,13 +196,16 @@ static int parse_options(struct options *o, int argc, char **argv)
 		default:
 			error = pinw_usage_option(
 			    "report", option, argv,
-			    "-f, -o, --color, --scorecard, --top, --weight, --sysroot and --help");
+			    "-f, -o, --by, --color, --scorecard, --top, --weight, --sysroot and "
+			    "--help");
 			break;
 		}
 	}
 	if (error == 0 && o->scorecard && o->format != FORMAT_TEXT && o->format != FORMAT_JSON)
 		error = pinw_usage("report", "--scorecard is in text and json, not in %s",
 		                   formats[o->format].name);
+	if (error == 0 && o->by != PINW_BY_ALL && (o->format != FORMAT_TEXT || o->scorecard))
+		error = pinw_usage("report", "%s", "--by is a view of text, without --scorecard");
 	if (error == 0 && !o->help && optind == argc)
 		error = pinw_usage("report", "%s", "name a trace, or a directory with traces in it");
 	return error;
@@ -218,8 +240,10 @@ static int write_folded(const struct pinw_model *m, struct pinw_stacks *stacks, 
 
 static int write_document(struct pinw_model *m, const struct options *o, const struct pinw_output *to)
 {
-	struct pinw_text_options text = {
-	    .color = pinw_color_wanted(o->color, o->output), .top = o->top, .scorecard = o->scorecard};
+	struct pinw_text_options text = {.color = pinw_color_wanted(o->color, o->output),
+	                                 .top = o->top,
+	                                 .scorecard = o->scorecard,
+	                                 .by = o->by};
 	struct pinw_stacks *stacks;
 	FILE *out = to->file;
 	int error = pinw_stacks_open(&stacks);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "policy/mask.h"
+#include "reports/creations.h"
 #include "reports/html_private.h"
 #include "reports/markup.h"
 #include "reports/text_private.h"
-
-#define SHORT_LIVED_NS UINT64_C(1000000000)
 
 /* ---- parts of tables -------------------------------------------------------------------- */
 
@@ -18,7 +16,9 @@ static void begin_table(struct pinw_html *h, const char *name, const char *title
 {
 	fprintf(h->out, "<h3>%s</h3>\n<table class=\"%s\"><thead><tr>", title, name);
 	for (; *heads; heads++)
-		fprintf(h->out, **heads == '#' ? "<th scope=\"col\" class=\"n\">%s</th>" : "<th scope=\"col\">%s</th>",
+		fprintf(h->out,
+		        **heads == '#' ? "<th scope=\"col\" class=\"n\">%s</th>"
+		                       : "<th scope=\"col\">%s</th>",
 		        *heads + (**heads == '#'));
 	fputs("</tr></thead><tbody>\n", h->out);
 }
@@ -142,7 +142,7 @@ static void put_leak(struct pinw_html *h, const struct pinw_process *p, const st
 
 static void put_leaks(struct pinw_html *h, const struct pinw_process *p)
 {
-	static const char *const heads[] = {"leak",    "#count",  "pin", "#longest hold",
+	static const char *const heads[] = {"leak",    "#count", "pin", "#longest hold",
 	                                    "threads", "stacks", NULL};
 	size_t rows = rows_of(h, p->leak_count);
 
@@ -191,7 +191,7 @@ static void put_violation(struct pinw_html *h, const struct pinw_process *p, con
 
 static void put_violations(struct pinw_html *h, const struct pinw_process *p)
 {
-	static const char *const heads[] = {"rule",  "#count",   "attempt", "outcome", "#counted",
+	static const char *const heads[] = {"rule",   "#count",  "attempt", "outcome", "#counted",
 	                                    "#limit", "threads", "stack",   NULL};
 	size_t rows = rows_of(h, p->violation_count);
 
@@ -213,8 +213,8 @@ static void put_holds(struct pinw_html *h, uint64_t count, uint64_t sum_ns, uint
 
 static void put_pins(struct pinw_html *h, const struct pinw_process *p)
 {
-	static const char *const heads[] = {"#opened",  "#released", "#left",   "#open", "#mean hold",
-	                                    "#longest", "origin",   "pinned", NULL};
+	static const char *const heads[] = {"#opened",  "#released", "#left",  "#open", "#mean hold",
+	                                    "#longest", "origin",    "pinned", NULL};
 	size_t rows = rows_of(h, p->pin_sites.count);
 
 	if (!rows)
@@ -241,7 +241,7 @@ static void put_pins(struct pinw_html *h, const struct pinw_process *p)
 static void put_golocks(struct pinw_html *h, const struct pinw_process *p)
 {
 	static const char *const heads[] = {"#locked",  "#unlocked", "#destroyed", "#open", "#mean hold",
-	                                    "#longest", "#depth",    "locked",    NULL};
+	                                    "#longest", "#depth",    "locked",     NULL};
 	size_t rows = rows_of(h, p->golock_sites.count);
 
 	if (!rows)
@@ -266,41 +266,12 @@ static void put_golocks(struct pinw_html *h, const struct pinw_process *p)
 
 /* ---- churn ---------------------------------------------------------------------------------------- */
 
-/* Threads that were created at one site. */
-struct churn {
-	uint32_t site;
-	uint64_t created, ended, short_lived, lived_ns;
-};
-
-static void add_churn(struct churn *c, const struct pinw_thread *t)
+static void put_churn(struct pinw_html *h, const struct pinw_process *p, const struct pinw_creations *c,
+                      uint64_t most)
 {
-	c->created++;
-	if (t->ended_ns == PINW_TIME_UNKNOWN || t->started_ns == PINW_TIME_UNKNOWN)
-		return;
-	uint64_t lived = pinw_since(t->ended_ns, t->started_ns);
-	c->ended++;
-	c->lived_ns += lived;
-	c->short_lived += lived < SHORT_LIVED_NS;
-}
+	char rate[PINW_CREATIONS_RATE_BYTES];
 
-static int by_created(const void *x, const void *y)
-{
-	const struct churn *a = *(const struct churn *const *)x, *b = *(const struct churn *const *)y;
-
-	if (a->created != b->created)
-		return a->created > b->created ? -1 : 1;
-	return (a->site > b->site) - (a->site < b->site);
-}
-
-static void put_churn(struct pinw_html *h, const struct pinw_process *p, const struct churn *c, uint64_t most)
-{
-	char rate[32] = "";
-	double a_second = p->duration_ns ? (double)c->created * 1e9 / (double)p->duration_ns : 0;
-
-	if (a_second >= 100)
-		snprintf(rate, sizeof(rate), "%s", pinw_text_count((uint64_t)a_second));
-	else if (p->duration_ns)
-		snprintf(rate, sizeof(rate), "%.2g", a_second);
+	pinw_creations_rate(p, c, rate);
 	fputs("<tr>", h->out);
 	fprintf(h->out, "<td class=\"n\"><span class=\"bar\" style=\"width:%.1f%%\"></span>%s</td>",
 	        100.0 * (double)c->created / (double)most, pinw_text_count(c->created));
@@ -317,34 +288,18 @@ static int put_creations(struct pinw_html *h, const struct pinw_process *p)
 {
 	static const char *const heads[] = {
 	    "#created", "#a second", "#without an end", "#mean life", "#shorter than 1 s", "created", NULL};
-	struct pinw_table sites;
-	int error = 0;
+	struct pinw_creations *list;
+	size_t count;
+	int error = pinw_creations_of(p, &list, &count);
 
-	pinw_table_init(&sites, sizeof(struct churn));
-	for (size_t i = 0; i < p->threads.count; i++) {
-		const struct pinw_thread *t = pinw_table_at(&p->threads, i);
-		struct churn *c = t->create_site ? pinw_table_get(&sites, t->create_site, NULL) : NULL;
-
-		if (!c)
-			continue;
-		c->site = t->create_site;
-		add_churn(c, t);
-	}
-	const struct churn **sorted = calloc(sites.count + 1, sizeof(*sorted));
-	if (!sorted)
-		error = -ENOMEM;
-	for (size_t i = 0; sorted && i < sites.count; i++)
-		sorted[i] = pinw_table_at(&sites, i);
-	if (sorted && sites.count) {
-		size_t rows = rows_of(h, sites.count);
-		qsort(sorted, sites.count, sizeof(*sorted), by_created);
+	if (error == 0 && count) {
+		size_t rows = rows_of(h, count);
 		begin_table(h, "churn", "Churn by creation site", heads);
 		for (size_t i = 0; i < rows; i++)
-			put_churn(h, p, sorted[i], sorted[0]->created);
-		end_table(h, rows, sites.count);
+			put_churn(h, p, &list[i], list[0].created);
+		end_table(h, rows, count);
 	}
-	free(sorted);
-	pinw_table_done(&sites);
+	free(list);
 	return error;
 }
 
@@ -377,7 +332,7 @@ static void put_thread_row(struct pinw_html *h, const struct pinw_process *p, co
 
 static void put_thread_list(struct pinw_html *h, const struct pinw_process *p)
 {
-	static const char *const heads[] = {"#id",  "#tid",  "name",     "#started",     "#lived",
+	static const char *const heads[] = {"#id", "#tid", "name",     "#started",     "#lived",
 	                                    "end", "CPUs", "open pin", "#pins opened", NULL};
 	size_t rows = rows_of(h, p->threads.count);
 

@@ -303,7 +303,8 @@ int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
 	struct pinw_text t = {.stacks = stacks,
 	                      .model = m,
 	                      .top = options->top ? options->top : SIZE_MAX,
-	                      .scorecard = options->scorecard};
+	                      .scorecard = options->scorecard,
+	                      .by = options->by};
 	struct sums s = sum_up(m);
 	int error = begin(&t, out, options->color);
 
@@ -312,7 +313,7 @@ int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
 		print_unreadable(&t);
 		print_tree(&t, &s);
 		print_processes(&t, &s);
-		if (!t.scorecard)
+		if (!t.scorecard && t.by == PINW_BY_ALL)
 			pinw_text_policies(&t);
 	}
 	return end(&t, error);

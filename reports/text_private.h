@@ -6,6 +6,7 @@
  * text_process.c how one process went: its figures and what was not seen of it
  * text_policy.c  what the policy found, in a process and in all of them
  * text_golocks.c Go locks; whether anything is pinned per request
+ * text_by.c      churn; by thread and by CPU
  * text_scorecard.c  the checklists, capacity, advice
  * text_lists.c   its leaks, pins by site, threads, latencies
  * text_stack.c   stacks, each printed once
@@ -26,6 +27,7 @@ struct pinw_text {
 	const struct pinw_model *model;
 	size_t top; /* SIZE_MAX = no limit */
 	bool scorecard; /* of processes, nothing else */
+	enum pinw_text_by by;
 	struct pinw_breaches breaches; /* of all processes, sorted */
 	struct pinw_table shown; /* sites of the current process whose stacks were printed */
 };
@@ -58,6 +60,11 @@ void pinw_text_golocks(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_requests_field(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_requests(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_requests_verdict(struct pinw_text *t);
+void pinw_text_churn(struct pinw_text *t, const struct pinw_process *p);
+
+/* Of a model with_history. */
+void pinw_text_by_thread(struct pinw_text *t, const struct pinw_process *p);
+void pinw_text_by_cpu(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_threads(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_latency(struct pinw_text *t, const struct pinw_process *p);
 

@@ -304,12 +304,29 @@ void pinw_text_facts(struct pinw_text *t, const struct pinw_process *p)
 	print_coverage(t, p);
 }
 
+static void print_by(struct pinw_text *t, const struct pinw_process *p)
+{
+	if (t->by == PINW_BY_THREAD) {
+		pinw_text_by_thread(t, p);
+	} else if (t->by == PINW_BY_CPU) {
+		pinw_text_by_cpu(t, p);
+	} else {
+		pinw_text_pins(t, p);
+		pinw_text_golocks(t, p);
+		pinw_text_churn(t, p);
+	}
+}
+
 void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
 {
 	print_title(t, p);
 	if (t->scorecard) {
 		pinw_text_scorecard(t, p);
 		pinw_text_advice(t, p);
+		return;
+	}
+	if (t->by != PINW_BY_ALL) {
+		print_by(t, p);
 		return;
 	}
 	pinw_text_facts(t, p);
@@ -319,6 +336,7 @@ void pinw_text_process(struct pinw_text *t, const struct pinw_process *p)
 	pinw_text_advice(t, p);
 	pinw_text_pins(t, p);
 	pinw_text_golocks(t, p);
+	pinw_text_churn(t, p);
 	pinw_text_threads(t, p);
 	pinw_text_latency(t, p);
 }

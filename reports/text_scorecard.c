@@ -121,7 +121,7 @@ static void print_advice(struct pinw_text *t, const struct pinw_advice *a)
 		pinw_term_put_foreign(&t->term, n->function, strlen(n->function));
 	else
 		pinw_term_put(&t->term, "the stack");
-	if (n && n->handler) {
+	if (n && n->handler && (!n->function || strcmp(n->function, n->handler) != 0)) {
 		pinw_term_put(&t->term, ", called for ");
 		pinw_term_put_foreign(&t->term, n->handler, strlen(n->handler));
 	}

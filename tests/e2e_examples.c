@@ -99,6 +99,16 @@ static void show(const char *expected, const char *policy, const char *mode, con
 		compare(expected, normalised(program, text)->out);
 }
 
+/* What the report says of the traces. */
+static void expect_report(const char *options, const char *part)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), E2E_PINWARDEN " report %%d/t %s", options);
+	const struct e2e_result *r = e2e_status(0, command);
+	cr_expect_not_null(strstr(r->out, part), "no \"%s\" in:\n%s", part, r->out);
+}
+
 #define VIOLATIONS "[.processes[].violations // {} | to_entries[] | select(.value > 0)] | from_entries"
 #define LEAKS "[.totals.leaks | to_entries[] | select(.value > 0)] | from_entries"
 
@@ -117,6 +127,10 @@ Test(examples, a_handler_that_pins_leaks_where_it_may)
 	e2e_true(VIOLATIONS
 	         " | . == {\"ban:pins on a request handler's stack\": 8, \"leak:exit_while_pinned\": 8}");
 	e2e_true(LEAKS " | . == {\"exit-while-pinned\": 8}");
+	expect_report("--scorecard", "FAIL            is its cost bounded, with no pin per request?");
+	expect_report("--scorecard", "look at: cpus_pin, called for handle_request");
+	expect_report("--scorecard", "threads expected  not known: the program is not Go");
+	expect_report("--by=site", "CHURN BY CREATION SITE");
 }
 
 Test(examples, a_single_owner_breaks_no_rule)
@@ -219,6 +233,8 @@ Test(examples, a_go_handler_that_locks_pins_per_request)
 	e2e_true(LEAKS " | . == {}");
 	e2e_true(PER_REQUEST " | length == 1");
 	e2e_true(".processes[0] | .golock_list | length == 1 and .[0].locks == 300");
+	expect_report("--scorecard", "FAIL            is its cost bounded, with no pin per request?");
+	expect_report("--scorecard", "300 Go locks were taken for requests, at 1 place");
 }
 
 Test(examples, a_go_handler_that_leaks_destroys_a_thread_for_each_request)
@@ -237,6 +253,9 @@ Test(examples, go_owners_break_no_rule)
 	e2e_true(VIOLATIONS " | . == {}");
 	e2e_true(LEAKS " | . == {}");
 	e2e_true(".processes[0].golocks | .locks == 2 and .unlocks == 2 and .covered");
+	expect_report("--scorecard", "PASS            every lock is undone by the function that took it");
+	expect_report("--scorecard", "PASS            shutdown drains the workers");
+	expect_report("--scorecard", "which take 2 CPUs");
 }
 
 Test(examples, go_owners_are_clean_under_the_handlers_policies)

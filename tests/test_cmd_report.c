@@ -85,7 +85,9 @@ Test(cmd_report, refuses_what_it_does_not_know_and_says_what_it_knows)
 		const char *one, *two, *says;
 	} cases[] = {
 	    {"-f", "yaml", "-f yaml: the formats are text, json"},
-	    {"--by", "site", "--by is no option here; there are -f, -o, --color"},
+	    {"--by", "name", "--by=name: expected site, thread or cpu"},
+	    {"--bye", NULL, "--bye is no option here; there are -f, -o, --by, --color"},
+	    {"--by=cpu", "-fjson", "--by is a view of text"},
 	    {"-z", NULL, "-z is no option here"},
 	    {"--color=blue", NULL, "--color=blue: expected auto, always or never"},
 	    {"--top=many", NULL, "--top=many: expected a number, 0 for all"},
@@ -119,6 +121,27 @@ Test(cmd_report, shows_the_scorecard_in_text_and_json_only)
 	free(text);
 	cr_expect_eq(run_report(folder, "--scorecard", "-fpprof"), 2);
 	expect_content("err", "--scorecard is in text and json, not in pprof");
+}
+
+Test(cmd_report, shows_tables_by_site_thread_or_cpu_alone)
+{
+	struct pinw_builder b;
+
+	tell_much(&b);
+	write_trace(&b, "a.pwt");
+	cr_expect_eq(run_report(folder, "--by=site", NULL), 0);
+	expect_content("out", "2 leaks");
+	expect_content("out", "\nPINS BY SITE\n");
+	expect_content("out", "\nCHURN BY CREATION SITE\n");
+	char *text = content_of("out");
+	expect_has_not(text, "\nTHREADS\n");
+	expect_has_not(text, "\nLEAKS\n");
+	free(text);
+	cr_expect_eq(run_report(folder, "--by=thread", NULL), 0);
+	expect_content("out", "\nBY THREAD\n");
+	cr_expect_eq(run_report(folder, "--by=cpu", NULL), 0);
+	expect_content("out", "\nBY CPU\n");
+	expect_content("out", "     CPU      pins     alone   at once      pinned\n       0");
 }
 
 Test(cmd_report, helps)

@@ -219,7 +219,7 @@ Test(scorecard, as_many_owners_as_cpus_leave_none)
 	cr_expect_eq(capacity.steady, 5u);
 	cr_assert_not_null(advice_of(PINW_ADVICE_ALL_CPUS));
 	cr_expect_str_eq(advice_of(PINW_ADVICE_ALL_CPUS)->what,
-	                 "up to 4 threads were pinned at once, and took all of 4 CPUs");
+	                 "up to 4 threads were pinned at once, and took all 4 CPUs");
 }
 
 Test(scorecard, more_threads_than_expected_fail)
