@@ -332,6 +332,7 @@ E2E_SRC := \
   tests/e2e_formats.c \
   tests/e2e_go.c \
   tests/e2e_golibs.c \
+  tests/e2e_golden.c \
   tests/e2e_golocks.c \
   tests/e2e_html.c \
   tests/e2e_metrics.c \
