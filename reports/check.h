@@ -35,6 +35,7 @@ struct pinw_check_finding {
 	uint8_t
 	    done; /* enum pinw_done: it was recorded, when the program ran under the policy; 0: judged now */
 	uint8_t state; /* enum pinw_check_state */
+	bool spared; /* Go locks that the rule would deny if the policy said deny_golocks */
 	uint32_t processes;
 	uint64_t count;
 	uint64_t first_ns; /* in `process`, since its start */

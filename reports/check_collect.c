@@ -101,6 +101,7 @@ static int add_judged(struct pinw_check *c, const struct pinw_trial *t, bool is_
 		                               .first_ns = j->first_ns,
 		                               .value = j->value,
 		                               .limit = j->limit};
+		f.spared = j->attempt == PINW_ATTEMPT_LOCK && pinw_rule_spares_golocks(c->policy, f.rule);
 		memcpy(f.threads, j->threads, sizeof(f.threads));
 		memcpy(f.names, j->names, sizeof(f.names));
 		error = add(c, t->stacks, f, is_baseline);
@@ -266,6 +267,8 @@ const char *pinw_check_outcome(const struct pinw_check_finding *f)
 
 	switch (f->done) {
 	case PINW_DONE_DENIED:
+		if (f->attempt == PINW_ATTEMPT_LOCK)
+			return "was denied"; /* LockOSThread has no way to say why */
 		snprintf(words, sizeof(words), "was denied with %s", name ? name : "an error");
 		return words;
 	case PINW_DONE_RESET:
@@ -273,6 +276,10 @@ const char *pinw_check_outcome(const struct pinw_check_finding *f)
 	case PINW_DONE_CRASHED:
 		return "crashed the program";
 	case 0:
+		if (f->spared)
+			return "would be denied with deny_golocks = yes, else logged";
+		if (f->attempt == PINW_ATTEMPT_LOCK && f->rule->action == PINW_ACTION_DENY)
+			return "would be denied";
 		return pinw_trial_would_be(f->rule);
 	default:
 		return "was logged";

@@ -41,6 +41,21 @@ static int lines(const char *text)
 	return n;
 }
 
+/* ---- help ----------------------------------------------------------------------- */
+
+Test(run, shows_the_help_of_each_command)
+{
+	cr_assert_not_null(strstr(e2e_status(0, "@@ help policy lint")->out, "pinwarden policy lint FILE"));
+	cr_assert_not_null(strstr(e2e_status(0, "@@ help run")->out, "pinwarden run ["));
+	e2e_status(2, "@@ help no-such-command");
+}
+
+Test(run, says_when_its_help_does_not_arrive)
+{
+	cr_assert_not_null(strstr(e2e_status(2, "@@ help >/dev/full")->err, "No space left"));
+	cr_assert_not_null(strstr(e2e_status(2, "@@ --version >/dev/full")->err, "No space left"));
+}
+
 /* ---- status --------------------------------------------------------------------- */
 
 Test(run, passes_on_the_exit_status)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "reports/check.h"
 #include "reports/rehearse.h"
 #include "tests/trace_builder.h"
 
@@ -364,6 +365,35 @@ Test(policy_replay, finds_go_locks_by_a_function_on_their_stack)
 	const struct pinw_finding *f = first_finding();
 	cr_expect(f->attempt == PINW_ATTEMPT_LOCK && f->site == SITE_HANDLER && f->threads[0] == 2);
 	cr_expect_eq(result.golocks, 2u);
+}
+
+Test(policy_replay, names_a_thread_once_however_often_it_locks)
+{
+	thread_at(SECOND, 2, SITE_WORKER);
+	thread_at(SECOND, 3, SITE_WORKER);
+	for (uint64_t i = 1; i < 5; i++) {
+		pinw_builder_golock(&past, 2 * i * SECOND, i == 4 ? 3 : 2, 18, SITE_HANDLER);
+		pinw_builder_gounlock(&past, (2 * i + 1) * SECOND, i == 4 ? 3 : 2, 18, SITE_HANDLER,
+		                      SITE_HANDLER, SECOND);
+	}
+	judge("[ban \"go\"]\nfunction = replay_handle*\ncall = golock\naction = log\n");
+	expect("ban:go", 4);
+	const struct pinw_finding *f = first_finding();
+	cr_expect(f->threads[0] == 2 && f->threads[1] == 3 && f->threads[2] == 0);
+}
+
+Test(policy_replay, a_denied_lock_has_no_error_to_return)
+{
+	struct pinw_rule both = {.action = PINW_ACTION_DENY, .error = EPERM};
+	struct pinw_check_finding f = {.rule = &both, .attempt = PINW_ATTEMPT_LOCK};
+
+	cr_expect_str_eq(pinw_check_outcome(&f), "would be denied");
+	f.spared = true;
+	cr_expect_str_eq(pinw_check_outcome(&f), "would be denied with deny_golocks = yes, else logged");
+	f.done = PINW_DONE_DENIED;
+	cr_expect_str_eq(pinw_check_outcome(&f), "was denied");
+	f.attempt = PINW_ATTEMPT_PIN;
+	cr_expect_str_eq(pinw_check_outcome(&f), "was denied with EPERM");
 }
 
 Test(policy_replay, counts_a_thread_with_both_kinds_of_pins_once)
