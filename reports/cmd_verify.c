@@ -25,9 +25,9 @@ enum { STATUS_WHOLE = 0, STATUS_DAMAGED = 1, STATUS_UNREADABLE = 3 };
 static const char verify_help[] =
     "Usage: pinwarden verify TRACE... [options]\n"
     "\n"
-    "Checks trace files: sums of header and records, sizes, segments, slots, rules. Of\n"
-    "a damaged one it says what and where. A TRACE may be a directory: every *.pwt in\n"
-    "it is checked. A process that still writes, or was killed, damages nothing.\n"
+    "Checks trace files: sums of header and records, sizes, segments, slots, rules.\n"
+    "Of a damaged one it says what and where. A TRACE may be a directory: every *.pwt\n"
+    "in it is checked. A process that still writes, or was killed, damages nothing.\n"
     "\n"
     "  -q, --quiet  say nothing of traces without damage\n"
     "  -h, --help   this text\n"

@@ -3,6 +3,7 @@
  * Recorded pasts put before policies. Sites of the traces are in this very program, so that functions have names.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
