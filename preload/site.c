@@ -336,9 +336,11 @@ static unsigned add_goroutine(const struct pinw_thread *self, uintptr_t cfa, uns
 	return n;
 }
 
-/* Remembers how to recognise the walk's stack next time: what add_parts would find. */
-static void remember(const struct pinw_thread *self, struct pinw_where where, const struct inner *inner,
-                     struct pinw_interned *site, uint32_t gen)
+/* Remembers how to recognise the walk's stack next time: what add_parts would find. Apart: what it needs is not on the host's
+ * stack while the site is made. */
+static __attribute__((noinline)) void remember(const struct pinw_thread *self, struct pinw_where where,
+                                               const struct inner *inner, struct pinw_interned *site,
+                                               uint32_t gen)
 {
 	const struct pinw_walk *walk = &table.walk;
 	unsigned n = inner ? inner->count : 0, frames = n, first = 0;
