@@ -5,6 +5,9 @@ prefix ?= /usr/local
 bindir ?= $(prefix)/bin
 libdir ?= $(prefix)/lib
 mandir ?= $(prefix)/share/man
+bashcompdir ?= $(prefix)/share/bash-completion/completions
+zshcompdir ?= $(prefix)/share/zsh/site-functions
+fishcompdir ?= $(prefix)/share/fish/vendor_completions.d
 docdir ?= $(prefix)/share/doc/pinwarden
 DESTDIR ?=
 
@@ -320,6 +323,7 @@ E2E_SRC := \
   tests/e2e_pins.c \
   tests/e2e_check.c \
   tests/e2e_children.c \
+  tests/e2e_completions.c \
   tests/e2e_durable.c \
   tests/e2e_command.c \
   tests/e2e_enforce.c \
@@ -341,6 +345,7 @@ E2E_SRC := \
   tests/e2e_goraw.c \
   tests/e2e_gostack.c \
   tests/enforce_scene.c \
+  tests/e2e_recover.c \
   tests/e2e_sysroot.c \
   tests/e2e_watch.c \
   tests/go_programs.c \
@@ -603,10 +608,13 @@ format:
 
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libdir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 \
-	  $(DESTDIR)$(docdir)
+	  $(DESTDIR)$(docdir) $(DESTDIR)$(bashcompdir) $(DESTDIR)$(zshcompdir) $(DESTDIR)$(fishcompdir)
 	install -m 755 $(B)/pinwarden $(DESTDIR)$(bindir)/
 	install -m 644 $(B)/libpinwarden.so $(DESTDIR)$(libdir)/
 	install -m 644 LICENSE $(DESTDIR)$(docdir)/
+	install -m 644 reports/completions/pinwarden.bash $(DESTDIR)$(bashcompdir)/pinwarden
+	install -m 644 reports/completions/_pinwarden $(DESTDIR)$(zshcompdir)/
+	install -m 644 reports/completions/pinwarden.fish $(DESTDIR)$(fishcompdir)/
 	$(if $(wildcard reports/man/*.1),install -m 644 $(wildcard reports/man/*.1) $(DESTDIR)$(mandir)/man1/)
 	$(if $(wildcard reports/man/*.5),install -m 644 $(wildcard reports/man/*.5) $(DESTDIR)$(mandir)/man5/)
 

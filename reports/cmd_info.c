@@ -19,6 +19,7 @@
 #include "reports/reader.h"
 #include "reports/say.h"
 #include "reports/text_private.h"
+#include "reports/usage.h"
 
 #define STATUS_UNREADABLE 3
 #define COLUMN 12u /* where the values begin */
@@ -343,15 +344,6 @@ struct options {
 	const char *output; /* NULL = standard output */
 };
 
-static int usage(const char *format, const char *what)
-{
-	char text[4096];
-
-	snprintf(text, sizeof(text), format, what);
-	pinw_say("info: %s; see: pinwarden info --help", text);
-	return -EINVAL;
-}
-
 static int parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option options[] = {{"format", required_argument, NULL, 'f'},
@@ -366,18 +358,16 @@ static int parse_options(struct options *o, int argc, char **argv)
 		if (option == 'f')
 			o->json = strcmp(optarg, "json") == 0;
 		if (option == 'f' && !o->json && strcmp(optarg, "text") != 0)
-			return usage("-f %s: the formats are text and json", optarg);
+			return pinw_usage("info", "-f %s: the formats are text and json", optarg);
 		if (option == 'o')
 			o->output = strcmp(optarg, "-") == 0 ? NULL : optarg;
 		if (option == 'h')
 			o->help = true;
-		if (option == ':')
-			return usage("%s needs a value", argv[optind - 1]);
-		if (option == '?')
-			return usage("%s is no option here; there are -f, -o and -h", argv[optind - 1]);
+		if (option == ':' || option == '?')
+			return pinw_usage_option("info", option, argv, "-f, -o and -h");
 	}
 	if (!o->help && optind == argc)
-		return usage("%s", "no trace is named; type: pinwarden info TRACE");
+		return pinw_usage("info", "%s", "no trace is named; type: pinwarden info TRACE");
 	return 0;
 }
 
@@ -455,7 +445,7 @@ int pinw_cmd_info(int argc, char **argv)
 	if (o.help)
 		return fputs(help_text, stdout) < 0 || fflush(stdout) != 0 ? PINW_EXIT_USAGE : 0;
 	if (is_one_of(o.output, argc - optind, argv + optind)) {
-		usage("-o %s: this is one of the traces", o.output);
+		pinw_usage("info", "-o %s: this is one of the traces", o.output);
 		return PINW_EXIT_USAGE;
 	}
 	int error = show_all(&o, argc - optind, argv + optind, &whole);

@@ -19,6 +19,7 @@
 #include "reports/reader.h"
 #include "reports/say.h"
 #include "reports/text_private.h"
+#include "reports/usage.h"
 
 enum { STATUS_WHOLE = 0, STATUS_DAMAGED = 1, STATUS_UNREADABLE = 3 };
 
@@ -206,15 +207,13 @@ int pinw_cmd_verify(int argc, char **argv)
 		if (option == 'h')
 			return say_help(verify_help);
 		if (option != 'q') {
-			pinw_say("verify: %s is no option here; there are -q and -h; see: pinwarden verify "
-			         "--help",
-			         argv[optind - 1]);
+			pinw_usage_option("verify", option, argv, "-q and -h");
 			return PINW_EXIT_USAGE;
 		}
 		v.quiet = true;
 	}
 	if (optind == argc) {
-		pinw_say("verify: no trace is named; type: pinwarden verify TRACE");
+		pinw_usage("verify", "no trace is named; type: pinwarden verify TRACE");
 		return PINW_EXIT_USAGE;
 	}
 	return verify_all(&v, argc - optind, argv + optind);
@@ -303,16 +302,13 @@ int pinw_cmd_recover(int argc, char **argv)
 		if (option == 'h')
 			return say_help(recover_help);
 		if (option != 'o') {
-			pinw_say(option == ':' ? "recover: %s needs a value; see: pinwarden recover --help"
-			                       : "recover: %s is no option here; there are -o and -h; see: "
-			                         "pinwarden recover --help",
-			         argv[optind - 1]);
+			pinw_usage_option("recover", option, argv, "-o and -h");
 			return PINW_EXIT_USAGE;
 		}
 		output = optarg;
 	}
 	if (!output || argc - optind != 1) {
-		pinw_say("recover: name one trace and a new file; type: pinwarden recover TRACE -o FILE");
+		pinw_usage("recover", "name one trace and a new file; type: pinwarden recover TRACE -o FILE");
 		return PINW_EXIT_USAGE;
 	}
 	return recover(argv[optind], output);
