@@ -138,6 +138,7 @@ REPORTS_SRC := \
   reports/export_jsonl.c \
   reports/export_pprof.c \
   reports/export_sqlite.c \
+  reports/filter.c \
   reports/find_shim.c \
   reports/functions.c \
   reports/golocks.c \
@@ -264,6 +265,7 @@ TEST_SRC := \
   tests/test_example_policies.c \
   tests/test_follow.c \
   tests/test_export.c \
+  tests/test_filter.c \
   tests/test_functions.c \
   tests/test_glob.c \
   tests/test_goname.c \

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "reports/filter.h"
 #include "reports/inputs.h"
 #include "reports/names.h"
 #include "reports/output.h"
@@ -61,6 +62,7 @@ struct options {
 	size_t top;
 	bool scorecard;
 	enum pinw_text_by by;
+	struct pinw_filter filter; /* of no terms: none */
 	bool help;
 };
 
@@ -77,6 +79,8 @@ static const char help_text[] =
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
     "      --color=WHEN     auto (default), always or never; auto honours NO_COLOR\n"
     "      --by=WHAT        site, thread or cpu: tables by these alone; text only\n"
+    "      --filter=EXPR    rows with WORD, function:, module:, thread:NAME, kind:go,\n"
+    "                       leak:any, cpu:0; text only\n"
     "      --scorecard      checklists with PASS, FAIL or NOT OBSERVABLE, capacity,\n"
     "                       advice; text and json\n"
     "      --top=N          rows of lists in text and html (default 20), 0 for all\n"
@@ -142,7 +146,25 @@ static int parse_by(struct options *o, const char *value)
 	return pinw_usage("report", "--by=%s: expected site, thread or cpu", value);
 }
 
-enum { OPTION_COLOR = UCHAR_MAX + 1, OPTION_TOP, OPTION_WEIGHT, OPTION_SYSROOT, OPTION_SCORECARD, OPTION_BY };
+static int parse_filter(struct options *o, const char *value)
+{
+	char why[256], text[512];
+
+	if (pinw_filter_parse(value, &o->filter, why, sizeof(why)) == 0)
+		return 0;
+	snprintf(text, sizeof(text), "--filter=%.120s: %s", value, why);
+	return pinw_usage("report", "%s", text);
+}
+
+enum {
+	OPTION_COLOR = UCHAR_MAX + 1,
+	OPTION_TOP,
+	OPTION_WEIGHT,
+	OPTION_SYSROOT,
+	OPTION_SCORECARD,
+	OPTION_BY,
+	OPTION_FILTER
+};
 
 static const struct option long_options[] = {
     {"format", required_argument, NULL, 'f'},
@@ -152,6 +174,7 @@ static const struct option long_options[] = {
     {"weight", required_argument, NULL, OPTION_WEIGHT},
     {"sysroot", required_argument, NULL, OPTION_SYSROOT},
     {"by", required_argument, NULL, OPTION_BY},
+    {"filter", required_argument, NULL, OPTION_FILTER},
     {"scorecard", no_argument, NULL, OPTION_SCORECARD},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -187,6 +210,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 		case OPTION_BY:
 			error = parse_by(o, optarg);
 			break;
+		case OPTION_FILTER:
+			error = parse_filter(o, optarg);
+			break;
 		case OPTION_SCORECARD:
 			o->scorecard = true;
 			break;
@@ -196,7 +222,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 		default:
 			error = pinw_usage_option(
 			    "report", option, argv,
-			    "-f, -o, --by, --color, --scorecard, --top, --weight, --sysroot and "
+			    "-f, -o, --by, --color, --filter, --scorecard, --top, --weight, --sysroot and "
 			    "--help");
 			break;
 		}
@@ -206,6 +232,8 @@ static int parse_options(struct options *o, int argc, char **argv)
 		                   formats[o->format].name);
 	if (error == 0 && o->by != PINW_BY_ALL && (o->format != FORMAT_TEXT || o->scorecard))
 		error = pinw_usage("report", "%s", "--by is a view of text, without --scorecard");
+	if (error == 0 && o->filter.count && (o->format != FORMAT_TEXT || o->scorecard))
+		error = pinw_usage("report", "%s", "--filter is for the lists of text; in json use jq");
 	if (error == 0 && !o->help && optind == argc)
 		error = pinw_usage("report", "%s", "name a trace, or a directory with traces in it");
 	return error;
@@ -243,7 +271,8 @@ static int write_document(struct pinw_model *m, const struct options *o, const s
 	struct pinw_text_options text = {.color = pinw_color_wanted(o->color, o->output),
 	                                 .top = o->top,
 	                                 .scorecard = o->scorecard,
-	                                 .by = o->by};
+	                                 .by = o->by,
+	                                 .filter = o->filter.count ? &o->filter : NULL};
 	struct pinw_stacks *stacks;
 	FILE *out = to->file;
 	int error = pinw_stacks_open(&stacks);

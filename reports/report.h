@@ -16,6 +16,8 @@
 /* The JSON contract: stable, checked by tests/report.schema.json. */
 int pinw_report_json(const struct pinw_model *m, struct pinw_stacks *stacks, bool scorecard, FILE *out);
 
+struct pinw_filter;
+
 /* What tables are by; else the report has all lists. */
 enum pinw_text_by {
 	PINW_BY_ALL,
@@ -28,6 +30,7 @@ struct pinw_text_options {
 	bool color;
 	bool scorecard; /* and nothing else of the processes; like advice it needs a model with_history */
 	enum pinw_text_by by; /* by threads and by CPUs need that, too */
+	const struct pinw_filter *filter; /* of the rows of lists, NULL: all; likewise */
 	size_t top; /* rows of each list, processes shown in full included; 0 = no limit */
 };
 

@@ -306,11 +306,20 @@ int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
 	                      .scorecard = options->scorecard,
 	                      .by = options->by};
 	struct sums s = sum_up(m);
+	struct pinw_filter filter = {.count = 0};
+	if (options->filter) {
+		filter = *options->filter;
+		filter.stacks = stacks;
+		t.filter = &filter;
+	}
 	int error = begin(&t, out, options->color);
 
 	if (error == 0) {
 		print_verdict(&t, &s);
 		print_unreadable(&t);
+		if (t.filter)
+			pinw_term_line(&t.term, 2, PINW_STYLE_DIM,
+			               "Filtered: lists have only what matches, counts are of all.");
 		print_tree(&t, &s);
 		print_processes(&t, &s);
 		if (!t.scorecard && t.by == PINW_BY_ALL)

@@ -26,6 +26,17 @@ static void print_creations(struct pinw_text *t, const struct pinw_process *p, c
 	pinw_text_stack(t, p, "created at", c->site);
 }
 
+static size_t keep_creations(const struct pinw_text *t, const struct pinw_process *p,
+                             struct pinw_creations *list, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (pinw_filter_has_creations(t->filter, p, &list[i]))
+			list[kept++] = list[i];
+	return kept;
+}
+
 void pinw_text_churn(struct pinw_text *t, const struct pinw_process *p)
 {
 	struct pinw_creations *list;
@@ -35,6 +46,8 @@ void pinw_text_churn(struct pinw_text *t, const struct pinw_process *p)
 		t->term.out_of_memory = true;
 		return;
 	}
+	if (t->filter)
+		count = keep_creations(t, p, list, count);
 	size_t rows = pinw_text_rows(t, count);
 	if (rows) {
 		pinw_text_heading(t, "CHURN BY CREATION SITE");
@@ -116,19 +129,23 @@ static struct held *held_by_threads(const struct pinw_process *p)
 void pinw_text_by_thread(struct pinw_text *t, const struct pinw_process *p)
 {
 	struct held *list = held_by_threads(p);
-	size_t rows = pinw_text_rows(t, p->threads.count);
+	size_t count = 0;
 
 	if (!list) {
 		t->term.out_of_memory = true;
 		return;
 	}
-	qsort(list, p->threads.count, sizeof(*list), by_held);
+	for (size_t i = 0; i < p->threads.count; i++)
+		if (pinw_text_wants_thread(t, p, list[i].thread))
+			list[count++] = list[i];
+	qsort(list, count, sizeof(*list), by_held);
+	size_t rows = pinw_text_rows(t, count);
 	pinw_text_heading(t, "BY THREAD");
 	pinw_term_line(&t->term, 8, PINW_STYLE_DIM, "%9s %8s  %-15s %9s %11s %9s %11s", "id", "tid", "name",
 	               "pins", "pinned", "Go locks", "locked");
 	for (size_t i = 0; i < rows; i++)
 		print_held(t, &list[i]);
-	pinw_text_cut(t, rows, p->threads.count, "threads");
+	pinw_text_cut(t, rows, count, "threads");
 	free(list);
 }
 

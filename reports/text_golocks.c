@@ -69,9 +69,9 @@ static void print_site(struct pinw_text *t, const struct pinw_process *p, const 
 
 /* ---- locks that are held ----------------------------------------------------------------- */
 
-static bool is_held(const struct pinw_thread *thread)
+static bool is_held(const struct pinw_text *t, const struct pinw_process *p, const struct pinw_thread *thread)
 {
-	return thread->lock.depth && !thread->lock.destroyed;
+	return thread->lock.depth && !thread->lock.destroyed && pinw_text_wants_thread(t, p, thread);
 }
 
 static void print_held(struct pinw_text *t, const struct pinw_process *p, const struct pinw_thread *thread)
@@ -99,14 +99,14 @@ static void print_all_held(struct pinw_text *t, const struct pinw_process *p)
 	size_t held = 0, printed = 0;
 
 	for (size_t i = 0; i < p->threads.count; i++)
-		held += is_held(pinw_table_at(&p->threads, i));
+		held += is_held(t, p, pinw_table_at(&p->threads, i));
 	if (held == 0)
 		return;
 	pinw_term_line(&t->term, 4, PINW_STYLE_PLAIN,
 	               "  still locked %s:", p->how == PINW_HOW_RUNNING ? "now" : "at the end");
 	for (size_t i = 0; i < p->threads.count && printed < pinw_text_rows(t, held); i++) {
 		const struct pinw_thread *thread = pinw_table_at(&p->threads, i);
-		if (!is_held(thread))
+		if (!is_held(t, p, thread))
 			continue;
 		print_held(t, p, thread);
 		printed++;
@@ -114,18 +114,30 @@ static void print_all_held(struct pinw_text *t, const struct pinw_process *p)
 	pinw_text_cut(t, printed, held, "locks");
 }
 
+static bool wants_site(const struct pinw_text *t, const struct pinw_process *p,
+                       const struct pinw_golock_site *s)
+{
+	return !t->filter || pinw_filter_has_pins(t->filter, p, s->site, PINW_ORIGIN_GOLOCK);
+}
+
 void pinw_text_golocks(struct pinw_text *t, const struct pinw_process *p)
 {
-	size_t rows = pinw_text_rows(t, p->golock_sites.count);
+	size_t wanted = 0, shown = 0;
 
+	for (size_t i = 0; i < p->golock_sites.count; i++)
+		wanted += wants_site(t, p, &p->sorted_golock_sites[i]);
+	size_t rows = pinw_text_rows(t, wanted);
 	if (rows == 0)
 		return;
 	pinw_text_heading(t, "GO LOCKS BY SITE");
 	pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  %8s %9s %9s %6s %11s %11s  %s", "locked", "unlocked",
 	               "destroyed", "open", "mean hold", "longest", "depth");
-	for (size_t i = 0; i < rows; i++)
-		print_site(t, p, &p->sorted_golock_sites[i]);
-	pinw_text_cut(t, rows, p->golock_sites.count, "sites");
+	for (size_t i = 0; shown < rows; i++)
+		if (wants_site(t, p, &p->sorted_golock_sites[i])) {
+			print_site(t, p, &p->sorted_golock_sites[i]);
+			shown++;
+		}
+	pinw_text_cut(t, rows, wanted, "sites");
 	print_all_held(t, p);
 	pinw_term_line(&t->term, 2, PINW_STYLE_DIM,
 	               "  destroyed: the goroutine ended with it, and its thread too; open: still held %s",

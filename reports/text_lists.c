@@ -153,15 +153,33 @@ static void print_leak(struct pinw_text *t, const struct pinw_process *p, const 
 		print_creators(t, p, l);
 }
 
+static bool wants_leak(const struct pinw_text *t, const struct pinw_process *p, const struct pinw_leak *l)
+{
+	return !t->filter || pinw_filter_has_leak(t->filter, p, l);
+}
+
+static size_t wanted_leaks(const struct pinw_text *t, const struct pinw_process *p,
+                           const struct pinw_leak *first, size_t count)
+{
+	size_t wanted = 0;
+
+	for (size_t i = 0; i < count; i++)
+		wanted += wants_leak(t, p, &first[i]);
+	return wanted;
+}
+
 static void print_kind(struct pinw_text *t, const struct pinw_process *p, const struct pinw_leak *first,
                        size_t count)
 {
 	enum pinw_leak_kind kind = (enum pinw_leak_kind)first->kind;
-	size_t rows = pinw_text_rows(t, count);
+	size_t wanted = wanted_leaks(t, p, first, count), rows = pinw_text_rows(t, wanted), shown = 0;
 
-	for (size_t i = 0; i < rows; i++)
-		print_leak(t, p, &first[i]);
-	pinw_text_cut(t, rows, count, "stacks of this kind");
+	for (size_t i = 0; i < count && shown < rows; i++)
+		if (wants_leak(t, p, &first[i])) {
+			print_leak(t, p, &first[i]);
+			shown++;
+		}
+	pinw_text_cut(t, rows, wanted, "stacks of this kind");
 	uint64_t told = 0;
 	for (size_t i = 0; i < count; i++)
 		told += first[i].count;
@@ -185,14 +203,14 @@ void pinw_text_leaks(struct pinw_text *t, const struct pinw_process *p)
 {
 	size_t at = 0;
 
-	if (pinw_process_leaks(p) == 0)
+	if (pinw_process_leaks(p) == 0 || (t->filter && !wanted_leaks(t, p, p->leaks, p->leak_count)))
 		return;
 	pinw_text_heading(t, "LEAKS");
 	for (size_t kind = 0; kind < PINW_LEAK_KINDS; kind++) {
 		size_t count = 0;
 		while (at + count < p->leak_count && p->leaks[at + count].kind == kind)
 			count++;
-		if (p->leaks_of[kind]) {
+		if (p->leaks_of[kind] && (!t->filter || wanted_leaks(t, p, &p->leaks[at], count))) {
 			static const struct pinw_leak none;
 			print_kind_title(t, p, (enum pinw_leak_kind)kind);
 			struct pinw_leak empty = none;
@@ -241,18 +259,29 @@ static void print_pin_site(struct pinw_text *t, const struct pinw_process *p, co
 		                s->site);
 }
 
+static bool wants_pins(const struct pinw_text *t, const struct pinw_process *p, const struct pinw_pin_site *s)
+{
+	return !t->filter || pinw_filter_has_pins(t->filter, p, s->site, s->origin);
+}
+
 void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p)
 {
-	size_t rows = pinw_text_rows(t, p->pin_sites.count);
+	size_t wanted = 0, shown = 0;
 
+	for (size_t i = 0; i < p->pin_sites.count; i++)
+		wanted += wants_pins(t, p, &p->sorted_pin_sites[i]);
+	size_t rows = pinw_text_rows(t, wanted);
 	if (rows == 0)
 		return;
 	pinw_text_heading(t, "PINS BY SITE");
 	pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  %8s %9s %8s %6s %11s %11s  %s", "opened", "released",
 	               "left", "open", "mean hold", "longest", "origin");
-	for (size_t i = 0; i < rows; i++)
-		print_pin_site(t, p, &p->sorted_pin_sites[i]);
-	pinw_text_cut(t, rows, p->pin_sites.count, "sites");
+	for (size_t i = 0; shown < rows; i++)
+		if (wants_pins(t, p, &p->sorted_pin_sites[i])) {
+			print_pin_site(t, p, &p->sorted_pin_sites[i]);
+			shown++;
+		}
+	pinw_text_cut(t, rows, wanted, "sites");
 	pinw_term_line(&t->term, 2, PINW_STYLE_DIM, "  left: the thread ended with it; open: still held %s",
 	               p->how == PINW_HOW_RUNNING ? "now" : "at the end");
 }
@@ -317,22 +346,33 @@ static void print_thread(struct pinw_text *t, const struct pinw_process *p, cons
 	pinw_term_end(term, 8, PINW_STYLE_PLAIN);
 }
 
+bool pinw_text_wants_thread(const struct pinw_text *t, const struct pinw_process *p,
+                            const struct pinw_thread *thread)
+{
+	return !t->filter || pinw_filter_has_thread(t->filter, p, thread);
+}
+
 void pinw_text_threads(struct pinw_text *t, const struct pinw_process *p)
 {
-	size_t rows = pinw_text_rows(t, p->threads.count), printed = 0;
+	size_t wanted = 0, printed = 0;
 
+	for (size_t i = 0; i < p->threads.count; i++)
+		wanted += pinw_text_wants_thread(t, p, pinw_table_at(&p->threads, i));
+	size_t rows = pinw_text_rows(t, wanted);
+	if (!rows)
+		return;
 	pinw_text_heading(t, "THREADS");
 	pinw_term_line(&t->term, 8, PINW_STYLE_DIM, "%7s %7s %-15s %8s %-12s %-8s %-7s %s", "id", "tid",
 	               "name", "lived", "end", "then", "CPUs", "pin");
 	for (unsigned level = 0; level < 3; level++)
 		for (size_t i = 0; i < p->threads.count && printed < rows; i++) {
 			const struct pinw_thread *thread = pinw_table_at(&p->threads, i);
-			if (interest(thread) != level)
+			if (interest(thread) != level || !pinw_text_wants_thread(t, p, thread))
 				continue;
 			print_thread(t, p, thread);
 			printed++;
 		}
-	pinw_text_cut(t, rows, p->threads.count, "threads");
+	pinw_text_cut(t, rows, wanted, "threads");
 }
 
 /* ---- latencies ------------------------------------------------------------------------ */

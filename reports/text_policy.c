@@ -162,6 +162,12 @@ static void print_watched(struct pinw_text *t, const struct pinw_process *p, con
 	pinw_term_end(&t->term, 6, PINW_STYLE_PLAIN);
 }
 
+static bool wants_group(const struct pinw_text *t, const struct pinw_process *p,
+                        const struct pinw_violation *v)
+{
+	return !t->filter || pinw_filter_has_violation(t->filter, p, v);
+}
+
 /* The groups of a rule stand together. */
 static void print_rule(struct pinw_text *t, const struct pinw_process *p, const struct pinw_rule_row *rule)
 {
@@ -171,11 +177,19 @@ static void print_rule(struct pinw_text *t, const struct pinw_process *p, const 
 		first++;
 	while (first + count < p->violation_count && p->violations[first + count].rule == rule->id)
 		count++;
-	size_t rows = pinw_text_rows(t, count);
+	size_t wanted = 0, shown = 0;
+	for (size_t i = 0; i < count; i++)
+		wanted += wants_group(t, p, &p->violations[first + i]);
+	if (t->filter && !wanted)
+		return;
+	size_t rows = pinw_text_rows(t, wanted);
 	print_rule_title(t, p, rule);
-	for (size_t i = 0; i < rows; i++)
-		print_group(t, p, &p->violations[first + i]);
-	pinw_text_cut(t, rows, count, "stacks of this rule");
+	for (size_t i = 0; shown < rows; i++)
+		if (wants_group(t, p, &p->violations[first + i])) {
+			print_group(t, p, &p->violations[first + i]);
+			shown++;
+		}
+	pinw_text_cut(t, rows, wanted, "stacks of this rule");
 	if (rule->violations > rule->told)
 		pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  %s more whose records were dropped or lost",
 		               pinw_text_count(rule->violations - rule->told));

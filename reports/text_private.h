@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "reports/breaches.h"
+#include "reports/filter.h"
 #include "reports/report.h"
 #include "reports/term.h"
 
@@ -28,6 +29,7 @@ struct pinw_text {
 	size_t top; /* SIZE_MAX = no limit */
 	bool scorecard; /* of processes, nothing else */
 	enum pinw_text_by by;
+	const struct pinw_filter *filter; /* of rows; NULL: all */
 	struct pinw_breaches breaches; /* of all processes, sorted */
 	struct pinw_table shown; /* sites of the current process whose stacks were printed */
 };
@@ -60,6 +62,9 @@ void pinw_text_golocks(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_requests_field(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_requests(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_requests_verdict(struct pinw_text *t);
+/* Is it a row of the lists? */
+bool pinw_text_wants_thread(const struct pinw_text *t, const struct pinw_process *p,
+                            const struct pinw_thread *thread);
 void pinw_text_churn(struct pinw_text *t, const struct pinw_process *p);
 
 /* Of a model with_history. */

@@ -86,6 +86,13 @@ Test(cmd_report, refuses_what_it_does_not_know_and_says_what_it_knows)
 	} cases[] = {
 	    {"-f", "yaml", "-f yaml: the formats are text, json"},
 	    {"--by", "name", "--by=name: expected site, thread or cpu"},
+	    {"--filter=nose:x", NULL, "--filter=nose:x: nose: is none of function:, module:, thread:"},
+	    {"--filter=kind:x", NULL, "kind: is self, cross, born, inherited, external, cpu"},
+	    {"--filter=leak:x", NULL, "leak: is any, exit-while-pinned, pinned-at-end"},
+	    {"--filter=cpu:x", NULL, "cpu: is the number of one CPU"},
+	    {"--filter=thread:", NULL, "thread: needs a value"},
+	    {"--filter= ", NULL, "expected words, or terms such as thread:worker"},
+	    {"--filter=x", "-fjson", "--filter is for the lists of text"},
 	    {"--bye", NULL, "--bye is no option here; there are -f, -o, --by, --color"},
 	    {"--by=cpu", "-fjson", "--by is a view of text"},
 	    {"-z", NULL, "-z is no option here"},
