@@ -75,7 +75,6 @@ int pinw_check_json(const struct pinw_check *c, FILE *out)
 	pinw_json_number(&j, "creations", r->creations);
 	pinw_json_number(&j, "pins", r->pins);
 	pinw_json_number(&j, "golocks", r->golocks);
-	pinw_json_number(&j, "golocks", r->golocks);
 	pinw_json_number(&j, "ends", r->ends);
 	pinw_json_number(&j, "suppressed", r->suppressed);
 	pinw_json_number(&j, "dropped", r->dropped);
