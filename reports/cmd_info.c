@@ -381,9 +381,9 @@ static bool show(const char *path, struct pinw_term *t, struct pinw_json *j)
 
 	if (error == 0)
 		error = i ? read_info(r, i) : -ENOMEM;
-	if (error < 0) {
+	if (error < 0)
 		pinw_say("info: %s: %s", path, pinw_reader_strerror(error));
-	} else {
+	if (error == 0 && i) {
 		i->path = path;
 		whole = i->problem_count == 0;
 		if (j)

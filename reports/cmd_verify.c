@@ -263,7 +263,7 @@ static int tell(const struct pinw_reader *r, const char *output, const struct pi
 static int recover(const char *path, const char *output)
 {
 	struct pinw_reader *r = NULL;
-	struct pinw_reader_copied copied;
+	struct pinw_reader_copied copied = {0};
 	int error = pinw_reader_open(path, &r);
 
 	if (error < 0) {

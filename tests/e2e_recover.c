@@ -30,7 +30,9 @@ Test(mend, changes_no_report_of_a_whole_trace)
 	shell("mv %s %s/a.pwt");
 	expect_out(e2e_status(0, "@@ verify %d/a.pwt"), "a.pwt: no damage, ");
 	expect_out(e2e_status(0, "@@ recover %d/a.pwt -o %d/b.pwt"), "nothing was lost");
-	char *before = strdup(e2e_status(0, "@@ report -f jsonl %d/a.pwt")->out);
+	static char before[E2E_TEXT_BYTES];
+
+	strcpy(before, e2e_status(0, "@@ report -f jsonl %d/a.pwt")->out);
 	const char *after = e2e_status(0, "@@ report -f jsonl %d/b.pwt")->out;
 	cr_assert_gt(strlen(before), 1000);
 	char *path = strstr(before, "a.pwt");
