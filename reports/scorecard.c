@@ -209,8 +209,8 @@ static void judge_count(const struct facts *f, struct pinw_evidence *ret)
 		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "Go locks are not all seen");
 	else
 		pinw_evidence_say(ret, PINW_ANSWER_YES,
-		                  "%" PRIu64 " threads most of the time, %" PRIu64 " to %" PRIu64
-		                  " expected; peak %" PRIu64,
+		                  "threads most of the time: %" PRIu64 ", expected %" PRIu64 " to %" PRIu64
+		                  "; peak %" PRIu64,
 		                  c->steady, c->expected_min, c->expected_max, c->peak);
 }
 

@@ -158,8 +158,7 @@ struct cpu {
 /* The CPUs of the baseline, by number. The caller frees it; NULL when out of memory. */
 static struct cpu *count_cpus(const struct pinw_process *p)
 {
-	uint32_t bits = p->header.mask_words * 64;
-	struct cpu *cpus = calloc(bits + 1, sizeof(*cpus));
+	struct cpu *cpus = calloc(p->header.mask_words * 64u + 1, sizeof(*cpus));
 
 	for (size_t i = 0; cpus && i < p->history->span_count; i++) {
 		const struct pinw_span *s = &p->history->spans[i];
@@ -167,13 +166,13 @@ static struct cpu *count_cpus(const struct pinw_process *p)
 		if (!mask || s->origin == PINW_ORIGIN_GOLOCK)
 			continue;
 		bool alone = pinw_mask_single(mask, p->header.mask_words) != 0;
-		for (uint32_t cpu = 0; cpu < bits; cpu++) {
-			if (!(mask[cpu / 64] >> cpu % 64 & 1))
-				continue;
-			cpus[cpu].pins++;
-			cpus[cpu].alone += alone;
-			cpus[cpu].pinned_ns += pinw_span_held_ns(s);
-		}
+		for (uint32_t w = 0; w < p->header.mask_words; w++)
+			for (uint64_t left = mask[w]; left; left &= left - 1) {
+				struct cpu *cpu = &cpus[w * 64 + (unsigned)__builtin_ctzll(left)];
+				cpu->pins++;
+				cpu->alone += alone;
+				cpu->pinned_ns += pinw_span_held_ns(s);
+			}
 	}
 	return cpus;
 }
