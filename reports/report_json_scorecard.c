@@ -68,7 +68,7 @@ int pinw_json_scorecard(struct pinw_json *j, const struct pinw_process *p)
 		error = pinw_scorecard_of(p, &capacity, &card);
 	if (error == 0)
 		error = pinw_advices_of(p, &capacity, &advices);
-	if (error < 0)
+	if (error)
 		return error;
 	pinw_json_begin_object(j, "scorecard");
 	put_items(j, &card);
