@@ -24,17 +24,26 @@ enum pinw_effect pinw_pin_change(uint32_t depth, const uint64_t *before, const u
 
 /* ---- one slot, one writer at a time ------------------------------------------------ */
 
+/* A thread's mark in a slot that it holds; one that is not known has none of its own. */
+static uint32_t own_mark(void)
+{
+	return pinw_tls.tid ? pinw_tls.tid : UINT32_MAX;
+}
+
 static bool try_hold(struct pinw_slot *slot)
 {
 	uint32_t free = 0;
 
-	return __atomic_compare_exchange_n(&slot->busy, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(&slot->busy, &free, own_mark(), false, __ATOMIC_ACQUIRE,
+	                                   __ATOMIC_RELAXED);
 }
 
-/* Bounded: the holder may be the very code that a signal handler interrupted. Or a thread that was preempted: it is let run,
- * for what is not booked here is lost to the limits of a policy. */
+/* For the very code that a signal handler interrupted it would wait in vain, and where signals come faster than that, for ever.
+ * Bounded, for another thread that was preempted: it is let run, for what is not booked here is lost to the limits of a policy. */
 static bool slot_hold(struct pinw_slot *slot)
 {
+	if (pinw_tls.tid && __atomic_load_n(&slot->busy, __ATOMIC_RELAXED) == pinw_tls.tid)
+		return false;
 	for (unsigned i = 0; i < SLOT_SPINS; i++) {
 		if (try_hold(slot))
 			return true;

@@ -262,7 +262,7 @@ struct pinw_slot {
 	uint32_t pins_opened; /* over this thread's life */
 	uint32_t exit_how; /* enum pinw_exit */
 	uint32_t affinity_calls; /* successful calls with this thread as target */
-	uint32_t busy; /* writer's own: nonzero while the slot is being changed */
+	uint32_t busy; /* writer's own: nonzero while the slot is being changed, the tid of who does it */
 	uint64_t start_routine; /* runtime address, 0 unknown */
 	/* What was said about this thread by rules that speak once (PINW_TOLD_*), inside the program, and by `pinwarden run`,
 	 * which writes the three fields after it. Each looks at the other's before it speaks. */
@@ -497,7 +497,8 @@ enum pinw_note {
 	PINW_NOTE_GO_UNKNOWN = 11, /* LockOSThread is not the code of a version that is known */
 	PINW_NOTE_GO_UNLOCKS = 12, /* no unlock was found, or too many; arg: how many too many */
 	PINW_NOTE_GO_MEMORY = 13, /* no page near the code, or the code may not be changed; arg: errno or 0 */
-	PINW_NOTE_GO_LIBRARY = 18, /* a shared library's; arg: how many there may be, 0: the process is sealed */
+	PINW_NOTE_GO_LIBRARY =
+	    18, /* a shared library's; arg: how many there may be, 0: the process is sealed */
 	/* they are counted, but */
 	PINW_NOTE_GO_MEXIT = 14, /* a locked main thread's end is not seen */
 	PINW_NOTE_GO_EXIT = 15, /* the end of the process is not seen: Go leaves by a raw exit_group */
