@@ -71,10 +71,10 @@ static int add_per_request(struct pinw_advices *a, const struct pinw_process *p)
 
 static void add_capacity(struct pinw_advices *a, const struct pinw_process *p, const struct pinw_capacity *c)
 {
-	if (c->used >= c->cpus && c->used && !pinw_notes_one_cpu(p))
+	if (c->left_busy == 0 && c->pinned && !pinw_notes_one_cpu(p))
 		add(a, PINW_ADVICE_ALL_CPUS, NULL,
-		    "up to %" PRIu64 " threads were pinned at once, and took all %" PRIu64 " CPUs", c->pinned,
-		    c->cpus);
+		    "up to %" PRIu64 " threads were pinned at once, and %s all %" PRIu64 " CPUs", c->pinned,
+		    c->left == 0 ? "took" : "while they are busy take", c->cpus);
 	if (c->doubled > 1)
 		add(a, PINW_ADVICE_DOUBLE_BOOKED, NULL,
 		    "CPU %u was the only one of up to %" PRIu64 " threads at once", c->doubled_cpu,

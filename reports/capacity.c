@@ -82,9 +82,11 @@ int pinw_capacity_of(const struct pinw_process *p, struct pinw_capacity *ret)
 		error = count_taken(p, &c.taken, &masks_known);
 	if (error == 0) {
 		c.pinned = most(t.pinned);
-		c.used = masks_known && !n->golocks && c.taken < c.pinned ? c.taken : c.pinned;
+		uint64_t on_cpus = most(t.on_cpus);
+		c.used = masks_known && c.taken < on_cpus ? c.taken : on_cpus;
 		c.used = c.used < c.cpus ? c.used : c.cpus;
 		c.left = pinw_since(c.cpus, c.used);
+		c.left_busy = pinw_since(c.left, c.pinned - on_cpus);
 		c.steady = median(t.live);
 		find_doubled(&t, &c);
 		if (c.is_go) {

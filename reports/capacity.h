@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What pins leave of a machine: each thread that is pinned takes one of N CPUs from the work that is not, so k of them leave
- * N - k. And how many threads a Go program should have: one for each CPU (GOMAXPROCS, taken as the CPUs of the baseline), 3 to 5 of
+ * What pins leave of a machine: each thread that is pinned to CPUs takes one of N from the work that is not, so k of them leave
+ * N - k. A Go lock binds to no CPU; its thread takes one while it is busy, like any other, but runs nothing else. And how many threads a Go program should have: one for each CPU (GOMAXPROCS, taken as the CPUs of the baseline), 3 to 5 of
  * the runtime's own, and one for each that is pinned. What other programs should have is not known.
  */
 #ifndef PINW_REPORTS_CAPACITY_H
@@ -19,6 +19,7 @@ struct pinw_capacity {
 	uint64_t
 	    used; /* CPUs that the pinned threads take: one each, but threads pinned to the same CPUs share those */
 	uint64_t left; /* CPUs for what is not pinned */
+	uint64_t left_busy; /* of these, while all threads locked by Go are busy, too */
 	unsigned doubled_cpu; /* the CPU that most threads had to themselves at once, */
 	uint64_t doubled; /* these threads; 0 or 1: no CPU was booked twice */
 	uint64_t steady; /* threads alive, main included: half of the time it was as many or more */

@@ -52,6 +52,7 @@ struct pinw_metered {
 	unsigned site_max;
 	uint64_t other[PINW_METRIC_KINDS];
 	struct pinw_table rows; /* by kind and site id, to a place */
+	struct pinw_table pairs; /* of Go locks and their unlocks, by both site ids */
 
 	struct pinw_histogram lifetime; /* of threads whose start and end were both recorded */
 	struct pinw_table starts; /* uint64_t: since image start, of living threads by id */
@@ -64,6 +65,8 @@ struct pinw_metered {
 
 	uint64_t unjoined; /* ended, and nobody joined or detached them yet */
 	uint64_t inherited_open; /* part of the pins open now */
+	uint64_t unpaired; /* Go locks undone in another function than took them */
+	uint64_t deep; /* threads locked more often than unlocked, now */
 };
 
 /* Takes `live` over, also when this fails. `sites` is how many places have a series of their own. Returns 0 or -ENOMEM. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "reports/metrics.h"
+#include "reports/names.h"
 #include "reports/ranges.h"
 #include "reports/say.h"
 #include "reports/text_private.h"
@@ -20,6 +21,14 @@ struct site_row {
 	uint8_t kind;
 	bool placed;
 	bool external; /* no call explains it */
+};
+
+/* Go locks taken at one stack and undone at another. */
+struct pair_row {
+	uint32_t lock, unlock;
+	uint64_t fresh; /* not booked yet */
+	bool asked; /* whether this is one function */
+	bool differs;
 };
 
 struct task_row {
@@ -80,6 +89,7 @@ int pinw_metered_new(struct pinw_live *live, unsigned sites, struct pinw_metered
 	m->site_max = sites;
 	pinw_reader_file(live->reader, &m->device, &m->inode);
 	pinw_table_init(&m->rows, sizeof(struct site_row));
+	pinw_table_init(&m->pairs, sizeof(struct pair_row));
 	pinw_table_init(&m->starts, sizeof(uint64_t));
 	pinw_table_init(&m->next_starts, sizeof(uint64_t));
 	pinw_table_init(&m->tasks, sizeof(struct task_row));
@@ -91,6 +101,7 @@ int pinw_metered_new(struct pinw_live *live, unsigned sites, struct pinw_metered
 static void free_tables(struct pinw_metered *m)
 {
 	pinw_table_done(&m->rows);
+	pinw_table_done(&m->pairs);
 	pinw_table_done(&m->starts);
 	pinw_table_done(&m->next_starts);
 	pinw_table_done(&m->tasks);
@@ -122,6 +133,20 @@ static void count_pin(struct pinw_metered *m, enum pinw_metric_kind kind, uint32
 	row->site = site;
 	row->kind = (uint8_t)kind;
 	row->external = external;
+	row->fresh++;
+}
+
+static void on_golock(struct pinw_metered *m, const struct pinw_rec_golock *rec)
+{
+	if (rec->kind == PINW_GOLOCK_LOCK)
+		count_pin(m, PINW_METRIC_GO, rec->e.site, false);
+	if (rec->kind != PINW_GOLOCK_UNLOCK || !rec->lock_site || !rec->e.site)
+		return;
+	struct pair_row *row = pinw_table_get(&m->pairs, (uint64_t)rec->lock_site << 32 | rec->e.site, NULL);
+	if (!row)
+		return;
+	row->lock = rec->lock_site;
+	row->unlock = rec->e.site;
 	row->fresh++;
 }
 
@@ -168,8 +193,7 @@ static void on_event(void *arg, const struct pinw_read_record *rec)
 			count_pin(m, PINW_METRIC_CPU, 0, true);
 		break;
 	case PINW_REC_GOLOCK:
-		if (rec->golock->kind == PINW_GOLOCK_LOCK)
-			count_pin(m, PINW_METRIC_GO, rec->event->site, false);
+		on_golock(m, rec->golock);
 		break;
 	default:
 		break;
@@ -234,6 +258,19 @@ static void book_pins(struct pinw_metered *m, struct pinw_stacks *stacks)
 	count_others(m);
 }
 
+/* Stacks are read after events, so pairs wait until here, too. */
+static void book_pairs(struct pinw_metered *m, struct pinw_stacks *stacks)
+{
+	for (size_t i = 0; i < m->pairs.count; i++) {
+		struct pair_row *row = pinw_table_at(&m->pairs, i);
+		if (row->fresh && !row->asked)
+			row->differs = !pinw_names_pair(stacks, m->live->process, row->lock, row->unlock);
+		row->asked = true;
+		m->unpaired += row->differs ? row->fresh : 0;
+		row->fresh = 0;
+	}
+}
+
 /* ---- slots ---------------------------------------------------------------------------------------- */
 
 static bool is_pinned(const struct pinw_slot *slot)
@@ -271,6 +308,7 @@ static void on_slot(void *arg, const struct pinw_slot *slot, const uint64_t *mas
 		m->unjoined += !(slot->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN));
 		return;
 	}
+	m->deep += slot->golock_depth > 1;
 	m->inherited_open += slot->pin_depth && slot->pin_origin == PINW_ORIGIN_INHERITED;
 	uint64_t *start = slot->start_ns ? pinw_table_get(&m->next_starts, slot->thread, NULL) : NULL;
 	if (start)
@@ -290,7 +328,7 @@ static void replace(struct pinw_table *old, struct pinw_table *next)
 
 static int look_at_slots(struct pinw_metered *m)
 {
-	m->unjoined = m->inherited_open = 0;
+	m->unjoined = m->inherited_open = m->deep = 0;
 	int error = pinw_reader_slots(m->live->reader, on_slot, m);
 	replace(&m->starts, &m->next_starts);
 	replace(&m->tasks, &m->next_tasks);
@@ -329,6 +367,7 @@ int pinw_metered_look(struct pinw_metered *m, struct pinw_stacks *stacks)
 	r = look_at_slots(m);
 	error = error < 0 ? error : r;
 	book_pins(m, stacks);
+	book_pairs(m, stacks);
 	pinw_reader_rest(m->live->reader);
 	if (!m->labels && make_labels(m) < 0)
 		return -ENOMEM;
@@ -355,6 +394,8 @@ uint64_t pinw_metered_leaks(const struct pinw_metered *m, enum pinw_leak_kind ki
 		return over ? pinw_since(n->pins_open, m->inherited_open) + n->golocks_open : 0;
 	case PINW_LEAK_UNJOINED:
 		return over ? m->unjoined : 0;
+	case PINW_LEAK_UNBALANCED:
+		return m->unpaired + (over ? m->deep : 0);
 	default:
 		return 0;
 	}

@@ -174,7 +174,8 @@ static void write_leaks(const struct pinw_metrics_page *page, FILE *out)
 	    "pinwarden_leaked_threads_total", "counter",
 	    "Leaks by kind; pinned-at-end and unjoined are known at the end."};
 	static const enum pinw_leak_kind leaks[] = {PINW_LEAK_EXIT_WHILE_PINNED, PINW_LEAK_INHERITED,
-	                                            PINW_LEAK_PINNED_AT_END, PINW_LEAK_UNJOINED};
+	                                            PINW_LEAK_PINNED_AT_END, PINW_LEAK_UNJOINED,
+	                                            PINW_LEAK_UNBALANCED};
 
 	head(out, &metric);
 	for (size_t i = 0; i < page->count; i++)

@@ -39,6 +39,7 @@ static void put_capacity(struct pinw_json *j, const struct pinw_capacity *c)
 	pinw_json_number(j, "cpus_pinned_to", c->taken);
 	pinw_json_number(j, "cpus_used", c->used);
 	pinw_json_number(j, "cpus_left", c->left);
+	pinw_json_number(j, "cpus_left_busy", c->left_busy);
 	pinw_json_known(j, "threads_expected_min", c->expected_min, c->is_go);
 	pinw_json_known(j, "threads_expected_max", c->expected_max, c->is_go);
 	pinw_json_number(j, "threads_steady", c->steady);

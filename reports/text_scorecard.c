@@ -63,13 +63,16 @@ static void print_pinned(struct pinw_text *t, const struct pinw_capacity *c)
 	pinw_term_put(&t->term, "%s in the baseline", pinw_text_count(c->cpus));
 	end_field(t);
 	begin_field(t, "pins");
-	pinw_term_put(&t->term, "%s%s at once at most, which %s %s", c->whole ? "" : "at least ",
+	pinw_term_put(&t->term, "%s%s at once at most; pins to CPUs take %s", c->whole ? "" : "at least ",
 	              pinw_text_counted(c->pinned, "pinned thread", "pinned threads"),
-	              c->pinned == 1 ? "takes" : "take", pinw_text_counted(c->used, "CPU", "CPUs"));
+	              pinw_text_counted(c->used, "CPU", "CPUs"));
 	end_field(t);
 	begin_field(t, "left");
 	pinw_term_put(&t->term, "%s%s for work that is not pinned", c->whole ? "" : "at most ",
 	              pinw_text_counted(c->left, "CPU", "CPUs"));
+	if (c->left_busy < c->left)
+		pinw_term_put(&t->term, "; %s while all threads locked by Go are busy",
+		              pinw_text_count(c->left_busy));
 	end_field(t);
 }
 

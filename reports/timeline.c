@@ -126,18 +126,29 @@ static const struct pinw_span **spans_by_thread(const struct pinw_history *h)
 }
 
 /* A thread that is locked and pinned at once is one pinned thread. */
-static void add_pinned(struct steps *s, const struct pinw_history *h, const struct pinw_span **sorted,
+static void add_pinned(struct steps *s, const struct pinw_span **sorted, size_t count,
                        const struct pinw_timeline *t)
 {
-	for (size_t i = 0; i < h->span_count;) {
+	for (size_t i = 0; i < count;) {
 		uint32_t thread = sorted[i]->thread;
 		uint64_t begin = begin_of(sorted[i]), end = end_of_span(sorted[i], t);
 
-		for (i++; i < h->span_count && sorted[i]->thread == thread && begin_of(sorted[i]) <= end; i++)
+		for (i++; i < count && sorted[i]->thread == thread && begin_of(sorted[i]) <= end; i++)
 			if (end_of(sorted[i]->end_ns, t) > end)
 				end = end_of_span(sorted[i], t);
 		add(s, begin, end, 0);
 	}
+}
+
+/* Keeps the order of what stays; returns how many do. */
+static size_t leave_golocks_out(const struct pinw_span **spans, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (spans[i]->origin != PINW_ORIGIN_GOLOCK)
+			spans[kept++] = spans[i];
+	return kept;
 }
 
 static void add_cpus(struct steps *s, const struct pinw_process *p, const struct pinw_timeline *t)
@@ -196,8 +207,11 @@ int pinw_timeline_make(const struct pinw_process *p, struct pinw_timeline *t)
 		add_threads(&s, p, t);
 		count_all(&s, t->end_ns, t->live);
 		s.count = 0;
-		add_pinned(&s, p->history, sorted, t);
+		add_pinned(&s, sorted, p->history->span_count, t);
 		count_all(&s, t->end_ns, t->pinned);
+		s.count = 0;
+		add_pinned(&s, sorted, leave_golocks_out(sorted, p->history->span_count), t);
+		count_all(&s, t->end_ns, t->on_cpus);
 		s.count = 0;
 		add_cpus(&s, p, t);
 		error = count_cpus(t, &s);

@@ -23,6 +23,7 @@ struct pinw_timeline {
 	uint64_t end_ns; /* of the last point; the first begins at 0 */
 	uint32_t live[PINW_TIMELINE_POINTS];
 	uint32_t pinned[PINW_TIMELINE_POINTS]; /* by a pin of CPUs, a Go lock or both */
+	uint32_t on_cpus[PINW_TIMELINE_POINTS]; /* by a pin of CPUs */
 	struct pinw_cpu_line *cpus; /* those that had such a pin, ascending */
 	size_t cpu_count;
 };

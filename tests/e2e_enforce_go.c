@@ -307,12 +307,24 @@ Test(enforce_go, a_destroyed_lock_is_a_leak)
 	each_program(leaks);
 }
 
+/* Of the trace that the last run left. */
+static void metered_unbalanced(unsigned count)
+{
+	char command[512], sample[64];
+
+	snprintf(command, sizeof(command), "@@ metrics %s", e2e_trace(NULL));
+	snprintf(sample, sizeof(sample), ",kind=\"unbalanced\"} %u\n", count);
+	const char *page = e2e_status(0, command)->out;
+	cr_expect_not_null(strstr(page, sample), "no %s in %s", sample, page);
+}
+
 static void at_end(const char *program)
 {
 	policy("[leak]\npinned_at_end = log\nunbalanced = log\n");
 	enforced(call(program, "end 1"), "depth=1\n", "{\"leak:pinned_at_end\": 1}");
 	enforced(call(program, "end 3"), "depth=3\n", "{\"leak:pinned_at_end\": 1, \"leak:unbalanced\": 1}");
 	says(", depth 3\n");
+	metered_unbalanced(1);
 	policy("[leak]\npinned_at_end = log\n[allow \"a\"]\nkind = go\nfunction = take\n");
 	enforced(call(program, "end 1"), "depth=1\n", "{}");
 	policy("[leak]\npinned_at_end = log\n[allow \"a\"]\nkind = cpu\nfunction = take\n");
@@ -332,6 +344,7 @@ static void unbalanced(const char *program)
 	says(" was unlocked by another function\n");
 	says(" main.take+0x");
 	says_not(" main.inOne+0x");
+	metered_unbalanced(160);
 	policy("[leak]\nunbalanced = log\n[suppress \"s\"]\nleak = unbalanced\nfunction = take\n");
 	enforced(call(program, "unbalanced 8 20"), "unbalanced=160 balanced=320\n", "{}");
 }

@@ -255,7 +255,7 @@ Test(examples, go_owners_break_no_rule)
 	e2e_true(".processes[0].golocks | .locks == 2 and .unlocks == 2 and .covered");
 	expect_report("--scorecard", "PASS            every lock is undone by the function that took it");
 	expect_report("--scorecard", "PASS            shutdown drains the workers");
-	expect_report("--scorecard", "which take 2 CPUs");
+	expect_report("--scorecard", "pins to CPUs take 0 CPUs");
 }
 
 Test(examples, go_owners_are_clean_under_the_handlers_policies)

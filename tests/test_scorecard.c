@@ -213,13 +213,15 @@ Test(scorecard, as_many_owners_as_cpus_leave_none)
 	end_and_tell();
 	cr_expect_eq(capacity.cpus, 4u);
 	cr_expect_eq(capacity.pinned, 4u);
-	cr_expect_eq(capacity.left, 0u);
+	cr_expect_eq(capacity.used, 0u, "a Go lock binds to no CPU");
+	cr_expect_eq(capacity.left, 4u);
+	cr_expect_eq(capacity.left_busy, 0u);
 	cr_expect_eq(capacity.expected_min, 11u);
 	cr_expect_eq(capacity.expected_max, 13u);
 	cr_expect_eq(capacity.steady, 5u);
 	cr_assert_not_null(advice_of(PINW_ADVICE_ALL_CPUS));
 	cr_expect_str_eq(advice_of(PINW_ADVICE_ALL_CPUS)->what,
-	                 "up to 4 threads were pinned at once, and took all 4 CPUs");
+	                 "up to 4 threads were pinned at once, and while they are busy take all 4 CPUs");
 }
 
 Test(scorecard, more_threads_than_expected_fail)
@@ -262,6 +264,7 @@ Test(scorecard, pins_one_after_the_other_take_one_cpu_at_a_time)
 	cr_expect_eq(capacity.pinned, 1u);
 	cr_expect_eq(capacity.taken, 2u);
 	cr_expect_eq(capacity.left, 3u);
+	cr_expect_eq(capacity.left_busy, 3u);
 	cr_expect_eq(advices.count, 0u);
 }
 

@@ -11,6 +11,8 @@
  *   cost getppid COUNT    a call that is not interposed                          mean ns of one call
  *   cost syscall COUNT    syscall(SYS_getpid): interposed, and passed on         mean ns of one call
  *   cost prctl COUNT      prctl(PR_GET_DUMPABLE): interposed, and passed on      mean ns of one call
+ *   cost malloc COUNT     malloc+free, for what records those                    mean ns of one pair
+ *   cost fault COUNT      a page fault, the same                                 mean ns of one
  *   cost rss 1            creates a thread that pins once; then KiB resident, as the kernel counts them
  *
  * Means run over everything, growth of the trace included. A first pin happens once
@@ -24,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -192,6 +195,28 @@ static void call_prctl(long count)
 		prctl(PR_GET_DUMPABLE);
 }
 
+/* ---- events of other tools ------------------------------------------------------------- */
+
+static void malloc_free(long count)
+{
+	for (long i = 0; i < count; i++) {
+		void *volatile p = malloc(16);
+
+		free(p);
+	}
+}
+
+static void fault(long count)
+{
+	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(page != MAP_FAILED);
+	for (long i = 0; i < count; i++) {
+		*(volatile char *)page = 1;
+		CHECK(madvise(page, 4096, MADV_DONTNEED) == 0);
+	}
+}
+
 static double mean_of(void (*fn)(long), long count)
 {
 	fn(WARM_UP);
@@ -243,6 +268,10 @@ static double run(const char *what, long count)
 		return mean_of(call_syscall, count);
 	if (strcmp(what, "prctl") == 0)
 		return mean_of(call_prctl, count);
+	if (strcmp(what, "malloc") == 0)
+		return mean_of(malloc_free, count);
+	if (strcmp(what, "fault") == 0)
+		return mean_of(fault, count);
 	if (strcmp(what, "rss") == 0)
 		return rss();
 	return -1;
@@ -254,7 +283,8 @@ int main(int argc, char **argv)
 	double result = argc == 3 && count > 0 ? run(argv[1], count) : -1;
 
 	if (result < 0) {
-		fprintf(stderr, "usage: %s create|pin|try|flip|first|getppid|syscall|prctl|rss COUNT\n",
+		fprintf(stderr,
+		        "usage: %s create|pin|try|flip|first|getppid|syscall|prctl|malloc|fault|rss COUNT\n",
 		        argv[0]);
 		return 2;
 	}
