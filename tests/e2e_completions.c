@@ -56,6 +56,7 @@ Test(completions, offer_commands_options_and_values)
 	    {"pinwarden report --sys", "--sysroot=\n"},
 	    {"pinwarden report -f js", "json jsonl\n"},
 	    {"pinwarden report --format = pp", "pprof\n"},
+	    {"pinwarden report --by = th", "thread\n"},
 	    {"pinwarden report --color =", "auto always never\n"},
 	    {"pinwarden top -s w", "wait\n"},
 	    {"pinwarden policy test --t", "--top=\n"},

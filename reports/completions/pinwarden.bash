@@ -4,7 +4,7 @@
 _pinwarden_options() {
 	case $1 in
 	run) echo --output --policy --audit --enforce --fail-on --idle-stacks --log --max-size --no-follow --quiet --verbose --help ;;
-	report) echo --format= --output= --color= --scorecard --top= --weight= --sysroot= --help ;;
+	report) echo --format= --output= --color= --by= --filter= --scorecard --top= --weight= --sysroot= --help ;;
 	check) echo --policy= --format= --output= --baseline= --color= --top= --sysroot= --help ;;
 	diff) echo --format= --output= --fail-on-regression --color= --top= --sysroot= --help ;;
 	top) echo --delay= --looks= --batch --all --sort= --filter= --sysroot= --help ;;
@@ -26,6 +26,7 @@ _pinwarden_values() {
 	check:--format | check:-f) echo text sarif junit json ;;
 	diff:--format | diff:-f | info:--format | info:-f) echo text json ;;
 	*:--color) echo auto always never ;;
+	report:--by) echo site thread cpu ;;
 	report:--weight) echo creations threads pins hold leaks ;;
 	top:--sort | top:-s) echo run wait migrations held tid name ;;
 	run:--fail-on) echo error warning never ;;
@@ -36,7 +37,7 @@ _pinwarden_values() {
 # Does this option of this command take the next word?
 _pinwarden_takes_value() {
 	case $1:$2 in
-	*:--output | *:--policy | *:--format | *:--color | *:--top | *:--weight | *:--sysroot | *:--baseline | \
+	*:--output | *:--policy | *:--format | *:--color | *:--by | *:--top | *:--weight | *:--sysroot | *:--baseline | \
 		*:--fail-on | *:--log | *:--max-size | *:--delay | *:--looks | *:--sort | *:--filter | *:--listen | \
 		*:--sites | *:-o | *:-p) return 0 ;;
 	report:-f | check:-f | diff:-f | info:-f | top:-f | top:-d | top:-n | top:-s | metrics:-d) return 0 ;;

@@ -23,6 +23,8 @@ complete -c pinwarden -n '__fish_seen_subcommand_from report check diff' -l colo
 complete -c pinwarden -n '__fish_seen_subcommand_from report check diff' -l top -x -d 'rows of each list, 0 for all'
 complete -c pinwarden -n '__fish_seen_subcommand_from report check diff top metrics' -l sysroot -x -a '(__fish_complete_directories)' -d 'root of the machine that recorded'
 complete -c pinwarden -n '__fish_seen_subcommand_from report' -l scorecard -d 'checklists, capacity, advice'
+complete -c pinwarden -n '__fish_seen_subcommand_from report' -l by -x -a 'site thread cpu' -d 'tables by these alone'
+complete -c pinwarden -n '__fish_seen_subcommand_from report' -l filter -x -a 'function: module: thread: kind: leak: cpu:' -d 'rows with'
 complete -c pinwarden -n '__fish_seen_subcommand_from report' -l weight -x -a 'creations threads pins hold leaks' -d 'what is counted'
 complete -c pinwarden -n '__fish_seen_subcommand_from check' -l baseline -r -F -d 'an earlier run'
 complete -c pinwarden -n '__fish_seen_subcommand_from diff' -l fail-on-regression -d 'end with 1 when there is one'
