@@ -150,11 +150,21 @@ static int write_findings(const struct pinw_check *c, const struct options *o, F
 	}
 }
 
+/* Nothing is written over what was read. */
+static bool is_input(const struct pinw_check *c, const struct options *o)
+{
+	return o->output &&
+	       (pinw_output_replaces(o->output, o->policy) || pinw_model_holds(c->now.model, o->output) ||
+	        (c->has_baseline && pinw_model_holds(c->before.model, o->output)));
+}
+
 static int write_output(const struct pinw_check *c, const struct options *o)
 {
 	struct pinw_output out;
-	int error = pinw_output_open(&out, o->output);
 
+	if (is_input(c, o))
+		return pinw_usage("check", "-o %s: this is the policy, or one of the traces", o->output);
+	int error = pinw_output_open(&out, o->output);
 	if (error == 0)
 		error = pinw_output_close(&out, write_findings(c, o, out.file));
 	if (error < 0)

@@ -132,8 +132,11 @@ static int read_side(struct pinw_diff *d, enum pinw_diff_side side, char *path, 
 static int write_output(const struct pinw_diff *d, const struct options *o)
 {
 	struct pinw_output out;
-	int error = pinw_output_open(&out, o->output);
 
+	for (size_t side = 0; o->output && side < PINW_DIFF_SIDES; side++)
+		if (pinw_model_holds(d->models[side], o->output))
+			return pinw_usage("diff", "-o %s: this is one of the traces", o->output);
+	int error = pinw_output_open(&out, o->output);
 	if (error == 0)
 		error = pinw_output_close(&out,
 		                          o->json ? pinw_diff_json(d, out.file)

@@ -10,7 +10,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "policy/policy.h"
@@ -399,11 +398,8 @@ static bool show(const char *path, struct pinw_term *t, struct pinw_json *j)
 /* Nothing is written over a trace that is read. */
 static bool is_one_of(const char *output, int count, char **paths)
 {
-	struct stat to, from;
-
-	for (int n = 0; output && stat(output, &to) == 0 && n < count; n++)
-		if (stat(paths[n], &from) == 0 && S_ISREG(to.st_mode) && from.st_dev == to.st_dev &&
-		    from.st_ino == to.st_ino)
+	for (int n = 0; n < count; n++)
+		if (pinw_output_replaces(output, paths[n]))
 			return true;
 	return false;
 }

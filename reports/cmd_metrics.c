@@ -161,8 +161,10 @@ static int parse_options(struct options *o, int argc, char **argv)
 static int write_page(struct pinw_metrics *m, const struct options *o)
 {
 	struct pinw_output out;
-	int error = pinw_output_open(&out, o->output);
 
+	if (o->output && pinw_metrics_hold(m, o->output))
+		return pinw_usage("metrics", "-o %s: this is one of the traces", o->output);
+	int error = pinw_output_open(&out, o->output);
 	if (error == 0) {
 		pinw_metrics_print(m, out.file);
 		error = pinw_output_close(&out, 0);
@@ -179,10 +181,6 @@ static int look_and_write(struct pinw_metrics *m, const struct options *o)
 	if (unreadable < 0) {
 		pinw_say("metrics: %s", strerror(-unreadable));
 		return STATUS_UNREADABLE;
-	}
-	if (o->output && pinw_metrics_hold(m, o->output)) {
-		pinw_usage("metrics", "-o %s: this is one of the traces", o->output);
-		return STATUS_USAGE;
 	}
 	if (write_page(m, o) < 0)
 		return STATUS_USAGE;

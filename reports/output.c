@@ -81,6 +81,14 @@ int pinw_output_close(struct pinw_output *o, int error)
 	return error;
 }
 
+bool pinw_output_replaces(const char *path, const char *file)
+{
+	struct stat to, from;
+
+	return path && stat(path, &to) == 0 && S_ISREG(to.st_mode) && stat(file, &from) == 0 &&
+	       from.st_dev == to.st_dev && from.st_ino == to.st_ino;
+}
+
 bool pinw_color_parse(const char *word, enum pinw_color *ret_color)
 {
 	static const char *const words[] = {

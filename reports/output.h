@@ -24,6 +24,9 @@ int pinw_output_open(struct pinw_output *o, const char *path);
  * last steps. */
 int pinw_output_close(struct pinw_output *o, int error);
 
+/* Would a document for `path` (NULL: standard output) take the place of this file, by whatever name? */
+bool pinw_output_replaces(const char *path, const char *file);
+
 /* "auto", "always", "never". False: none of them. */
 bool pinw_color_parse(const char *word, enum pinw_color *ret_color);
 

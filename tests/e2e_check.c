@@ -136,6 +136,34 @@ Test(check, output_that_cannot_be_written_is_told)
 	e2e_status(2, "@@ check %d/one -p %d/ci.ini -o %d/no/such/folder");
 }
 
+static void has_err(const char *arguments, const char *words)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command), "@@ %s", arguments);
+	const struct e2e_result *r = e2e_status(2, command);
+	cr_expect(strstr(r->err, words), "%s: %s", arguments, r->err);
+}
+
+Test(check, writes_over_nothing_that_it_reads)
+{
+	write_policy();
+	record("one", "", 0, "");
+	record("two", "", 0, "");
+	write_file("keep.sh",
+	           "cd $1 && mv one/*.pwt one.pwt && mv two/*.pwt two.pwt && cat *.pwt ci.ini >before\n");
+	write_file("compare.sh", "cd $1 && cat *.pwt ci.ini | cmp - before\n");
+	e2e_status(0, "sh %d/keep.sh %d");
+	e2e_status(0, "ln -s one.pwt %d/link");
+	has_err("check %d/one.pwt -p %d/ci.ini -o %d/link", "the policy, or one of the traces");
+	has_err("check %d/one.pwt -p %d/ci.ini -o %d/ci.ini", "the policy, or one of the traces");
+	has_err("check %d/one.pwt -p %d/ci.ini --baseline %d/two.pwt -o %d/two.pwt",
+	        "the policy, or one of the traces");
+	has_err("diff %d/one.pwt %d/two.pwt -o %d/one.pwt", "one of the traces");
+	has_err("diff %d/one.pwt %d/two.pwt -o %d/two.pwt", "one of the traces");
+	e2e_status(0, "sh %d/compare.sh %d");
+}
+
 /* ---- baselines ----------------------------------------------------------------------------- */
 
 #define PADDING                                                                                              \

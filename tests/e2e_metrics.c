@@ -442,6 +442,8 @@ Test(metrics, are_written_to_a_file_in_one_step)
 	char command[1024];
 	snprintf(command, sizeof(command), "@@ metrics %%d/t -o %s", e2e_trace(NULL));
 	has(e2e_status(2, command)->err, "this is one of the traces");
+	snprintf(command, sizeof(command), "timeout 5 @@ metrics %%d/t -d 0.2 -o %s", e2e_trace(NULL));
+	has(e2e_status(2, command)->err, "this is one of the traces");
 	snprintf(command, sizeof(command), "ls -A '%s' | grep -c 'pw.prom'", e2e_dir());
 	FILE *f = popen(command, "r");
 	int files = 0;
