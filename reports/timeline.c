@@ -35,14 +35,15 @@ static int by_time(const void *x, const void *y)
 static void add(struct steps *s, uint64_t begin_ns, uint64_t end_ns, uint32_t of)
 {
 	s->step[s->count++] = (struct step){.at_ns = begin_ns, .by = 1, .of = of};
-	s->step[s->count++] = (struct step){.at_ns = end_ns, .by = -1, .of = of};
+	s->step[s->count++] =
+	    (struct step){.at_ns = end_ns > begin_ns ? end_ns : begin_ns, .by = -1, .of = of};
 }
 
 static size_t point_at(uint64_t at_ns, uint64_t end_ns)
 {
-	size_t point = (size_t)((double)at_ns / (double)end_ns * PINW_TIMELINE_POINTS);
+	double point = (double)at_ns / (double)end_ns * PINW_TIMELINE_POINTS;
 
-	return point < PINW_TIMELINE_POINTS ? point : PINW_TIMELINE_POINTS - 1;
+	return point < PINW_TIMELINE_POINTS ? (size_t)point : PINW_TIMELINE_POINTS - 1;
 }
 
 /* The most at once in each point, of sorted steps. */
@@ -134,7 +135,7 @@ static void add_pinned(struct steps *s, const struct pinw_span **sorted, size_t 
 		uint64_t begin = begin_of(sorted[i]), end = end_of_span(sorted[i], t);
 
 		for (i++; i < count && sorted[i]->thread == thread && begin_of(sorted[i]) <= end; i++)
-			if (end_of(sorted[i]->end_ns, t) > end)
+			if (end_of_span(sorted[i], t) > end)
 				end = end_of_span(sorted[i], t);
 		add(s, begin, end, 0);
 	}
@@ -269,7 +270,7 @@ static size_t merge(const struct pinw_process *p, const struct pinw_span **sorte
 	for (size_t i = 0; i < span_count; i++) {
 		struct pinw_block next = block_of(p, sorted[i]);
 		bool same = count && last.thread == next.thread && last.golock == next.golock &&
-		            next.begin_ns < last.end_ns + apart_ns;
+		            (next.begin_ns < last.end_ns || next.begin_ns - last.end_ns < apart_ns);
 
 		if (same) {
 			last.end_ns = next.end_ns > last.end_ns ? next.end_ns : last.end_ns;
@@ -307,8 +308,8 @@ int pinw_blocks_make(const struct pinw_process *p, const struct pinw_table *lane
 	qsort(spans, count, sizeof(*spans), by_lane);
 	ret->count = merge(p, spans, count, 0, NULL);
 	/* A two-thousandth of the whole is less than a point of the screen; from there on it becomes coarser until it fits. */
-	for (uint64_t apart = p->duration_ns / 2000 + 1; ret->count > most && apart < p->duration_ns * 4 + 4;
-	     apart *= 2) {
+	for (uint64_t apart = p->duration_ns / 2000 + 1;
+	     ret->count > most && apart && apart / 4 <= p->duration_ns; apart *= 2) {
 		ret->apart_ns = apart;
 		ret->count = merge(p, spans, count, apart, NULL);
 	}

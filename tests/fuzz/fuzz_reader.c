@@ -5,8 +5,8 @@
  *
  *   clang -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"fuzz"' -DPINW_LIBDIR='"/"' \
  *     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o fuzz_reader tests/fuzz/fuzz_reader.c \
- *     policy/[!.]*.c $(ls reports/[!.]*.c | grep -v -E '/(main|cmd_|symbols|procfs|policy_[elt]|live_find|metrics\.)|html') \
- *     preload/go/{goelf,pclntab}.c \
+ *     policy/[!.]*.c $(ls reports/[!.]*.c | grep -v -E '/(main|cmd_|symbols|procfs|policy_[elt]|live_find|metrics\.)') \
+ *     preload/go/{goelf,pclntab}.c reports/html/assets.S \
  *     -ldw -lelf -liberty -l:libinih.a -lz -lsqlite3
  *   ./fuzz_reader -max_len=131072 CORPUS      seeds: any traces
  *
@@ -179,6 +179,7 @@ static void export(const struct pinw_model *m, struct pinw_stacks *stacks, FILE 
 	pinw_export_pprof(m, stacks, PINW_WEIGHT_PINS, out);
 	pinw_export_jsonl(m, stacks, out);
 	pinw_export_chrome(m, stacks, out);
+	pinw_export_html(m, stacks, flags & LEAVE_RECORDS ? SIZE_MAX : 5, out);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (fd >= 0)
 		pinw_export_sqlite(m, stacks, path);
