@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "policy/policy.h"
+#include "reports/inputs.h"
 #include "reports/json.h"
 #include "reports/output.h"
 #include "reports/reader.h"
@@ -28,6 +29,7 @@ static const char help_text[] =
     "\n"
     "Shows what trace files are: version, program, process, machine, policy, how it\n"
     "ended, segments and records. What happened is in: pinwarden report\n"
+    "A TRACE may be a directory: every *.pwt in it is shown.\n"
     "\n"
     "  -f, --format=FORMAT  text (default) or json\n"
     "  -o, --output=FILE    write to FILE; - is standard output (default)\n"
@@ -370,9 +372,16 @@ static int parse_options(struct options *o, int argc, char **argv)
 	return 0;
 }
 
-/* Returns whether the trace could be read and is not damaged. */
-static bool show(const char *path, struct pinw_term *t, struct pinw_json *j)
+struct showing {
+	struct pinw_term t;
+	struct pinw_json j;
+	bool json;
+	bool whole; /* all could be read and none is damaged */
+};
+
+static void show(void *arg, const char *path)
 {
+	struct showing *s = arg;
 	struct pinw_reader *r = NULL;
 	int error = pinw_reader_open(path, &r);
 	struct info *i = error == 0 ? calloc(1, sizeof(*i)) : NULL;
@@ -385,48 +394,61 @@ static bool show(const char *path, struct pinw_term *t, struct pinw_json *j)
 	if (error == 0 && i) {
 		i->path = path;
 		whole = i->problem_count == 0;
-		if (j)
-			json_info(j, i);
+		if (s->json)
+			json_info(&s->j, i);
 		else
-			text_info(t, i);
+			text_info(&s->t, i);
 	}
+	s->whole = s->whole && whole;
 	free(i);
 	pinw_reader_free(r);
-	return whole;
 }
 
 /* Nothing is written over a trace that is read. */
+struct sought {
+	struct stat to;
+	bool found;
+};
+
+static void compare(void *arg, const char *path)
+{
+	struct sought *s = arg;
+	struct stat from;
+
+	if (stat(path, &from) == 0 && from.st_dev == s->to.st_dev && from.st_ino == s->to.st_ino)
+		s->found = true;
+}
+
 static bool is_one_of(const char *output, int count, char **paths)
 {
-	for (int n = 0; n < count; n++)
-		if (pinw_output_replaces(output, paths[n]))
-			return true;
-	return false;
+	struct sought s = {.found = false};
+
+	if (output && stat(output, &s.to) == 0 && S_ISREG(s.to.st_mode))
+		pinw_inputs_each(NULL, count, paths, compare, &s);
+	return s.found;
 }
 
 static int show_all(const struct options *o, int count, char **paths, bool *ret_whole)
 {
 	struct pinw_output out;
-	struct pinw_term t;
-	struct pinw_json j;
+	struct showing s = {.json = o->json, .whole = true};
 	int error = pinw_output_open(&out, o->output);
 
 	*ret_whole = true;
 	if (error < 0)
 		return error;
-	pinw_term_init(&t, out.file, pinw_color_wanted(PINW_COLOR_AUTO, o->output));
+	pinw_term_init(&s.t, out.file, pinw_color_wanted(PINW_COLOR_AUTO, o->output));
 	if (o->json) {
-		pinw_json_init(&j, out.file);
-		pinw_json_begin_object(&j, NULL);
-		pinw_json_begin_array(&j, "traces");
+		pinw_json_init(&s.j, out.file);
+		pinw_json_begin_object(&s.j, NULL);
+		pinw_json_begin_array(&s.j, "traces");
 	}
-	for (int n = 0; n < count; n++)
-		*ret_whole = show(paths[n], &t, o->json ? &j : NULL) && *ret_whole;
-	error = pinw_term_done(&t);
+	*ret_whole = pinw_inputs_each("info", count, paths, show, &s) && s.whole;
+	error = pinw_term_done(&s.t);
 	if (o->json) {
-		pinw_json_end_array(&j);
-		pinw_json_end_object(&j);
-		error = pinw_json_done(&j);
+		pinw_json_end_array(&s.j);
+		pinw_json_end_object(&s.j);
+		error = pinw_json_done(&s.j);
 	}
 	return pinw_output_close(&out, error);
 }

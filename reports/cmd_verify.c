@@ -5,7 +5,6 @@
  */
 #include "reports/commands.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -14,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "reports/model.h"
+#include "reports/inputs.h"
 #include "reports/output.h"
 #include "reports/reader.h"
 #include "reports/say.h"
@@ -113,8 +112,9 @@ static void ignore_rule(void *arg, const struct pinw_rule_cell *cell)
 	(void)arg, (void)cell; /* the reader has checked it */
 }
 
-static void verify_file(struct verify *v, const char *path)
+static void verify_file(void *arg, const char *path)
 {
+	struct verify *v = arg;
 	struct pinw_reader *r = NULL;
 	int error = pinw_reader_open(path, &r);
 
@@ -142,32 +142,6 @@ static void verify_file(struct verify *v, const char *path)
 	pinw_reader_free(r);
 }
 
-static int is_trace(const struct dirent *d)
-{
-	return pinw_is_trace_name(d->d_name);
-}
-
-static void verify_directory(struct verify *v, const char *path)
-{
-	struct dirent **names = NULL;
-	int count = scandir(path, &names, is_trace, alphasort);
-
-	if (count <= 0)
-		unreadable(v, path, count < 0 ? strerror(errno) : "no *.pwt in this directory");
-	for (int i = 0; i < count; i++) {
-		char *file = NULL;
-
-		if (asprintf(&file, "%s/%s", path, names[i]->d_name) < 0) {
-			unreadable(v, path, strerror(ENOMEM));
-		} else {
-			verify_file(v, file);
-			free(file);
-		}
-		free(names[i]);
-	}
-	free(names);
-}
-
 static int verify_all(struct verify *v, int count, char **paths)
 {
 	struct pinw_output out;
@@ -175,14 +149,8 @@ static int verify_all(struct verify *v, int count, char **paths)
 
 	if (error == 0) {
 		pinw_term_init(&v->term, out.file, pinw_color_wanted(PINW_COLOR_AUTO, NULL));
-		for (int i = 0; i < count; i++) {
-			struct stat st;
-
-			if (stat(paths[i], &st) == 0 && S_ISDIR(st.st_mode))
-				verify_directory(v, paths[i]);
-			else
-				verify_file(v, paths[i]);
-		}
+		if (!pinw_inputs_each("verify", count, paths, verify_file, v))
+			v->unreadable = true;
 		error = pinw_output_close(&out, pinw_term_done(&v->term));
 	}
 	if (error < 0) {

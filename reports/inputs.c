@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "reports/inputs.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -55,4 +58,55 @@ int pinw_inputs_read(const char *command, int count, char **paths, bool with_his
 	say_unreadable(command, m);
 	*ret_unreadable = *ret_unreadable || m->damaged;
 	return 0;
+}
+
+/* ---- files, unread --------------------------------------------------------------------------- */
+
+static int is_trace(const struct dirent *d)
+{
+	return pinw_is_trace_name(d->d_name);
+}
+
+/* Returns how many files there were, or -errno. */
+static int each_in(const char *directory, void (*fn)(void *arg, const char *file), void *arg)
+{
+	struct dirent **names = NULL;
+	int count = scandir(directory, &names, is_trace, alphasort), error = count < 0 ? -errno : 0;
+
+	for (int i = 0; i < count; i++) {
+		char *file = NULL;
+
+		if (error == 0 && asprintf(&file, "%s/%s", directory, names[i]->d_name) < 0) {
+			error = -ENOMEM;
+		} else if (error == 0) {
+			fn(arg, file);
+			free(file);
+		}
+		free(names[i]);
+	}
+	free(names);
+	return error < 0 ? error : count;
+}
+
+bool pinw_inputs_each(const char *command, int count, char **paths, void (*fn)(void *arg, const char *file),
+                      void *arg)
+{
+	bool all = true;
+
+	for (int i = 0; i < count; i++) {
+		struct stat st;
+		int files = 1;
+
+		if (stat(paths[i], &st) == 0 && S_ISDIR(st.st_mode))
+			files = each_in(paths[i], fn, arg);
+		else
+			fn(arg, paths[i]);
+		if (files > 0)
+			continue;
+		all = false;
+		if (command)
+			pinw_say("%s: %s: %s", command, paths[i],
+			         files < 0 ? strerror(-files) : "no *.pwt in this directory");
+	}
+	return all;
 }

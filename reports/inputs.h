@@ -13,4 +13,9 @@
 int pinw_inputs_read(const char *command, int count, char **paths, bool with_history,
                      struct pinw_model **ret_model, bool *ret_unreadable);
 
+/* Calls fn(arg, file) for each of them without reading any, the *.pwt of a directory by name. Returns whether all directories could
+ * be read and had one; what was wrong is said on stderr, after `command`, unless that is NULL. */
+bool pinw_inputs_each(const char *command, int count, char **paths, void (*fn)(void *arg, const char *file),
+                      void *arg);
+
 #endif

@@ -297,7 +297,11 @@ Test(recover, leaves_facts_that_info_shows)
 	cr_expect_eq(run(pinw_cmd_info, "-fjson", in_folder("bad.pwt"), NULL), 3);
 	expect_has(text_of("out"), "\"what\": \"record check wrong\"");
 	cr_expect_eq(run(pinw_cmd_info, in_folder("text"), NULL, NULL), 3);
+	cr_expect_eq(run(pinw_cmd_info, folder, NULL, NULL), 3);
+	expect_has(text_of("out"), "bad.pwt\n");
+	expect_has(text_of("out"), "whole.pwt\n");
 	cr_expect_eq(run(pinw_cmd_info, in_folder("bad.pwt"), "-o", in_folder("bad.pwt")), 2);
+	cr_expect_eq(run(pinw_cmd_info, folder, "-o", in_folder("bad.pwt")), 2, "it is in the folder");
 	cr_expect_eq(run(pinw_cmd_info, "-fxml", in_folder("bad.pwt"), NULL), 2);
 	cr_expect_eq(run(pinw_cmd_info, NULL, NULL, NULL), 2);
 }
