@@ -234,7 +234,7 @@ int pinw_check_collect(struct pinw_check *c)
 	int error = collect(c, &c->now, false);
 	if (error == 0 && c->has_baseline)
 		error = collect(c, &c->before, true);
-	if (error == 0 && !(c->findings = calloc(c->table.count + 1, sizeof(*c->findings))))
+	if (error == 0 && !(c->findings = calloc(c->table.count + 1, sizeof(void *))))
 		error = -ENOMEM;
 	if (error < 0)
 		return error;
@@ -243,7 +243,7 @@ int pinw_check_collect(struct pinw_check *c)
 		c->findings[i] = pinw_table_at(&c->table, i);
 		c->of_state[c->findings[i]->state]++;
 	}
-	qsort(c->findings, c->count, sizeof(*c->findings), by_weight);
+	qsort(c->findings, c->count, sizeof(void *), by_weight);
 	return 0;
 }
 

@@ -181,7 +181,7 @@ int pinw_diff_collect(struct pinw_diff *d)
 	int error = collect_side(d, PINW_DIFF_BASE);
 	if (error == 0)
 		error = collect_side(d, PINW_DIFF_NEW);
-	if (error == 0 && !(d->sorted = calloc(d->rows.count + 1, sizeof(*d->sorted))))
+	if (error == 0 && !(d->sorted = calloc(d->rows.count + 1, sizeof(void *))))
 		error = -ENOMEM;
 	for (size_t i = 0; error == 0 && i < d->rows.count; i++) {
 		const struct pinw_diff_row *row = pinw_table_at(&d->rows, i);
@@ -192,7 +192,7 @@ int pinw_diff_collect(struct pinw_diff *d)
 	}
 	d->regressions += grows(d);
 	if (error == 0)
-		qsort(d->sorted, d->changed, sizeof(*d->sorted), by_change);
+		qsort(d->sorted, d->changed, sizeof(void *), by_change);
 	return error;
 }
 

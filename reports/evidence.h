@@ -60,7 +60,7 @@ struct pinw_evidence {
 	char text[PINW_EVIDENCE_BYTES];
 };
 
-void pinw_evidence_say(struct pinw_evidence *ret, enum pinw_answer answer, const char *format, ...)
+void pinw_evidence_say(struct pinw_evidence *e, enum pinw_answer answer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Nothing of the trace is missing or damaged: what is not in it did not happen, as far as it was seen. */

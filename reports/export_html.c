@@ -116,7 +116,7 @@ static bool has_a_story(const struct pinw_process *p)
 static const struct pinw_process **choose(const struct pinw_html *h, size_t *ret_count)
 {
 	const struct pinw_model *m = h->model;
-	const struct pinw_process **chosen = calloc(m->process_count + 1, sizeof(*chosen));
+	const struct pinw_process **chosen = calloc(m->process_count + 1, sizeof(void *));
 	bool *taken = calloc(m->process_count + 1, sizeof(*taken));
 	size_t count = 0, most = h->top == SIZE_MAX ? SIZE_MAX : SECTIONS_MAX;
 
@@ -145,7 +145,8 @@ static void put_process_row(struct pinw_html *h, const struct pinw_process *p, b
 
 	fprintf(h->out, "<tr><td style=\"padding-left:%uem\">",
 	        1 + (p->tree_depth < 10 ? p->tree_depth : 10));
-	fprintf(h->out, linked ? "<a href=\"#p%" PRIu32 "\">" : "", p->order);
+	if (linked)
+		fprintf(h->out, "<a href=\"#p%" PRIu32 "\">", p->order);
 	put_program(h, p);
 	fprintf(h->out, "%s</td><td class=\"n\">%" PRIu32 "</td><td>%s</td>", linked ? "</a>" : "",
 	        p->header.self.pid, pinw_text_end(p));

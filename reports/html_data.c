@@ -54,7 +54,7 @@ static int choose_lanes(const struct pinw_process *p, struct pinw_table *lanes)
 			if (interest(t) == level)
 				chosen[count++] = t;
 		}
-	qsort(chosen, count, sizeof(chosen[0]), by_id);
+	qsort(chosen, count, sizeof(void *), by_id);
 	for (size_t i = 0; i < count; i++) {
 		struct lane *lane = pinw_table_get(lanes, chosen[i]->id, NULL);
 		if (!lane)

@@ -98,13 +98,13 @@ static int by_key(const void *x, const void *y)
 
 static int sort(struct pinw_samples *s)
 {
-	s->sorted = calloc(s->rows.count + 1, sizeof(*s->sorted));
+	s->sorted = calloc(s->rows.count + 1, sizeof(void *));
 	if (!s->sorted)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->rows.count; i++)
 		s->sorted[i] = pinw_table_at(&s->rows, i);
 	s->count = s->rows.count;
-	qsort(s->sorted, s->count, sizeof(*s->sorted), by_key);
+	qsort(s->sorted, s->count, sizeof(void *), by_key);
 	return 0;
 }
 

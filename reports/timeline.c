@@ -117,12 +117,12 @@ static int by_thread(const void *x, const void *y)
 /* Spans of each thread together. The caller frees. NULL when out of memory. */
 static const struct pinw_span **spans_by_thread(const struct pinw_history *h)
 {
-	const struct pinw_span **sorted = calloc(h->span_count + 1, sizeof(*sorted));
+	const struct pinw_span **sorted = calloc(h->span_count + 1, sizeof(void *));
 
 	for (size_t i = 0; sorted && i < h->span_count; i++)
 		sorted[i] = &h->spans[i];
 	if (sorted)
-		qsort(sorted, h->span_count, sizeof(*sorted), by_thread);
+		qsort(sorted, h->span_count, sizeof(void *), by_thread);
 	return sorted;
 }
 
@@ -305,7 +305,7 @@ int pinw_blocks_make(const struct pinw_process *p, const struct pinw_table *lane
 	if (!spans)
 		return -ENOMEM;
 	size_t count = keep_lanes(spans, p->history->span_count, lanes);
-	qsort(spans, count, sizeof(*spans), by_lane);
+	qsort(spans, count, sizeof(void *), by_lane);
 	ret->count = merge(p, spans, count, 0, NULL);
 	/* A two-thousandth of the whole is less than a point of the screen; from there on it becomes coarser until it fits. */
 	for (uint64_t apart = p->duration_ns / 2000 + 1;
