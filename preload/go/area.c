@@ -119,7 +119,7 @@ void pinw_go_area_give(struct pinw_go_area *area)
 	    !__atomic_compare_exchange_n(&areas.free, &free, all, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 }
 
-uint32_t pinw_go_missed;
+uint32_t pinw_go_missed, pinw_go_first_busy;
 
 struct pinw_go_area *pinw_go_area_first(void)
 {

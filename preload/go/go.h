@@ -219,9 +219,10 @@ struct pinw_go_area *pinw_go_area_take(void);
 void pinw_go_area_give(struct pinw_go_area *area);
 
 /* The same for a thread that was there before the first runtime, and comes to its first hook. Called by the entries in
- * hook_x86_64.S, on a stack for that; pinw_go_missed counts, atomically, the hooks that could not wait for it. */
+ * hook_x86_64.S, on a stack for that; pinw_go_missed counts, atomically, the hooks that could not wait for it; pinw_go_first_busy is
+ * 1 while a thread is in there. */
 struct pinw_go_area *pinw_go_area_first(void);
-extern uint32_t pinw_go_missed;
+extern uint32_t pinw_go_missed, pinw_go_first_busy;
 
 /* Calls fn for each area that was ever taken. */
 void pinw_go_area_each(void (*fn)(struct pinw_go_area *, void *), void *arg);

@@ -295,7 +295,7 @@ first_area:
 	.cfi_startproc
 	.cfi_undefined rip
 	movl	$1 << 24, %eax
-1:	lock btsl $0, first_busy(%rip)
+1:	lock btsl $0, pinw_go_first_busy(%rip)
 	jnc	2f
 	pause
 	decl	%eax
@@ -323,13 +323,12 @@ first_area:
 	popq	%rcx
 	xorps	%xmm15, %xmm15
 	movq	first_rsp(%rip), %rsp
-	movl	$0, first_busy(%rip)
+	movl	$0, pinw_go_first_busy(%rip)
 	ret
 	.cfi_endproc
 	.size	first_area, . - first_area
 
-	.local	first_busy, first_rsp, first_stack
-	.comm	first_busy, 4, 4
+	.local	first_rsp, first_stack
 	.comm	first_rsp, 8, 8
 	.comm	first_stack, 65536, 64
 

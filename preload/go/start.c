@@ -109,5 +109,7 @@ void pinw_go_creates(const void *routine)
 
 void pinw_go_child(void)
 {
+	__atomic_store_n(&pinw_go_first_busy, 0,
+	                 __ATOMIC_RELAXED); /* who was in there stayed with the parent */
 	pinw_lock_reset(&lock);
 }
