@@ -98,7 +98,7 @@ static void on_resize(int number)
 	tty.redraw = 1;
 }
 
-/* It acts as it would have: the handler is gone by now. */
+/* Of whatever else ends a process. It acts as it would have: the handler is gone by now. */
 static void on_crash(int number)
 {
 	pinw_tty_close();
@@ -131,7 +131,7 @@ static void catch_signals(void)
 	HANDLE(on_resume, 0, &blocked, SIGCONT);
 	HANDLE(on_resize, 0, &blocked, SIGWINCH);
 	HANDLE(on_crash, SA_RESETHAND | SA_NODEFER, NULL, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT,
-	       SIGSYS, SIGTRAP, SIGXCPU);
+	       SIGSYS, SIGTRAP, SIGXCPU, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &blocked, &tty.outside);
 	sigdelset(&tty.outside, SIGTSTP);

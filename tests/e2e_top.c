@@ -265,6 +265,13 @@ Test(top, leaves_the_terminal_as_it_was_when_it_crashes)
 	expect_left();
 }
 
+Test(top, leaves_the_terminal_as_it_was_with_a_signal_it_has_no_use_for)
+{
+	enter();
+	kill_top("USR1");
+	expect_left();
+}
+
 Test(top, gives_the_terminal_back_while_it_is_stopped)
 {
 	enter();
