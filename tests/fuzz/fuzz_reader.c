@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Feeds traces of any content through the reader, the model and the renderers, and through what
- * looks at a process that runs.
+ * Feeds traces of any content through the reader, the model and the renderers, through what looks at a process
+ * that runs, and through recover.
  *
  *   clang -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"fuzz"' -DPINW_LIBDIR='"/"' \
  *     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o fuzz_reader tests/fuzz/fuzz_reader.c \
@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "reports/export.h"
+#include "reports/filter.h"
 #include "reports/live_find.h"
 #include "reports/metrics.h"
 #include "reports/procfs.h"
@@ -34,6 +35,9 @@
 #define LEAVE_SEGMENTS 0x2u
 #define LEAVE_RECORDS 0x4u
 #define RUNNING 0x8u
+#define SCORECARD 0x10u
+#define BY(flags) ((enum pinw_text_by)((flags) >> 5 & 3)) /* a view of the text */
+#define FILTERED 0x80u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -189,13 +193,19 @@ static void export(const struct pinw_model *m, struct pinw_stacks *stacks, FILE 
 static void render(const struct pinw_model *m)
 {
 	struct pinw_text_options options = {.color = flags & LEAVE_HEADER,
-	                                    .top = flags & LEAVE_RECORDS ? 0 : 5};
+	                                    .top = flags & LEAVE_RECORDS ? 0 : 5,
+	                                    .scorecard = flags & SCORECARD,
+	                                    .by = BY(flags)};
+	struct pinw_filter filter;
+	char why[256];
 	struct pinw_stacks *stacks;
 	char *text = NULL;
 	size_t len;
 
 	if (pinw_stacks_open(&stacks) < 0)
 		return;
+	if (flags & FILTERED && pinw_filter_parse("cpu:1 thread:a", &filter, why, sizeof(why)) == 0)
+		options.filter = &filter;
 	FILE *out = open_memstream(&text, &len);
 	if (out) {
 		pinw_report_text(m, stacks, &options, out);
@@ -261,6 +271,43 @@ static void count_file(int fd)
 		fclose(out);
 }
 
+static void ignore_rule(void *arg, const struct pinw_rule_cell *cell)
+{
+	(void)arg;
+	(void)cell;
+}
+
+/* What is recovered has no damage, whatever it came from. */
+static void expect_whole(int fd, const struct pinw_reader_copied *copied)
+{
+	struct pinw_problem problem;
+	struct pinw_reader *r;
+
+	if (pinw_reader_open_fd(fd, &r) < 0)
+		abort();
+	if (pinw_reader_walk(r, NULL, NULL, NULL) < 0 || pinw_reader_rules(r, ignore_rule, NULL) < 0 ||
+	    pinw_reader_problems(r, &problem, 1) || pinw_reader_tally(r).records != copied->records)
+		abort();
+	pinw_reader_free(r);
+}
+
+static void recover_file(int fd)
+{
+	struct pinw_reader_copied copied;
+	struct pinw_reader *r;
+	int mended = memfd_create("mended", MFD_CLOEXEC);
+	FILE *out = mended >= 0 ? fdopen(dup(mended), "w") : NULL;
+
+	if (out && pinw_reader_open_fd(dup(fd), &r) == 0) {
+		if (pinw_reader_copy(r, out, &copied) == 0)
+			expect_whole(dup(mended), &copied);
+		pinw_reader_free(r);
+	}
+	if (out)
+		fclose(out);
+	close(mended);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *file = malloc(size + 1);
@@ -277,6 +324,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			read_file(fd);
 		look_at_file(fd);
 		count_file(fd);
+		recover_file(fd);
 	}
 	close(fd);
 	free(file);
