@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The HTML report in a real browser, without a network: tests/consumers/page.js uses it as a person would.
+ * The HTML report in a real browser, without a network: tests/consumers/page.js uses it as a person would. In the same
+ * browser, speedscope opens chrome and folded.
  */
 #include <criterion/criterion.h>
 #include <limits.h>
@@ -13,6 +14,7 @@
 #include "tests/e2e.h"
 
 TestSuite(html, .fini = e2e_done);
+TestSuite(speedscope, .fini = e2e_done, .timeout = 180);
 
 static void needs_browser(void)
 {
@@ -105,4 +107,35 @@ Test(html, stays_small)
 	e2e_status(0, "grep -qE .apart.:.[1-9] %d/report.html");
 	needs_browser();
 	expect_page("", ".errors==[]and.drawn==3");
+}
+
+/* ---- another page that reads profiles ----------------------------------------------------------- */
+
+static const char *shown_by_speedscope(const char *file)
+{
+	char script[PATH_MAX], command[2 * PATH_MAX];
+
+	cr_assert_not_null(realpath("tests/consumers/speedscope.js", script));
+	snprintf(command, sizeof(command), "node %s %%d/%s", script, file);
+	return e2e_status(0, command)->out;
+}
+
+static void expect_shown(const char *file, const char *part)
+{
+	const char *shown = shown_by_speedscope(file);
+
+	cr_expect_not_null(strstr(shown, "{\"errors\":[]"), "%s: %s", file, shown);
+	cr_expect_not_null(strstr(shown, part), "%s: no %s in %s", file, part, shown);
+}
+
+Test(speedscope, opens_what_is_meant_for_it_and_nothing_else)
+{
+	needs_browser();
+	e2e_status(0, "@@ run -q -o %d/t/ -- @pin_exit");
+	e2e_status(0, "@@ report -f chrome -o %d/chrome.json %d/t");
+	e2e_status(0, "@@ report -f folded --weight=pins -o %d/folded.txt %d/t");
+	expect_shown("chrome.json", "pin_exit (tid ");
+	expect_shown("folded.txt", "folded.txt");
+	write_file("none.txt", "no profile");
+	cr_expect_null(strstr(shown_by_speedscope("none.txt"), "{\"errors\":[]"));
 }
