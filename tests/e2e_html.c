@@ -130,7 +130,11 @@ static void expect_shown(const char *file, const char *part)
 
 Test(speedscope, opens_what_is_meant_for_it_and_nothing_else)
 {
+	char path[PATH_MAX + 16];
+
 	needs_browser();
+	snprintf(path, sizeof(path), "%s/speedscope", getenv("PINW_CONSUMERS"));
+	e2e_needs(access(path, R_OK) == 0, "speedscope is not installed (tests/consumers/install)");
 	e2e_status(0, "@@ run -q -o %d/t/ -- @pin_exit");
 	e2e_status(0, "@@ report -f chrome -o %d/chrome.json %d/t");
 	e2e_status(0, "@@ report -f folded --weight=pins -o %d/folded.txt %d/t");
