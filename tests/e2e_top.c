@@ -181,21 +181,21 @@ Test(top, follows_the_size_of_the_terminal)
 /* Thirty threads in twelve rows. */
 Test(top, scrolls)
 {
-	live_start("", 30, 0);
+	live_start("", 30, 0); /* two spaces after an id: a count of migrations has one */
 	live_terminal(100, 12);
 	live_type("@@ top -d 0.3 -s tid %p");
-	live_await("    2 ");
+	live_await("    2  ");
 	live_keys("End");
-	live_await("   31 ");
-	live_await_gone("    2 ");
+	live_await("   31  ");
+	live_await_gone("    2  ");
 	live_keys("Home");
-	live_await("    2 ");
+	live_await("    2  ");
 	live_keys("Down");
-	live_await_gone("    2 ");
+	live_await_gone("    2  ");
 	live_keys("Up");
-	live_await("    2 ");
+	live_await("    2  ");
 	live_keys("NPage");
-	live_await_gone("    2 ");
+	live_await_gone("    2  ");
 }
 
 /* ---- leaving ------------------------------------------------------------------------------------------ */
