@@ -17,16 +17,22 @@
 
 	.text
 
+/* What C may use of general registers, but for rax. */
+	.macro	PUSH_SCRATCH
+	.irp register, rcx, rdx, rsi, rdi, r8, r9, r10, r11
+	pushq	%\register
+	.endr
+	.endm
+
+	.macro	POP_SCRATCH
+	.irp register, r11, r10, r9, r8, rdi, rsi, rdx, rcx
+	popq	%\register
+	.endr
+	.endm
+
 /* Back onto the goroutine's stack: the registers as they were but for rax, and flags at an entry. */
 	.macro	LEAVE
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rdi
-	popq	%rsi
-	popq	%rdx
-	popq	%rcx
+	POP_SCRATCH
 	movq	%rbx, %rax
 	popq	%rbx
 	movq	PINW_GO_AREA_RSP(%rax), %rsp
@@ -60,36 +66,16 @@
 	movq	%rsp, PINW_GO_AREA_RSP(%rax)
 	movq	%rax, %rsp		/* 64-byte aligned; the stack ends where the area begins */
 	pushq	%rbx
-	pushq	%rcx
-	pushq	%rdx
-	pushq	%rsi
-	pushq	%rdi
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
+	PUSH_SCRATCH
 	movq	%rax, %rbx
 	movq	PINW_GO_AREA_RSP(%rbx), %rdi
 	movq	%rbp, %rsi
 	movq	%r14, %rdx
 	.if \anywhere
 	subq	$264, %rsp
-	movups	%xmm0, 0(%rsp)
-	movups	%xmm1, 16(%rsp)
-	movups	%xmm2, 32(%rsp)
-	movups	%xmm3, 48(%rsp)
-	movups	%xmm4, 64(%rsp)
-	movups	%xmm5, 80(%rsp)
-	movups	%xmm6, 96(%rsp)
-	movups	%xmm7, 112(%rsp)
-	movups	%xmm8, 128(%rsp)
-	movups	%xmm9, 144(%rsp)
-	movups	%xmm10, 160(%rsp)
-	movups	%xmm11, 176(%rsp)
-	movups	%xmm12, 192(%rsp)
-	movups	%xmm13, 208(%rsp)
-	movups	%xmm14, 224(%rsp)
-	movups	%xmm15, 240(%rsp)
+	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movups	%xmm\n, \n*16(%rsp)
+	.endr
 	.else
 	subq	$8, %rsp
 	.endif
@@ -98,22 +84,9 @@
 	je	6f
 5:
 	.if \anywhere
-	movups	0(%rsp), %xmm0
-	movups	16(%rsp), %xmm1
-	movups	32(%rsp), %xmm2
-	movups	48(%rsp), %xmm3
-	movups	64(%rsp), %xmm4
-	movups	80(%rsp), %xmm5
-	movups	96(%rsp), %xmm6
-	movups	112(%rsp), %xmm7
-	movups	128(%rsp), %xmm8
-	movups	144(%rsp), %xmm9
-	movups	160(%rsp), %xmm10
-	movups	176(%rsp), %xmm11
-	movups	192(%rsp), %xmm12
-	movups	208(%rsp), %xmm13
-	movups	224(%rsp), %xmm14
-	movups	240(%rsp), %xmm15
+	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movups	\n*16(%rsp), %xmm\n
+	.endr
 	addq	$264, %rsp
 	.else
 	addq	$8, %rsp
@@ -304,23 +277,9 @@ first_area:
 	ret				/* rax is 0 */
 2:	movq	%rsp, first_rsp(%rip)
 	leaq	first_stack + 65536(%rip), %rsp
-	pushq	%rcx
-	pushq	%rdx
-	pushq	%rsi
-	pushq	%rdi
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
+	PUSH_SCRATCH
 	call	pinw_go_area_first
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rdi
-	popq	%rsi
-	popq	%rdx
-	popq	%rcx
+	POP_SCRATCH
 	xorps	%xmm15, %xmm15
 	movq	first_rsp(%rip), %rsp
 	movl	$0, pinw_go_first_busy(%rip)
