@@ -16,16 +16,8 @@ call = golock
 function = main.cmdAdd
 action = crash
 INI
-unshare -n sleep 80 &
-server=$! wrapper=$!
-for _ in {1..500}; do
-  [ "$(readlink "/proc/$server/ns/net")" != "$(readlink /proc/self/ns/net)" ] && break
-  sleep 0.02
-done
-namespace=$server
-export CNI_COMMAND=ADD CNI_CONTAINERID=case CNI_NETNS=/proc/$server/ns/net CNI_IFNAME=lo CNI_PATH=/usr/lib/cni
-echo '{"cniVersion":"1.0.0","name":"case","type":"loopback"}' >conf
-lo() { nsenter -t "$namespace" -n ip -br address show lo; }
+cni_namespace
+export CNI_COMMAND=ADD
 run /usr/lib/cni/loopback <conf >printed
 echo "$?"
 grep -v sandbox printed

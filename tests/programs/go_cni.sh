@@ -8,16 +8,10 @@
 # expect: .processes | all([.sites[] | select(.kind == "golock") | .frames[-1].function] == ["runtime.goexit", "runtime.goexit"])
 # expect: [.processes[].sites[] | select(.kind == "golock" and .frames[-2].function == "runtime.main") | [.frames[].function] | index("main.main") > 0 and (index("main.cmdAdd") or index("main.cmdDel"))] == [true, true]
 # expect: [.processes[].sites[] | select(.kind == "golock") | .frames[0].function] | unique == ["github.com/containernetworking/plugins/pkg/ns.(*netNS).Do.func2", "github.com/containernetworking/plugins/pkg/ns.GetCurrentNS"]
-unshare -n sleep 80 &
-server=$! wrapper=$!
-for _ in {1..500}; do
-  [ "$(readlink "/proc/$server/ns/net")" != "$(readlink /proc/self/ns/net)" ] && break
-  sleep 0.02
-done
-export CNI_CONTAINERID=case CNI_NETNS=/proc/$server/ns/net CNI_IFNAME=lo CNI_PATH=/usr/lib/cni
+cni_namespace
 for command in ADD DEL; do
-  CNI_COMMAND=$command run /usr/lib/cni/loopback <<<'{"cniVersion":"1.0.0","name":"case","type":"loopback"}' >printed
+  CNI_COMMAND=$command run /usr/lib/cni/loopback <conf >printed
   echo "$command: $?"
   grep -v sandbox printed
-  nsenter -t "$server" -n ip -br address show lo
+  lo
 done

@@ -10,6 +10,9 @@
 #   requests URL [..]   300 of them by curl, eight at a time: how many were answered with which status; options of curl may
 #                       follow
 #   nginx_conf PORT     writes nginx.conf: two workers, each pinned to a CPU of its own; errors go to $dir/errors
+#   cni_namespace       a network namespace for CNI plugins to work in ($namespace: a process there), their environment but for the
+#                       command, and `conf`, a configuration of the loopback plugin
+#   lo                  how that namespace's loopback device is
 #   $under              a policy that run and serve start programs under, enforced; empty: none
 #   $dir                an empty directory of the case's own
 #   $SOURCES            the project
@@ -112,4 +115,19 @@ http {
   server { listen 127.0.0.1:$1; location / { aio threads; sendfile off; root /usr/share; } }
 }
 CONF
+}
+
+cni_namespace() {
+  unshare -n sleep 80 &
+  server=$! wrapper=$! namespace=$!
+  for _ in {1..500}; do
+    [ "$(readlink "/proc/$namespace/ns/net")" != "$(readlink /proc/self/ns/net)" ] && break
+    sleep 0.02
+  done
+  export CNI_CONTAINERID=case CNI_NETNS=/proc/$namespace/ns/net CNI_IFNAME=lo CNI_PATH=/usr/lib/cni
+  echo '{"cniVersion":"1.0.0","name":"case","type":"loopback"}' >conf
+}
+
+lo() {
+  nsenter -t "$namespace" -n ip -br address show lo
 }
