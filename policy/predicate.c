@@ -11,7 +11,8 @@ bool pinw_strings_match(const struct pinw_strings *globs, const char *text)
 	return !globs->count;
 }
 
-int pinw_ids_find(const uint16_t *ids, unsigned count, uint16_t id)
+/* The place of `id` in the ascending `ids`, or -1. */
+static int find_id(const uint16_t *ids, unsigned count, uint16_t id)
 {
 	unsigned low = 0, high = count;
 
@@ -35,14 +36,14 @@ bool pinw_rule_suits_stack(const struct pinw_rule *rule, const struct pinw_stack
 {
 	if (!pinw_rule_is_stacked(rule))
 		return true;
-	return stack && pinw_ids_find(stack->rules, stack->rule_count, rule->id) >= 0;
+	return stack && find_id(stack->rules, stack->rule_count, rule->id) >= 0;
 }
 
 bool pinw_rule_suits_creator(const struct pinw_rule *rule, const struct pinw_stack_match *creator)
 {
 	if (!rule->created_by.count)
 		return true;
-	return creator && pinw_ids_find(creator->creators, creator->creator_count, rule->id) >= 0;
+	return creator && find_id(creator->creators, creator->creator_count, rule->id) >= 0;
 }
 
 static bool overlap(const uint64_t *a, const uint64_t *b, unsigned words)
@@ -89,7 +90,8 @@ uint64_t pinw_facts_age(const struct pinw_thread_facts *facts)
 	return facts->now_ns > facts->started_ns ? facts->now_ns - facts->started_ns : 0;
 }
 
-bool pinw_rule_is_on_cpu_pins(const struct pinw_rule *rule)
+/* Can a ban or an allow speak about a pin of CPUs? (pinw_rule_is_on_golocks, policy/policy.h, for the other kind.) */
+static bool is_on_cpu_pins(const struct pinw_rule *rule)
 {
 	return rule->kinds != PINW_KINDS_GO && rule->calls != PINW_CALLS_GOLOCK;
 }
@@ -100,8 +102,7 @@ bool pinw_rule_suits_pin(const struct pinw_policy *policy, const struct pinw_rul
 {
 	if (kind == PINW_KINDS_GO)
 		return pinw_rule_is_on_golocks(rule) && pinw_rule_suits_stack(rule, facts->golock);
-	return pinw_rule_is_on_cpu_pins(rule) &&
-	       (!facts->mask || pinw_rule_suits_cpus(policy, rule, facts->mask)) &&
+	return is_on_cpu_pins(rule) && (!facts->mask || pinw_rule_suits_cpus(policy, rule, facts->mask)) &&
 	       pinw_rule_suits_stack(rule, facts->pin);
 }
 

@@ -14,9 +14,6 @@
 /* Does one of the globs match? Also when there are none. */
 bool pinw_strings_match(const struct pinw_strings *globs, const char *text);
 
-/* The place of `id` in the ascending `ids`, or -1. */
-int pinw_ids_find(const uint16_t *ids, unsigned count, uint16_t id);
-
 /* Does the rule have a function or module predicate? */
 bool pinw_rule_is_stacked(const struct pinw_rule *rule);
 
@@ -41,9 +38,6 @@ const struct pinw_rule *pinw_rule_by_id(const struct pinw_policy *policy, uint16
 
 /* How long the thread has lived, or lived. */
 uint64_t pinw_facts_age(const struct pinw_thread_facts *facts);
-
-/* Can a ban or an allow speak about a pin of CPUs? (pinw_rule_is_on_golocks, policy/policy.h, for the other kind.) */
-bool pinw_rule_is_on_cpu_pins(const struct pinw_rule *rule);
 
 /* `call`, `kind`, `cpus`, function and module, on the pin of this kind (PINW_KINDS_*) that a thread has or had. By then the
  * call of a CPU pin is not known, and holds; cpus too, when the pin is no longer open. */

@@ -370,7 +370,8 @@ static void adopt(struct pinw_thread *thread, uint32_t flags)
 	__atomic_store_n(&slot->state, PINW_SLOT_RUNNING, __ATOMIC_RELEASE);
 }
 
-struct pinw_thread *pinw_life_adopt_tid(uint32_t tid, uint32_t flags)
+/* A thread of this process becomes known by its tid, its calls will find it. NULL without memory. */
+static struct pinw_thread *adopt_tid(uint32_t tid, uint32_t flags)
 {
 	struct pinw_thread *thread = pinw_registry_take();
 
@@ -399,7 +400,7 @@ struct pinw_thread *pinw_life_adopt_self(void)
 	}
 	thread = pinw_registry_by_tid(tid);
 	if (!thread)
-		thread = pinw_life_adopt_tid(tid, 0);
+		thread = adopt_tid(tid, 0);
 	if (!thread)
 		return NULL;
 	pinw_registry_set_handle(thread, pthread_self());
@@ -430,7 +431,7 @@ struct pinw_thread *pinw_life_adopt_named(uint32_t tid)
 	uint32_t unstarted = 0;
 
 	pinw_registry_each(count_unstarted, &unstarted);
-	return unstarted || has_ended(tid) || is_sealed() ? NULL : pinw_life_adopt_tid(tid, 0);
+	return unstarted || has_ended(tid) || is_sealed() ? NULL : adopt_tid(tid, 0);
 }
 
 static void meet_task(uint32_t tid, void *unused)
@@ -500,7 +501,7 @@ void pinw_life_census(void)
 		pinw_registry_each(check_thread, &now);
 		/* The oldest are listed first; the newest may be threads that are still starting. */
 		for (uint32_t i = 0; i + census.unstarted < census.unknown_count; i++)
-			pinw_life_adopt_tid(census.unknown[i], PINW_THREAD_CENSUS);
+			adopt_tid(census.unknown[i], PINW_THREAD_CENSUS);
 		pinw_shim.live->census_kernel = census.kernel;
 		pinw_shim.live->census_seen = census.seen;
 		pinw_shim.live->census_ns = now;

@@ -54,9 +54,6 @@ struct pinw_thread *pinw_life_adopt_self(void);
 /* Adopts a thread that somebody names by its tid, unless it may be one of ours that is just starting or ending: NULL then. */
 struct pinw_thread *pinw_life_adopt_named(uint32_t tid);
 
-/* Adopts a thread of this process by its tid: it becomes known, its calls will find it. NULL without memory. */
-struct pinw_thread *pinw_life_adopt_tid(uint32_t tid, uint32_t flags);
-
 /* Compares the ledger with every task the kernel lists: adopts the unknown, books masks that changed from
  * outside, ends adopted threads that are gone. */
 void pinw_life_census(void);

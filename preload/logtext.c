@@ -40,7 +40,8 @@ void pinw_logtext_escaped(struct pinw_logtext *text, const char *bytes, size_t m
 	}
 }
 
-void pinw_logtext_duration(struct pinw_logtext *text, uint64_t ns)
+/* "1.203 s" */
+static void duration(struct pinw_logtext *text, uint64_t ns)
 {
 	static const struct {
 		uint64_t unit;
@@ -155,7 +156,7 @@ void pinw_logtext_creation(struct pinw_logtext *text, const struct pinw_slot *sl
 static void put_held(struct pinw_logtext *text, uint64_t since_ns, uint64_t now_ns, uint32_t depth)
 {
 	pinw_logtext_put(text, ", held ");
-	pinw_logtext_duration(text, now_ns > since_ns ? now_ns - since_ns : 0);
+	duration(text, now_ns > since_ns ? now_ns - since_ns : 0);
 	pinw_logtext_put(text, ", depth ");
 	pinw_logtext_number(text, depth);
 	pinw_logtext_put(text, "\n");

@@ -24,9 +24,6 @@ void pinw_logtext_number(struct pinw_logtext *text, uint64_t value);
 /* Bytes from outside, such as names and paths: what is not printable ASCII becomes '?'. At most `max` bytes. */
 void pinw_logtext_escaped(struct pinw_logtext *text, const char *bytes, size_t max);
 
-/* "1.203 s" */
-void pinw_logtext_duration(struct pinw_logtext *text, uint64_t ns);
-
 /* "CPU 0-3,8", of pinw_shim.mask_words words. */
 void pinw_logtext_cpus(struct pinw_logtext *text, const uint64_t *mask);
 

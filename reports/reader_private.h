@@ -78,9 +78,6 @@ bool pinw_reader_knows(uint8_t type);
  * the file has no such bytes. */
 const unsigned char *pinw_reader_window(struct pinw_reader *r, uint64_t offset, size_t len);
 
-/* What was read may be older than what is there now: a process can be writing. */
-void pinw_reader_forget_window(struct pinw_reader *r);
-
 /* How many bytes from `offset` on are zero and can be stepped over, up to `max`. `p` is the window there. */
 uint64_t pinw_reader_zero_run(struct pinw_reader *r, const unsigned char *p, uint64_t offset, uint64_t max);
 

@@ -30,7 +30,7 @@ const unsigned char *pinw_reader_window(struct pinw_reader *r, uint64_t offset, 
 }
 
 /* What was read may be older than what is there now: a process can be writing. */
-void pinw_reader_forget_window(struct pinw_reader *r)
+static void forget_window(struct pinw_reader *r)
 {
 	r->window_bytes = 0;
 }
@@ -227,7 +227,7 @@ void pinw_reader_step_record(struct pinw_cell_walk *w)
 	const char *what = check_record(w->r, offset, w->cells - w->at, &cells);
 
 	if (what) {
-		pinw_reader_forget_window(w->r);
+		forget_window(w->r);
 		what = check_record(w->r, offset, w->cells - w->at, &cells);
 	}
 	w->r->tally.in_flight_cells += w->uncommitted;
@@ -284,7 +284,7 @@ static const struct pinw_slot *steady_slot(struct pinw_reader *r, uint64_t offse
 		slot = (const void *)pinw_reader_window(r, offset, r->header.slot_bytes);
 		if (!slot || !slot->busy)
 			break;
-		pinw_reader_forget_window(r);
+		forget_window(r);
 	}
 	return slot;
 }
@@ -398,7 +398,7 @@ int pinw_reader_refresh(struct pinw_reader *r)
 	int error = pinw_reader_prepare(r);
 	if (error < 0 || !known)
 		return error;
-	pinw_reader_forget_window(r);
+	forget_window(r);
 	if (fstat(r->fd, &st) < 0)
 		return -errno;
 	if ((uint64_t)st.st_size <= r->size)
@@ -438,13 +438,13 @@ int pinw_reader_walk(struct pinw_reader *r, pinw_record_fn on_record, pinw_slot_
 	if (error < 0)
 		return error;
 	walk_kind(r, PINW_SEG_EVENTS, on_record, arg);
-	pinw_reader_forget_window(r);
+	forget_window(r);
 	for (size_t i = 0; i < r->segment_count; i++)
 		if (r->segments[i].kind == PINW_SEG_SLOTS)
 			walk_slots(r, &r->segments[i], on_slot, arg);
 		else if (r->segments[i].kind < PINW_SEG_SLOTS || r->segments[i].kind > PINW_SEG_RULES)
 			r->tally.unknown++;
-	pinw_reader_forget_window(r);
+	forget_window(r);
 	walk_kind(r, PINW_SEG_META, on_record, arg);
 	return 0;
 }
@@ -456,7 +456,7 @@ int pinw_reader_rules(struct pinw_reader *r, pinw_rule_fn on_rule, void *arg)
 
 	if (error < 0)
 		return error;
-	pinw_reader_forget_window(r);
+	forget_window(r);
 	for (size_t i = 0; i < r->segment_count; i++) {
 		if (r->segments[i].kind != PINW_SEG_RULES)
 			continue;
@@ -475,7 +475,7 @@ int pinw_reader_walk_meta(struct pinw_reader *r, pinw_record_fn on_record, void 
 
 	if (error < 0)
 		return error;
-	pinw_reader_forget_window(r);
+	forget_window(r);
 	walk_kind(r, PINW_SEG_META, on_record, arg);
 	return 0;
 }
