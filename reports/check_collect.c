@@ -262,15 +262,11 @@ void pinw_check_done(struct pinw_check *c)
 
 const char *pinw_check_outcome(const struct pinw_check_finding *f)
 {
-	static char words[64];
-	const char *name = strerrorname_np(f->rule->error);
+	bool golock = f->attempt == PINW_ATTEMPT_LOCK;
 
 	switch (f->done) {
 	case PINW_DONE_DENIED:
-		if (f->attempt == PINW_ATTEMPT_LOCK)
-			return "was denied"; /* LockOSThread has no way to say why */
-		snprintf(words, sizeof(words), "was denied with %s", name ? name : "an error");
-		return words;
+		return pinw_trial_denied("was", f->rule, !golock);
 	case PINW_DONE_RESET:
 		return "was reset to the baseline";
 	case PINW_DONE_CRASHED:
@@ -278,8 +274,8 @@ const char *pinw_check_outcome(const struct pinw_check_finding *f)
 	case 0:
 		if (f->spared)
 			return "would be denied with deny_golocks = yes, else logged";
-		if (f->attempt == PINW_ATTEMPT_LOCK && f->rule->action == PINW_ACTION_DENY)
-			return "would be denied";
+		if (golock && f->rule->action == PINW_ACTION_DENY)
+			return pinw_trial_denied("would be", f->rule, false);
 		return pinw_trial_would_be(f->rule);
 	default:
 		return "was logged";

@@ -89,9 +89,7 @@ static int take_option(struct options *o, int option, char **argv)
 		o->baselines[o->baseline_count++] = optarg;
 		return 0;
 	case OPTION_COLOR:
-		return pinw_color_parse(optarg, &o->color)
-		           ? 0
-		           : pinw_usage("check", "--color=%s: expected auto, always or never", optarg);
+		return pinw_usage_color("check", optarg, &o->color);
 	case OPTION_SYSROOT:
 		return pinw_sysroot_set("check", optarg);
 	case OPTION_TOP:

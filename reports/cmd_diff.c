@@ -68,9 +68,7 @@ static int take_option(struct options *o, int option, char **argv)
 		o->fail = true;
 		return 0;
 	case OPTION_COLOR:
-		return pinw_color_parse(optarg, &o->color)
-		           ? 0
-		           : pinw_usage("diff", "--color=%s: expected auto, always or never", optarg);
+		return pinw_usage_color("diff", optarg, &o->color);
 	case OPTION_SYSROOT:
 		return pinw_sysroot_set("diff", optarg);
 	case OPTION_TOP:

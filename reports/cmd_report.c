@@ -126,13 +126,6 @@ static int parse_weight(struct options *o, const char *value)
 	return pinw_usage("report", "--weight=%s: expected creations, threads, pins, hold or leaks", value);
 }
 
-static int parse_color(struct options *o, const char *value)
-{
-	if (pinw_color_parse(value, &o->color))
-		return 0;
-	return pinw_usage("report", "--color=%s: expected auto, always or never", value);
-}
-
 static int parse_by(struct options *o, const char *value)
 {
 	static const char *const words[] = {
@@ -196,7 +189,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 			o->output = strcmp(optarg, "-") == 0 ? NULL : optarg;
 			break;
 		case OPTION_COLOR:
-			error = parse_color(o, optarg);
+			error = pinw_usage_color("report", optarg, &o->color);
 			break;
 		case OPTION_TOP:
 			error = pinw_usage_top("report", optarg, &o->top);

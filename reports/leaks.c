@@ -54,6 +54,22 @@ static void count_creator(struct pinw_leak *l, uint32_t site)
 		l->created_elsewhere++;
 }
 
+/* One more of a group, in thread `t`. */
+static void count_leak(struct pinw_process *p, struct pinw_leak *l, const struct pinw_thread *t)
+{
+	if (l->count < PINW_LEAK_EXAMPLES)
+		l->threads[l->count] = t->id;
+	l->count++;
+	p->leaks_of[l->kind]++;
+}
+
+static void book_hold(struct pinw_leak *l, uint64_t held_ns, uint32_t depth)
+{
+	l->held_min_ns = held_ns < l->held_min_ns ? held_ns : l->held_min_ns;
+	l->held_max_ns = held_ns > l->held_max_ns ? held_ns : l->held_max_ns;
+	l->depth_max = depth > l->depth_max ? depth : l->depth_max;
+}
+
 /* `pin` is the one that leaked, NULL when the kind has none; its hold counts only while it is this one that is open. */
 static int add_leak(struct pinw_process *p, struct pinw_table *groups, enum pinw_leak_kind kind,
                     const struct pinw_pin *pin, const struct pinw_thread *t)
@@ -68,19 +84,10 @@ static int add_leak(struct pinw_process *p, struct pinw_table *groups, enum pinw
 	struct pinw_leak *l = find_or_add(groups, &key);
 	if (!l)
 		return -ENOMEM;
-	if (l->count < PINW_LEAK_EXAMPLES)
-		l->threads[l->count] = t->id;
-	l->count++;
+	count_leak(p, l, t);
 	count_creator(l, t->create_site);
-	p->leaks_of[kind]++;
-	if (!pin || pin->depth == 0)
-		return 0;
-	if (pin->held_ns < l->held_min_ns)
-		l->held_min_ns = pin->held_ns;
-	if (pin->held_ns > l->held_max_ns)
-		l->held_max_ns = pin->held_ns;
-	if (pin->depth > l->depth_max)
-		l->depth_max = pin->depth;
+	if (pin && pin->depth)
+		book_hold(l, pin->held_ns, pin->depth);
 	return 0;
 }
 
@@ -108,16 +115,8 @@ static int deep_lock_leak(struct pinw_process *p, struct pinw_table *groups, con
 
 	if (!l)
 		return -ENOMEM;
-	if (l->count < PINW_LEAK_EXAMPLES)
-		l->threads[l->count] = t->id;
-	l->count++;
-	p->leaks_of[PINW_LEAK_UNBALANCED]++;
-	if (t->lock.held_ns < l->held_min_ns)
-		l->held_min_ns = t->lock.held_ns;
-	if (t->lock.held_ns > l->held_max_ns)
-		l->held_max_ns = t->lock.held_ns;
-	if (t->lock.depth > l->depth_max)
-		l->depth_max = t->lock.depth;
+	count_leak(p, l, t);
+	book_hold(l, t->lock.held_ns, t->lock.depth);
 	return 0;
 }
 

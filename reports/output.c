@@ -89,19 +89,6 @@ bool pinw_output_replaces(const char *path, const char *file)
 	       from.st_dev == to.st_dev && from.st_ino == to.st_ino;
 }
 
-bool pinw_color_parse(const char *word, enum pinw_color *ret_color)
-{
-	static const char *const words[] = {
-	    [PINW_COLOR_AUTO] = "auto", [PINW_COLOR_ALWAYS] = "always", [PINW_COLOR_NEVER] = "never"};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(word, words[i]) == 0) {
-			*ret_color = (enum pinw_color)i;
-			return true;
-		}
-	return false;
-}
-
 bool pinw_color_wanted(enum pinw_color color, const char *path)
 {
 	const char *no_color = getenv("NO_COLOR");

@@ -27,9 +27,6 @@ int pinw_output_close(struct pinw_output *o, int error);
 /* Would a document for `path` (NULL: standard output) take the place of this file, by whatever name? */
 bool pinw_output_replaces(const char *path, const char *file);
 
-/* "auto", "always", "never". False: none of them. */
-bool pinw_color_parse(const char *word, enum pinw_color *ret_color);
-
 /* Will a document that goes to `path` (NULL: standard output) be in colour? AUTO heeds the terminal and NO_COLOR. */
 bool pinw_color_wanted(enum pinw_color color, const char *path);
 

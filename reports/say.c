@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "reports/say.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -83,4 +84,18 @@ void pinw_say(const char *format, ...)
 	}
 	free(line);
 	free(text);
+}
+
+int pinw_write_all(int fd, const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, text, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
 }

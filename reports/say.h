@@ -11,6 +11,9 @@
 /* Says one line; a final newline is added. */
 void pinw_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Writes all of a text to a descriptor, however many calls that takes. Returns 0 or -errno. Async-signal-safe. */
+int pinw_write_all(int fd, const char *text, size_t len);
+
 /* Copies `text` with every byte that is no printable UTF-8 text as \xNN. Always terminated, cut when `len`
  * is too small. */
 void pinw_say_escape(const char *text, char *buf, size_t len);

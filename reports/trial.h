@@ -37,6 +37,9 @@ void pinw_trial_counts(const struct pinw_trial *t, char *buf, size_t size);
 typedef void (*pinw_trial_fn)(void *arg, const char *text);
 void pinw_trial_limits(const struct pinw_trial *t, pinw_trial_fn fn, void *arg);
 
+/* "VERB denied with EPERM", without the error where the call has no way to tell one. Good until the next call. */
+const char *pinw_trial_denied(const char *verb, const struct pinw_rule *rule, bool tells_error);
+
 /* "would be denied with EPERM", "would be logged". Good until the next call. */
 const char *pinw_trial_would_be(const struct pinw_rule *rule);
 

@@ -70,17 +70,23 @@ void pinw_trial_limits(const struct pinw_trial *t, pinw_trial_fn fn, void *arg)
 
 /* ---- verdicts --------------------------------------------------------------------------------- */
 
-const char *pinw_trial_would_be(const struct pinw_rule *rule)
+const char *pinw_trial_denied(const char *verb, const struct pinw_rule *rule, bool tells_error)
 {
 	static char words[64];
 	const char *name = strerrorname_np(rule->error);
 
+	snprintf(words, sizeof(words), "%s denied%s%s", verb, tells_error ? " with " : "",
+	         !tells_error ? ""
+	         : name       ? name
+	                      : "an error");
+	return words;
+}
+
+const char *pinw_trial_would_be(const struct pinw_rule *rule)
+{
 	switch (rule->action) {
-	case PINW_ACTION_DENY:
-		if (pinw_rule_is_golocks_only(rule))
-			return "would be denied"; /* LockOSThread has no way to say so */
-		snprintf(words, sizeof(words), "would be denied with %s", name ? name : "an error");
-		return words;
+	case PINW_ACTION_DENY: /* LockOSThread returns nothing */
+		return pinw_trial_denied("would be", rule, !pinw_rule_is_golocks_only(rule));
 	case PINW_ACTION_RESET:
 		return "would be reset to the baseline";
 	case PINW_ACTION_CRASH:

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "reports/process.h"
+#include "reports/say.h"
 
 /* Alternate screen, cleared, no cursor; and all of it undone, colours too. */
 static const char enter[] = "\033[?1049h\033[?25l\033[2J";
@@ -29,19 +30,6 @@ static struct {
 
 /* ---- taking and giving back -------------------------------------------------------------------------- */
 
-static void put(const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(STDOUT_FILENO, text, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		text += n;
-		len -= (size_t)n;
-	}
-}
-
 /* The terminal sends Ctrl-C and Ctrl-Z as signals still. */
 static int take(void)
 {
@@ -56,7 +44,7 @@ static int take(void)
 		tty.taken = 0;
 		return -errno;
 	}
-	put(enter, sizeof(enter) - 1);
+	pinw_tty_write(enter, sizeof(enter) - 1);
 	return 0;
 }
 
@@ -67,7 +55,7 @@ void pinw_tty_close(void)
 
 	if (tty.taken) {
 		tty.taken = 0;
-		put(leave, sizeof(leave) - 1);
+		pinw_tty_write(leave, sizeof(leave) - 1);
 		tcsetattr(STDIN_FILENO, TCSANOW, &tty.before);
 	}
 	errno = error;
@@ -198,16 +186,7 @@ void pinw_tty_size(unsigned *ret_columns, unsigned *ret_rows)
 
 int pinw_tty_write(const char *text, size_t len)
 {
-	while (len) {
-		ssize_t n = write(STDOUT_FILENO, text, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return pinw_write_all(STDOUT_FILENO, text, len);
 }
 
 static int read_byte(void)

@@ -34,6 +34,19 @@ int pinw_usage_option(const char *command, int option, char **argv, const char *
 	return pinw_usage(command, "%s is no option here; there are %s", name, there_are);
 }
 
+int pinw_usage_color(const char *command, const char *value, enum pinw_color *ret_color)
+{
+	static const char *const words[] = {
+	    [PINW_COLOR_AUTO] = "auto", [PINW_COLOR_ALWAYS] = "always", [PINW_COLOR_NEVER] = "never"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(value, words[i]) == 0) {
+			*ret_color = (enum pinw_color)i;
+			return 0;
+		}
+	return pinw_usage(command, "--color=%s: expected auto, always or never", value);
+}
+
 int pinw_usage_top(const char *command, const char *value, size_t *ret_top)
 {
 	char *end;

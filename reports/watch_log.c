@@ -309,26 +309,13 @@ static void put_block(struct pinw_watch *w, struct pinw_watched *p, FILE *out, c
 
 /* ---- writing ------------------------------------------------------------------------------------------- */
 
-static void write_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, text, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return;
-		text += n;
-		len -= (size_t)n;
-	}
-}
-
 /* A log that cannot be written is said once; what happens is counted in the trace all the same. */
 static void write_block(struct pinw_watch *w, const char *text, size_t len)
 {
 	const char *log = w->opt.log;
 
 	if (!log || strcmp(log, "stderr") == 0) {
-		write_all(STDERR_FILENO, text, len);
+		pinw_write_all(STDERR_FILENO, text, len);
 		return;
 	}
 	int fd =
@@ -340,7 +327,7 @@ static void write_block(struct pinw_watch *w, const char *text, size_t len)
 		w->log_failed = true;
 		return;
 	}
-	write_all(fd, text, len);
+	pinw_write_all(fd, text, len);
 	close(fd);
 }
 
