@@ -332,3 +332,25 @@ int e2e_trace_count(void)
 {
 	return find_traces(NULL, NULL, 0);
 }
+
+void e2e_write(const char *path, const char *text)
+{
+	char full[PATH_MAX];
+
+	snprintf(full, sizeof(full), "%s%s%s", path[0] == '/' ? "" : e2e_dir(), path[0] == '/' ? "" : "/",
+	         path);
+	FILE *f = fopen(full, "w");
+	cr_assert_not_null(f, "%s", full);
+	fputs(text, f);
+	cr_assert_eq(fclose(f), 0);
+}
+
+void e2e_has(const char *text, const char *part)
+{
+	cr_assert(strstr(text, part), "no \"%s\" in:\n%s", part, text);
+}
+
+void e2e_refuses(int status, const char *command, const char *why)
+{
+	e2e_has(e2e_status(status, command)->err, why);
+}

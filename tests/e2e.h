@@ -61,6 +61,15 @@ const char *e2e_trace(const char *part);
 /* Number of trace files. */
 int e2e_trace_count(void);
 
+/* Writes a file: `path` as it is, or when it is relative in the scene's directory. */
+void e2e_write(const char *path, const char *text);
+
+/* `text` holds `part`. */
+void e2e_has(const char *text, const char *part);
+
+/* The command ends with `status`, and says `why` on stderr. */
+void e2e_refuses(int status, const char *command, const char *why);
+
 /* Skips the test with `reason` unless `condition` holds. */
 void e2e_needs(int condition, const char *reason);
 

@@ -15,17 +15,6 @@
 TestSuite(check, .fini = e2e_done);
 TestSuite(diff, .fini = e2e_done);
 
-static void write_file(const char *name, const char *text)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s", e2e_dir(), name);
-	FILE *f = fopen(path, "w");
-	cr_assert_not_null(f, "%s", path);
-	fputs(text, f);
-	cr_assert_eq(fclose(f), 0);
-}
-
 /* A program that pins itself `pins` times in handle_request, called at `depth` of main, and a second time in warm_up. */
 static void build_service(const char *name, const char *padding, int warm_up)
 {
@@ -46,7 +35,7 @@ static void build_service(const char *name, const char *padding, int warm_up)
 	         "for (int i = 0; i < 3; i++) handle_request();\n"
 	         "if (%d) warm_up();\nreturn 0;\n}\n",
 	         padding, warm_up);
-	write_file("service.c", source);
+	e2e_write("service.c", source);
 	snprintf(command, sizeof(command), "gcc -g -O1 -fno-toplevel-reorder -o %%d/%s/service %%d/service.c",
 	         name);
 	e2e_status(0, command);
@@ -67,9 +56,9 @@ static void record(const char *name, const char *padding, int warm_up, const cha
 
 static void write_policy(void)
 {
-	write_file("ci.ini",
-	           "[ban \"per-request\"]\nfunction = handle_*\nfunction = warm_up\nmessage = use the pool\n"
-	           "[caps]\nmax_threads = 100\n");
+	e2e_write("ci.ini",
+	          "[ban \"per-request\"]\nfunction = handle_*\nfunction = warm_up\nmessage = use the pool\n"
+	          "[caps]\nmax_threads = 100\n");
 	e2e_status(0, "chmod 644 %d/ci.ini");
 }
 
@@ -94,7 +83,7 @@ Test(check, fails_on_findings_and_passes_without)
 	cr_expect(strstr(r->out, "ci.ini: 1 finding\n"));
 	cr_expect(strstr(r->out, "error ban:per-request: pinning in service, 3 times, at handle_request"));
 	cr_expect(strstr(r->out, "(use the pool)"));
-	write_file("quiet.ini", "[ban \"x\"]\nfunction = nothing_like_it\n");
+	e2e_write("quiet.ini", "[ban \"x\"]\nfunction = nothing_like_it\n");
 	e2e_status(0, "chmod 644 %d/quiet.ini");
 	r = e2e_status(0, "@@ check %d/one -p %d/quiet.ini");
 	cr_expect(strstr(r->out, "quiet.ini: no findings\n"));
@@ -107,7 +96,7 @@ Test(check, nothing_checked_is_a_failure)
 	const struct e2e_result *r = e2e_status(3, "@@ check %d/empty -p %d/ci.ini");
 	cr_expect(strstr(r->err, "no *.pwt in this directory"));
 	cr_expect(strstr(r->err, "nothing was checked"));
-	write_file("broken.pwt", "this is no trace");
+	e2e_write("broken.pwt", "this is no trace");
 	r = e2e_status(3, "@@ check %d/broken.pwt -p %d/ci.ini");
 	cr_expect(strstr(r->err, "broken.pwt"));
 }
@@ -150,9 +139,9 @@ Test(check, writes_over_nothing_that_it_reads)
 	write_policy();
 	record("one", "", 0, "");
 	record("two", "", 0, "");
-	write_file("keep.sh",
-	           "cd $1 && mv one/*.pwt one.pwt && mv two/*.pwt two.pwt && cat *.pwt ci.ini >before\n");
-	write_file("compare.sh", "cd $1 && cat *.pwt ci.ini | cmp - before\n");
+	e2e_write("keep.sh",
+	          "cd $1 && mv one/*.pwt one.pwt && mv two/*.pwt two.pwt && cat *.pwt ci.ini >before\n");
+	e2e_write("compare.sh", "cd $1 && cat *.pwt ci.ini | cmp - before\n");
 	e2e_status(0, "sh %d/keep.sh %d");
 	e2e_status(0, "ln -s one.pwt %d/link");
 	has_err("check %d/one.pwt -p %d/ci.ini -o %d/link", "the policy, or one of the traces");
@@ -294,9 +283,9 @@ static void record_hostile(void)
 {
 	write_policy();
 	record("one", "", 1, "");
-	write_file("odd.sh",
-	           "mkdir $1/odd && cp $1/one/service \"$1/odd/$(printf 'a<b>&\"\\001\\377]]>x')\" &&\n"
-	           "$2 run -q -o $1/odd/%p.pwt -- $1/odd/a*\n");
+	e2e_write("odd.sh",
+	          "mkdir $1/odd && cp $1/one/service \"$1/odd/$(printf 'a<b>&\"\\001\\377]]>x')\" &&\n"
+	          "$2 run -q -o $1/odd/%p.pwt -- $1/odd/a*\n");
 	e2e_status(0, "bash %d/odd.sh %d @@");
 }
 
@@ -323,7 +312,7 @@ Test(check, sarif_is_what_the_schema_wants)
 	snprintf(command, sizeof(command), "node %s %%d/a.sarif %%d/b.sarif", script);
 	e2e_status(0, command);
 	expect_jq("a.sarif", ".runs[0].results|length==4and(map(.partialFingerprints)|unique|length==4)");
-	write_file("c.sarif", "{\"version\": \"2.1.0\", \"runs\": [{}]}");
+	e2e_write("c.sarif", "{\"version\": \"2.1.0\", \"runs\": [{}]}");
 	snprintf(command, sizeof(command), "node %s %%d/c.sarif", script);
 	e2e_status(1, command);
 }

@@ -26,22 +26,13 @@ static const char *project(char *path, const char *file)
 	return path;
 }
 
-static void write_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	cr_assert_not_null(f, "%s", path);
-	fputs(text, f);
-	cr_assert_eq(fclose(f), 0);
-}
-
 /* The text as a script of sed leaves it. */
 static const struct e2e_result *edited(const char *script, const char *text)
 {
 	char path[PATH_MAX], file[PATH_MAX], command[2 * PATH_MAX + 32];
 
 	snprintf(path, sizeof(path), "%s/printed", e2e_dir());
-	write_file(path, text);
+	e2e_write(path, text);
 	snprintf(command, sizeof(command), "sed -E -f %s %s", project(file, script), path);
 	return e2e_status(0, command);
 }
@@ -63,11 +54,11 @@ static void compare(const char *expected, const char *text)
 	snprintf(file, sizeof(file), "examples/expected/%s.txt", expected);
 	project(path, file);
 	if (record && *record) {
-		write_file(path, text);
+		e2e_write(path, text);
 		return;
 	}
 	snprintf(file, sizeof(file), "%s/normal", e2e_dir());
-	write_file(file, text);
+	e2e_write(file, text);
 	snprintf(command, sizeof(command), "diff -u %s %s", path, file);
 	e2e_run(&diff, command);
 	cr_assert_eq(diff.status, 0, "what is printed is not as %s:\n%s", path, diff.out);

@@ -16,15 +16,6 @@
 
 TestSuite(golden, .fini = e2e_done);
 
-static void write_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	cr_assert_not_null(f, "%s", path);
-	fputs(text, f);
-	cr_assert_eq(fclose(f), 0);
-}
-
 static void compare(const char *name, const char *extension, const char *text)
 {
 	char folder[PATH_MAX - 512], path[PATH_MAX], now[PATH_MAX], command[2 * PATH_MAX + 32];
@@ -34,11 +25,11 @@ static void compare(const char *name, const char *extension, const char *text)
 	cr_assert_not_null(realpath("tests/golden", folder));
 	snprintf(path, sizeof(path), "%s/%s/expected.%s", folder, name, extension);
 	if (record && *record) {
-		write_file(path, text);
+		e2e_write(path, text);
 		return;
 	}
 	snprintf(now, sizeof(now), "%s/now.%s", e2e_dir(), extension);
-	write_file(now, text);
+	e2e_write(now, text);
 	snprintf(command, sizeof(command), "diff -u %s %s", path, now);
 	e2e_run(&diff, command);
 	cr_assert_eq(diff.status, 0, "the report is not as %s:\n%s", path, diff.out);

@@ -28,17 +28,6 @@ static void needs_browser(void)
 	e2e_needs(access("/usr/bin/chromium", X_OK) == 0, "there is no chromium");
 }
 
-static void write_file(const char *name, const char *text)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s", e2e_dir(), name);
-	FILE *f = fopen(path, "w");
-	cr_assert_not_null(f, "%s", path);
-	fputs(text, f);
-	cr_assert_eq(fclose(f), 0);
-}
-
 /* Opens the page; `expression` (without spaces) must be true of what is found. */
 static void expect_page(const char *arguments, const char *expression)
 {
@@ -48,7 +37,7 @@ static void expect_page(const char *arguments, const char *expression)
 	cr_assert_not_null(realpath("tests/consumers/page.js", script));
 	snprintf(command, sizeof(command), "node %s %%d/report.html %s", script, arguments);
 	const struct e2e_result *page = e2e_status(0, command);
-	write_file("found.json", page->out);
+	e2e_write("found.json", page->out);
 	snprintf(command, sizeof(command), "jq -e %s %%d/found.json", expression);
 	e2e_run(&r, command);
 	cr_assert_eq(r.status, 0, "%s is not true of %s", expression, page->out);
@@ -78,12 +67,12 @@ Test(html, is_whole_without_a_script_and_for_every_kind_of_program)
 Test(html, takes_hostile_names_for_text)
 {
 	needs_browser();
-	write_file(
+	e2e_write(
 	    "odd.c",
 	    "#include <sys/prctl.h>\nint main(void) { return prctl(PR_SET_NAME, \"</script>&<b>\"); }\n");
-	write_file("odd.sh", "mkdir -p $1/odd && gcc -o \"$1/odd/$(printf '<img src=x "
-	                     "onerror=alert(1)>\\001\\377')\" $1/odd.c &&\n"
-	                     "$2 run -q -o $1/t/odd.pwt -- \"$1\"/odd/*\n");
+	e2e_write("odd.sh", "mkdir -p $1/odd && gcc -o \"$1/odd/$(printf '<img src=x "
+	                    "onerror=alert(1)>\\001\\377')\" $1/odd.c &&\n"
+	                    "$2 run -q -o $1/t/odd.pwt -- \"$1\"/odd/*\n");
 	e2e_status(0, "bash %d/odd.sh %d @@");
 	e2e_status(0, "@@ report -f html -o %d/report.html %d/t");
 	expect_page("", ".errors==[]and.requests==0and(.title|contains(\"<img\"))");
@@ -140,6 +129,6 @@ Test(speedscope, opens_what_is_meant_for_it_and_nothing_else)
 	e2e_status(0, "@@ report -f folded --weight=pins -o %d/folded.txt %d/t");
 	expect_shown("chrome.json", "pin_exit (tid ");
 	expect_shown("folded.txt", "folded.txt");
-	write_file("none.txt", "no profile");
+	e2e_write("none.txt", "no profile");
 	cr_expect_null(strstr(shown_by_speedscope("none.txt"), "{\"errors\":[]"));
 }

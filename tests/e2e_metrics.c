@@ -21,11 +21,6 @@
 
 TestSuite(metrics, .fini = live_done, .timeout = 180);
 
-static void has(const char *text, const char *part)
-{
-	cr_expect_not_null(strstr(text, part), "no \"%s\" in:\n%.2000s", part, text);
-}
-
 /* A copy that outlives the next command; the fourth one after it takes its place. */
 static const char *keep(const char *text)
 {
@@ -193,7 +188,7 @@ Test(metrics, escape_names)
 	         dir, build, build, build);
 	cr_assert_eq(system(command), 0);
 	const char *page = keep(page_of("%d/t"));
-	has(page, "process=\"a\\\"b\\\\c\\\\x0a\\\\xff{\"");
+	e2e_has(page, "process=\"a\\\"b\\\\c\\\\x0a\\\\xff{\"");
 	expect_promtool(page);
 }
 
@@ -309,21 +304,21 @@ Test(metrics, are_served_on_loopback)
 	serve(e2e_traces());
 	const char *answer = ask(GET);
 
-	has(answer, "HTTP/1.1 200 OK\r\n");
-	has(answer, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
+	e2e_has(answer, "HTTP/1.1 200 OK\r\n");
+	e2e_has(answer, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
 	cr_expect_eq(sum(answer, "pinwarden_pinned_threads", "kind=\"cpu\""), 4);
-	has(ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404 ");
-	has(ask("GET /metrics/../x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404 ");
+	e2e_has(ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404 ");
+	e2e_has(ask("GET /metrics/../x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404 ");
 	answer =
 	    ask("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
-	has(answer, "HTTP/1.1 405 ");
-	has(answer, "Allow: GET, HEAD\r\n");
+	e2e_has(answer, "HTTP/1.1 405 ");
+	e2e_has(answer, "Allow: GET, HEAD\r\n");
 	answer = ask("HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-	has(answer, "HTTP/1.1 200 OK\r\n");
+	e2e_has(answer, "HTTP/1.1 200 OK\r\n");
 	cr_expect_null(strstr(answer, "# HELP"));
 	ask("nonsense\r\n\r\n");
 	ask("GET /metrics HTTP/9.9\r\n\r\n");
-	has(ask(GET), "200 OK");
+	e2e_has(ask(GET), "200 OK");
 	stop_server();
 }
 
@@ -338,7 +333,7 @@ Test(metrics, are_served_while_others_say_nothing)
 		if (i % 2)
 			cr_expect_eq(send(silent[i], "GET /metr", 9, MSG_NOSIGNAL), 9);
 	}
-	has(ask(GET), "200 OK");
+	e2e_has(ask(GET), "200 OK");
 	/* they are sent away by and by */
 	char byte;
 	cr_expect_leq(read(silent[0], &byte, 1), 0);
@@ -437,13 +432,13 @@ Test(metrics, are_written_to_a_file_in_one_step)
 	cr_assert_eq(stat(path, &st), 0);
 	cr_expect_eq(st.st_mode & 0777, 0644, "node-exporter is another user");
 	cr_expect_eq(sum(file_text(path), "pinwarden_threads_created_total", ""), 104);
-	has(e2e_status(2, "@@ metrics %d/t -o /dev/full")->err, "No space left");
-	has(e2e_status(2, "@@ metrics %d/t -o %d/none/pw.prom")->err, "No such file");
+	e2e_has(e2e_status(2, "@@ metrics %d/t -o /dev/full")->err, "No space left");
+	e2e_has(e2e_status(2, "@@ metrics %d/t -o %d/none/pw.prom")->err, "No such file");
 	char command[1024];
 	snprintf(command, sizeof(command), "@@ metrics %%d/t -o %s", e2e_trace(NULL));
-	has(e2e_status(2, command)->err, "this is one of the traces");
+	e2e_has(e2e_status(2, command)->err, "this is one of the traces");
 	snprintf(command, sizeof(command), "timeout 5 @@ metrics %%d/t -d 0.2 -o %s", e2e_trace(NULL));
-	has(e2e_status(2, command)->err, "this is one of the traces");
+	e2e_has(e2e_status(2, command)->err, "this is one of the traces");
 	snprintf(command, sizeof(command), "ls -A '%s' | grep -c 'pw.prom'", e2e_dir());
 	FILE *f = popen(command, "r");
 	int files = 0;
@@ -475,32 +470,27 @@ Test(metrics, are_written_again_until_it_is_terminated)
 
 /* ---- refusals ------------------------------------------------------------------------------------------------- */
 
-static void refuses(int status, const char *command, const char *why)
-{
-	has(e2e_status(status, command)->err, why);
-}
-
 Test(metrics, are_refused_to_everybody_else)
 {
-	refuses(2, "@@ metrics %d/t --listen 0.0.0.0:9464", "only loopback is served");
-	refuses(2, "@@ metrics %d/t --listen :9464", "only loopback is served");
-	refuses(2, "@@ metrics %d/t --listen [::]:9464", "only loopback is served");
-	refuses(2, "@@ metrics %d/t --listen 192.0.2.1:9464", "only loopback is served");
-	refuses(2, "@@ metrics %d/t --listen 9464", "expected ADDRESS:PORT");
-	refuses(2, "@@ metrics %d/t --listen 127.0.0.1:99999", "expected ADDRESS:PORT");
-	refuses(2, "@@ metrics %d/t --listen example.org:80", "expected ADDRESS:PORT");
+	e2e_refuses(2, "@@ metrics %d/t --listen 0.0.0.0:9464", "only loopback is served");
+	e2e_refuses(2, "@@ metrics %d/t --listen :9464", "only loopback is served");
+	e2e_refuses(2, "@@ metrics %d/t --listen [::]:9464", "only loopback is served");
+	e2e_refuses(2, "@@ metrics %d/t --listen 192.0.2.1:9464", "only loopback is served");
+	e2e_refuses(2, "@@ metrics %d/t --listen 9464", "expected ADDRESS:PORT");
+	e2e_refuses(2, "@@ metrics %d/t --listen 127.0.0.1:99999", "expected ADDRESS:PORT");
+	e2e_refuses(2, "@@ metrics %d/t --listen example.org:80", "expected ADDRESS:PORT");
 }
 
 Test(metrics, refuse_what_cannot_be_read_and_wrong_usage)
 {
-	refuses(3, "@@ metrics %d/t", "nothing is recorded");
-	refuses(3, "@@ metrics /etc/passwd", "not a Pinwarden trace");
-	refuses(3, "@@ metrics 2147483646", "there is no process 2147483646");
-	refuses(2, "@@ metrics", "name a process, a trace, or a directory");
-	refuses(2, "@@ metrics --sites 0 %d/t", "expected a number, 1 to 1000");
-	refuses(2, "@@ metrics -d 1 %d/t", "-d needs -o FILE");
-	refuses(2, "@@ metrics --listen 127.0.0.1:0 -o x %d/t", "goes with neither -o nor -d");
-	refuses(2, "@@ metrics --port 1 %d/t", "--port is no option here");
+	e2e_refuses(3, "@@ metrics %d/t", "nothing is recorded");
+	e2e_refuses(3, "@@ metrics /etc/passwd", "not a Pinwarden trace");
+	e2e_refuses(3, "@@ metrics 2147483646", "there is no process 2147483646");
+	e2e_refuses(2, "@@ metrics", "name a process, a trace, or a directory");
+	e2e_refuses(2, "@@ metrics --sites 0 %d/t", "expected a number, 1 to 1000");
+	e2e_refuses(2, "@@ metrics -d 1 %d/t", "-d needs -o FILE");
+	e2e_refuses(2, "@@ metrics --listen 127.0.0.1:0 -o x %d/t", "goes with neither -o nor -d");
+	e2e_refuses(2, "@@ metrics --port 1 %d/t", "--port is no option here");
 	const char *help = keep(e2e_status(0, "@@ metrics --help")->out);
 	unsigned lines = 0;
 	for (const char *at = help; *at; at += strcspn(at, "\n") + 1, lines++)

@@ -18,11 +18,6 @@
 
 TestSuite(top, .fini = live_done, .timeout = 180);
 
-static void has(const char *text, const char *part)
-{
-	cr_expect_not_null(strstr(text, part), "no \"%s\" in:\n%s", part, text);
-}
-
 static void has_not(const char *text, const char *part)
 {
 	cr_expect_null(strstr(text, part), "\"%s\" is in:\n%s", part, text);
@@ -72,18 +67,18 @@ Test(top, shows_who_is_pinned_in_80_columns_and_24_rows)
 	live_type("@@ top -d 0.3 %p");
 	const char *screen = live_await("spinner");
 
-	has(screen, "pinwarden top - live_scene ");
-	has(screen, "threads  6 alive, peak 6; created 5 (");
-	has(screen, "pins     5 CPU, 0 Go; opened 5 (");
-	has(screen, "create   p50 <");
-	has(screen, "pinned   5 threads: ");
-	has(screen, "TID NAME            PIN       CPUS      HELD  RUN% WAIT% STATE  MIGR");
-	has(screen, "q quit  h help");
+	e2e_has(screen, "pinwarden top - live_scene ");
+	e2e_has(screen, "threads  6 alive, peak 6; created 5 (");
+	e2e_has(screen, "pins     5 CPU, 0 Go; opened 5 (");
+	e2e_has(screen, "create   p50 <");
+	e2e_has(screen, "pinned   5 threads: ");
+	e2e_has(screen, "TID NAME            PIN       CPUS      HELD  RUN% WAIT% STATE  MIGR");
+	e2e_has(screen, "q quit  h help");
 	cr_expect_eq(count(screen, "idler"), 3);
 	cr_expect_eq(count(screen, "spinner"), 2);
 	cr_expect_eq(count(screen, " self "), 5);
 	cr_expect_leq(widest(screen), 80u);
-	has(live_line("idler"), "idle");
+	e2e_has(live_line("idler"), "idle");
 	/* Two that never sleep share a CPU: what one does not get it waits for. */
 	has_not(live_line("spinner"), " idle ");
 }
@@ -117,13 +112,13 @@ Test(top, shows_all_threads_and_those_of_a_name_when_asked)
 	has_not(live_screen(), "\n      1 ");
 	live_keys("a");
 	live_await("a only pinned");
-	has(live_await("live_scene      -"), "idler");
+	e2e_has(live_await("live_scene      -"), "idler");
 	live_keys("f");
 	live_keys("spin");
 	live_await("names with: spin");
 	live_keys("Enter");
 	live_await_gone("idler");
-	has(live_screen(), "spinner");
+	e2e_has(live_screen(), "spinner");
 	live_keys("f");
 	live_keys("nobody");
 	live_keys("Enter");
@@ -140,7 +135,7 @@ Test(top, has_a_page_of_help)
 	live_type("@@ top -d 0.3 %p");
 	live_await("idler");
 	live_keys("h");
-	has(live_await("sort by RUN%"), "WAIT%  it could have run and waited for one");
+	e2e_has(live_await("sort by RUN%"), "WAIT%  it could have run and waited for one");
 	cr_expect_leq(widest(live_screen()), 80u);
 	live_keys("x");
 	live_await("idler");
@@ -154,7 +149,7 @@ Test(top, shows_where_threads_are_when_asked)
 	live_await("idler");
 	live_keys("v");
 	live_await("live_pin < idle");
-	has(live_line("idler"), "futex");
+	e2e_has(live_line("idler"), "futex");
 }
 
 Test(top, follows_the_size_of_the_terminal)
@@ -170,11 +165,11 @@ Test(top, follows_the_size_of_the_terminal)
 	const char *screen = live_screen();
 	cr_expect_leq(widest(screen), 38u);
 	cr_expect_leq(count(screen, "\n"), 10u);
-	has(live_await("RUN%"), "idler");
+	e2e_has(live_await("RUN%"), "idler");
 	live_resize(5, 2);
 	live_resize(80, 12);
 	live_await("q quit");
-	has(live_screen(), "idler");
+	e2e_has(live_screen(), "idler");
 	has_not(live_screen(), "sigsegv");
 }
 
@@ -205,7 +200,7 @@ static void expect_left(void)
 {
 	live_await_gone("pinwarden top - ");
 	live_type("stty -g >%d/after; cmp %d/before %d/after && echo 'as it'' was'");
-	has(live_await("as it was"), "$");
+	e2e_has(live_await("as it was"), "$");
 }
 
 static void enter(void)
@@ -304,7 +299,7 @@ Test(top, says_how_it_ended_and_goes_on_with_its_next_start)
 	live_await("idler");
 	live_tell("quit");
 	cr_assert_eq(live_end(), 0);
-	has(live_await("ENDED: exit status 0"), "its next start is waited for");
+	e2e_has(live_await("ENDED: exit status 0"), "its next start is waited for");
 	live_start("", 5, 0);
 	live_await("pins     5 CPU");
 	has_not(live_screen(), "ENDED");
@@ -325,7 +320,7 @@ Test(top, is_plain_text_in_batch)
 	has_not(out, "\r");
 	out = batch_pid("-n 1 -a -f live", pid);
 	cr_expect_eq(count(out, "idler"), 0);
-	has(out, " live_scene ");
+	e2e_has(out, " live_scene ");
 }
 
 Test(top, counts_between_two_looks)
@@ -333,12 +328,12 @@ Test(top, counts_between_two_looks)
 	pid_t pid = live_start("", 1, 0);
 
 	live_tell("churn");
-	has(batch_pid("-n 1", pid), "created 101 (");
-	has(batch_pid("-n 1", pid), "ended 100 (");
+	e2e_has(batch_pid("-n 1", pid), "created 101 (");
+	e2e_has(batch_pid("-n 1", pid), "ended 100 (");
 	live_tell("leak");
-	has(batch_pid("-n 1", pid), "LEAKED 1");
+	e2e_has(batch_pid("-n 1", pid), "LEAKED 1");
 	live_tell("drop");
-	has(batch_pid("-n 1 -a", pid), " ended ");
+	e2e_has(batch_pid("-n 1 -a", pid), " ended ");
 }
 
 Test(top, shows_the_violations_of_a_policy)
@@ -353,8 +348,8 @@ Test(top, shows_the_violations_of_a_policy)
 	pid_t pid = live_start("-p %d/p.ini --log %d/log", 4, 0);
 	const char *out = batch_pid("-n 1", pid);
 
-	has(out, "policy   audit p.ini; violations 4 (");
-	has(out, "ban:no idlers (line 3), 4 times, log, thread ");
+	e2e_has(out, "policy   audit p.ini; violations 4 (");
+	e2e_has(out, "ban:no idlers (line 3), 4 times, log, thread ");
 }
 
 Test(top, ends_with_the_process_and_says_how)
@@ -377,7 +372,7 @@ Test(top, ends_with_the_process_and_says_how)
 	int status;
 	cr_assert_eq(waitpid(top, &status, 0), top);
 	cr_expect_eq(status, 0);
-	has(text, "ENDED: killed by SIGSEGV (11) after ");
+	e2e_has(text, "ENDED: killed by SIGSEGV (11) after ");
 }
 
 Test(top, shows_a_trace_whose_process_is_gone)
@@ -389,8 +384,8 @@ Test(top, shows_a_trace_whose_process_is_gone)
 	snprintf(command, sizeof(command), "-n 5 %s", e2e_trace(NULL));
 	const char *out = batch(0, command);
 	cr_expect_eq(count(out, "pinwarden top - "), 1, "nothing changes any more:\n%s", out);
-	has(out, "ENDED: exit status 0 after ");
-	has(out, "created 2 (");
+	e2e_has(out, "ENDED: exit status 0 after ");
+	e2e_has(out, "created 2 (");
 }
 
 Test(top, finds_the_one_process_that_is_recorded_or_lists_them)
@@ -402,7 +397,7 @@ Test(top, finds_the_one_process_that_is_recorded_or_lists_them)
 	/* others on this machine may be recorded too */
 	e2e_run(&r, "@@ top -b -n 1");
 	snprintf(number, sizeof(number), "%d", (int)pid);
-	has(r.status == 0 ? r.out : r.err, number);
+	e2e_has(r.status == 0 ? r.out : r.err, number);
 	cr_expect(r.status == 0 || r.status == 2);
 }
 
@@ -434,14 +429,14 @@ static void show_golocks(const char *program, const char *arguments)
 	await_line(out, "ready ");
 	snprintf(command, sizeof(command), "-n 1 %s", e2e_trace(NULL));
 	const char *text = batch(0, command);
-	has(text, "pins     0 CPU, 3 Go; ");
+	e2e_has(text, "pins     0 CPU, 3 Go; ");
 	cr_expect_eq(count(text, " go x2 "), 1, "%s", text);
 	cr_expect_eq(count(text, " go  "), 2, "%s", text);
 	cr_expect_eq(count(text, "main.holdOnce"), 2, "%s", text);
 	snprintf(command, sizeof(command), "@@ metrics %s", e2e_trace(NULL));
 	text = e2e_status(0, command)->out;
-	has(text, ",kind=\"go\"} 3\n");
-	has(text, ",kind=\"go\",site=\"main.holdOnce");
+	e2e_has(text, ",kind=\"go\"} 3\n");
+	e2e_has(text, ",kind=\"go\",site=\"main.holdOnce");
 	snprintf(command, sizeof(command), "%s/fifo", e2e_dir());
 	close(open(command, O_WRONLY));
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
@@ -473,9 +468,9 @@ Test(top, shows_a_packaged_server)
 		e2e_run(&r, command);
 		text = r.out;
 	}
-	has(text, "pinwarden top - redis-server ");
-	has(text, "bio_close_file");
-	has(text, "setcpuaffinity < bioProcessBackgroundJobs");
+	e2e_has(text, "pinwarden top - redis-server ");
+	e2e_has(text, "bio_close_file");
+	e2e_has(text, "setcpuaffinity < bioProcessBackgroundJobs");
 	kill(pid, SIGTERM);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	close(out);
@@ -483,21 +478,13 @@ Test(top, shows_a_packaged_server)
 
 /* ---- refusals ------------------------------------------------------------------------------------------------ */
 
-static void refuses(int status, const char *command, const char *why)
-{
-	const struct e2e_result *r = e2e_status(status, command);
-
-	has(r->err, why);
-	cr_expect_str_eq(r->out, "");
-}
-
 Test(top, refuses_what_is_no_terminal_and_says_what_to_do)
 {
 	pid_t pid = live_start("", 1, 0);
 	char command[128];
 
 	snprintf(command, sizeof(command), "@@ top %d", (int)pid);
-	refuses(2, command, "is no terminal: use -b");
+	e2e_refuses(2, command, "is no terminal: use -b");
 }
 
 Test(top, refuses_what_is_not_recorded)
@@ -505,24 +492,24 @@ Test(top, refuses_what_is_not_recorded)
 	char command[128];
 
 	snprintf(command, sizeof(command), "@@ top -b %d", (int)getpid());
-	refuses(3, command, "is not recorded; start it with: pinwarden run -- PROGRAM");
-	refuses(3, "@@ top -b 2147483646", "there is no process 2147483646");
-	refuses(3, "@@ top -b /dev/null", "not a trace");
-	refuses(3, "@@ top -b /etc/passwd", "no");
-	refuses(3, "@@ top -b %d/none.pwt", "No such file");
-	refuses(3, "@@ top -b %d", "not a trace");
+	e2e_refuses(3, command, "is not recorded; start it with: pinwarden run -- PROGRAM");
+	e2e_refuses(3, "@@ top -b 2147483646", "there is no process 2147483646");
+	e2e_refuses(3, "@@ top -b /dev/null", "not a trace");
+	e2e_refuses(3, "@@ top -b /etc/passwd", "no");
+	e2e_refuses(3, "@@ top -b %d/none.pwt", "No such file");
+	e2e_refuses(3, "@@ top -b %d", "not a trace");
 }
 
 Test(top, refuses_wrong_usage)
 {
-	refuses(2, "@@ top -d 0", "expected seconds");
-	refuses(2, "@@ top -d nan", "expected seconds");
-	refuses(2, "@@ top -n 0", "expected a number");
-	refuses(2, "@@ top -n", "-n needs a value");
-	refuses(2, "@@ top -s cpu", "expected run, wait, migrations, held, tid or name");
-	refuses(2, "@@ top -f 01234567890123456789012345678901", "at most 15 bytes");
-	refuses(2, "@@ top --wide", "--wide is no option here");
-	refuses(2, "@@ top 1 2", "2 is one too many");
+	e2e_refuses(2, "@@ top -d 0", "expected seconds");
+	e2e_refuses(2, "@@ top -d nan", "expected seconds");
+	e2e_refuses(2, "@@ top -n 0", "expected a number");
+	e2e_refuses(2, "@@ top -n", "-n needs a value");
+	e2e_refuses(2, "@@ top -s cpu", "expected run, wait, migrations, held, tid or name");
+	e2e_refuses(2, "@@ top -f 01234567890123456789012345678901", "at most 15 bytes");
+	e2e_refuses(2, "@@ top --wide", "--wide is no option here");
+	e2e_refuses(2, "@@ top 1 2", "2 is one too many");
 }
 
 Test(top, has_help_that_fits_a_screen)
@@ -531,5 +518,5 @@ Test(top, has_help_that_fits_a_screen)
 
 	cr_expect_leq(count(out, "\n"), 24u);
 	cr_expect_leq(widest(out), 80u);
-	has(out, "pinwarden top -b -n 2 ");
+	e2e_has(out, "pinwarden top -b -n 2 ");
 }

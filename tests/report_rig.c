@@ -48,6 +48,35 @@ void write_trace(struct pinw_builder *b, const char *name)
 	pinw_builder_done(b);
 }
 
+int run_command(int (*command)(int, char **), const char *one, const char *two, const char *three)
+{
+	const char *argv[] = {"command", one, two, three, NULL};
+	int argc = 1;
+
+	while (argv[argc])
+		argc++;
+	fflush(stdout);
+	fflush(stderr);
+	cr_assert_not_null(freopen(in_folder("out"), "we", stdout));
+	cr_assert_not_null(freopen(in_folder("err"), "we", stderr));
+	int status = command(argc, (char **)argv);
+	fflush(stdout);
+	fflush(stderr);
+	return status;
+}
+
+char *said_in(const char *name)
+{
+	FILE *f = fopen(in_folder(name), "re");
+	char *text = calloc(1, 65536);
+
+	cr_assert_not_null(f);
+	cr_assert_not_null(text);
+	fread(text, 1, 65535, f);
+	fclose(f);
+	return text;
+}
+
 struct pinw_model *read_folder(void)
 {
 	struct pinw_model *m;

@@ -35,6 +35,13 @@ enum format { TEXT, COLORED_TEXT, ALL_TEXT, JSON };
 /* The report on every trace in the folder. The caller frees it. */
 char *render(enum format format);
 
+/* Runs a command with up to three arguments (NULL ends them), everything it says going to the files "out" and "err" in the
+ * folder. Returns its status. */
+int run_command(int (*command)(int, char **), const char *one, const char *two, const char *three);
+
+/* What is in a file of the folder, 64 KiB at most. The caller frees it. */
+char *said_in(const char *name);
+
 /* Nothing in it can act on a terminal, and no line is longer than the page. */
 void expect_harmless(const char *text, bool limited);
 void expect_has(const char *text, const char *part);

@@ -10,39 +10,9 @@
 
 TestSuite(cmd_report, .init = make_folder, .fini = remove_folder);
 
-/* Runs the command with everything it says going to files in the folder. */
-static int run_report(const char *one, const char *two, const char *three)
-{
-	const char *argv[] = {"report", one, two, three, NULL};
-	int argc = 1;
-
-	while (argv[argc])
-		argc++;
-	fflush(stdout);
-	fflush(stderr);
-	cr_assert_not_null(freopen(in_folder("out"), "we", stdout));
-	cr_assert_not_null(freopen(in_folder("err"), "we", stderr));
-	int status = pinw_cmd_report(argc, (char **)argv);
-	fflush(stdout);
-	fflush(stderr);
-	return status;
-}
-
-static char *content_of(const char *name)
-{
-	FILE *f = fopen(in_folder(name), "re");
-	char *text = calloc(1, 65536);
-
-	cr_assert_not_null(f);
-	cr_assert_not_null(text);
-	fread(text, 1, 65535, f);
-	fclose(f);
-	return text;
-}
-
 static void expect_content(const char *name, const char *part)
 {
-	char *text = content_of(name);
+	char *text = said_in(name);
 
 	cr_expect_not_null(strstr(text, part), "no \"%s\" in %s: %s", part, name, text);
 	free(text);
@@ -54,28 +24,28 @@ Test(cmd_report, exits_with_what_it_could_read)
 
 	tell_much(&b);
 	write_trace(&b, "good.pwt");
-	cr_expect_eq(run_report(in_folder("good.pwt"), NULL, NULL), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("good.pwt"), NULL, NULL), 0);
 	expect_content("out", "2 leaks");
-	cr_expect_eq(run_report(folder, "-f", "json"), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, folder, "-f", "json"), 0);
 	expect_content("out", "\"exit-while-pinned\": 1");
 
-	cr_expect_eq(run_report(in_folder("missing.pwt"), NULL, NULL), 3);
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("missing.pwt"), NULL, NULL), 3);
 	expect_content("out", "missing.pwt: No such file or directory");
 	expect_content("err", "missing.pwt: No such file or directory");
-	cr_expect_eq(run_report(in_folder("good.pwt"), in_folder("missing.pwt"), NULL), 3);
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("good.pwt"), in_folder("missing.pwt"), NULL), 3);
 	expect_content("out", "2 leaks");
-	cr_expect_eq(run_report(in_folder("missing.pwt"), "--format", "json"), 3);
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("missing.pwt"), "--format", "json"), 3);
 	expect_content("out", "\"error\": \"No such file or directory\"");
 	expect_content("err", "missing.pwt: No such file");
 
 	cr_assert_eq(truncate(in_folder("good.pwt"), 13000), 0);
-	cr_expect_eq(run_report(folder, NULL, NULL), 3);
+	cr_expect_eq(run_command(pinw_cmd_report, folder, NULL, NULL), 3);
 	expect_content("out", "1 trace is damaged");
 }
 
 Test(cmd_report, does_not_take_an_empty_folder_for_a_clean_one)
 {
-	cr_expect_eq(run_report(folder, NULL, NULL), 3);
+	cr_expect_eq(run_command(pinw_cmd_report, folder, NULL, NULL), 3);
 	expect_content("err", "no *.pwt in this directory");
 }
 
@@ -104,7 +74,8 @@ Test(cmd_report, refuses_what_it_does_not_know_and_says_what_it_knows)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		cr_expect_eq(run_report(cases[i].one, cases[i].two, NULL), 2, "%s", cases[i].says);
+		cr_expect_eq(run_command(pinw_cmd_report, cases[i].one, cases[i].two, NULL), 2, "%s",
+		             cases[i].says);
 		expect_content("err", cases[i].says);
 	}
 }
@@ -115,18 +86,18 @@ Test(cmd_report, shows_the_scorecard_in_text_and_json_only)
 
 	tell_much(&b);
 	write_trace(&b, "a.pwt");
-	cr_expect_eq(run_report(folder, "--scorecard", NULL), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, folder, "--scorecard", NULL), 0);
 	expect_content("out", "2 leaks");
 	expect_content("out", "NOT OBSERVABLE  a comment at every lock says why");
 	expect_content("out", "FAIL            are locks and unlocks balanced?");
 	expect_content("out", "threads expected  not known");
-	cr_expect_eq(run_report(folder, "--scorecard", "-fjson"), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, folder, "--scorecard", "-fjson"), 0);
 	expect_content("out", "\"item\": \"balanced\", \"checklist\": \"review\"");
-	cr_expect_eq(run_report(folder, "-fjson", NULL), 0);
-	char *text = content_of("out");
+	cr_expect_eq(run_command(pinw_cmd_report, folder, "-fjson", NULL), 0);
+	char *text = said_in("out");
 	expect_has_not(text, "scorecard");
 	free(text);
-	cr_expect_eq(run_report(folder, "--scorecard", "-fpprof"), 2);
+	cr_expect_eq(run_command(pinw_cmd_report, folder, "--scorecard", "-fpprof"), 2);
 	expect_content("err", "--scorecard is in text and json, not in pprof");
 }
 
@@ -136,24 +107,24 @@ Test(cmd_report, shows_tables_by_site_thread_or_cpu_alone)
 
 	tell_much(&b);
 	write_trace(&b, "a.pwt");
-	cr_expect_eq(run_report(folder, "--by=site", NULL), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, folder, "--by=site", NULL), 0);
 	expect_content("out", "2 leaks");
 	expect_content("out", "\nPINS BY SITE\n");
 	expect_content("out", "\nCHURN BY CREATION SITE\n");
-	char *text = content_of("out");
+	char *text = said_in("out");
 	expect_has_not(text, "\nTHREADS\n");
 	expect_has_not(text, "\nLEAKS\n");
 	free(text);
-	cr_expect_eq(run_report(folder, "--by=thread", NULL), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, folder, "--by=thread", NULL), 0);
 	expect_content("out", "\nBY THREAD\n");
-	cr_expect_eq(run_report(folder, "--by=cpu", NULL), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, folder, "--by=cpu", NULL), 0);
 	expect_content("out", "\nBY CPU\n");
 	expect_content("out", "     CPU      pins     alone   at once      pinned\n       0");
 }
 
 Test(cmd_report, helps)
 {
-	cr_expect_eq(run_report("--help", NULL, NULL), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, "--help", NULL, NULL), 0);
 	expect_content("out", "Usage: pinwarden report TRACE...");
 }
 
@@ -165,14 +136,14 @@ Test(cmd_report, writes_to_a_file_but_never_over_a_trace)
 	tell_much(&b);
 	write_trace(&b, "a.pwt");
 	snprintf(option, sizeof(option), "-o%s", in_folder("report.txt"));
-	cr_expect_eq(run_report(in_folder("a.pwt"), option, NULL), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("a.pwt"), option, NULL), 0);
 	expect_content("report.txt", "2 leaks");
 	snprintf(option, sizeof(option), "-o%s", in_folder("a.pwt"));
-	cr_expect_eq(run_report(in_folder("a.pwt"), option, NULL), 2);
-	cr_expect_eq(run_report(in_folder("a.pwt"), NULL, NULL), 0, "it is still a trace");
-	cr_expect_eq(run_report(in_folder("a.pwt"), "-o/dev/full", NULL), 2);
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("a.pwt"), option, NULL), 2);
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("a.pwt"), NULL, NULL), 0, "it is still a trace");
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("a.pwt"), "-o/dev/full", NULL), 2);
 	expect_content("err", "/dev/full: No space left on device");
-	cr_expect_eq(run_report(in_folder("a.pwt"), "-o/nowhere/at/all", NULL), 2);
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("a.pwt"), "-o/nowhere/at/all", NULL), 2);
 }
 
 Test(cmd_report, honours_no_color_and_the_option)
@@ -182,10 +153,10 @@ Test(cmd_report, honours_no_color_and_the_option)
 	tell_much(&b);
 	write_trace(&b, "a.pwt");
 	setenv("NO_COLOR", "1", 1);
-	cr_expect_eq(run_report(in_folder("a.pwt"), "--color=always", NULL), 0);
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("a.pwt"), "--color=always", NULL), 0);
 	expect_content("out", "\033[1;31m");
-	cr_expect_eq(run_report(in_folder("a.pwt"), "--color", "auto"), 0);
-	char *text = content_of("out");
+	cr_expect_eq(run_command(pinw_cmd_report, in_folder("a.pwt"), "--color", "auto"), 0);
+	char *text = said_in("out");
 	expect_has_not(text, "\033");
 	free(text);
 }

@@ -203,35 +203,6 @@ static void put_file(const char *name, const void *data, size_t len)
 	cr_assert_eq(fclose(f), 0);
 }
 
-static char *text_of(const char *name)
-{
-	FILE *f = fopen(in_folder(name), "re");
-	char *text = calloc(1, 65536);
-
-	cr_assert_not_null(f);
-	cr_assert_not_null(text);
-	fread(text, 1, 65535, f);
-	fclose(f);
-	return text;
-}
-
-static int run(int (*command)(int, char **), const char *one, const char *two, const char *three)
-{
-	const char *argv[] = {"command", one, two, three, NULL};
-	int argc = 1;
-
-	while (argv[argc])
-		argc++;
-	fflush(stdout);
-	fflush(stderr);
-	cr_assert_not_null(freopen(in_folder("out"), "we", stdout));
-	cr_assert_not_null(freopen(in_folder("err"), "we", stderr));
-	int status = command(argc, (char **)argv);
-	fflush(stdout);
-	fflush(stderr);
-	return status;
-}
-
 static void put_traces(void)
 {
 	size_t bytes;
@@ -247,61 +218,62 @@ static void put_traces(void)
 Test(recover, is_told_by_verify)
 {
 	put_traces();
-	cr_expect_eq(run(pinw_cmd_verify, in_folder("whole.pwt"), NULL, NULL), 0);
-	expect_has(text_of("out"), "whole.pwt: no damage, 1");
-	cr_expect_eq(run(pinw_cmd_verify, "-q", in_folder("whole.pwt"), NULL), 0);
-	cr_expect_str_empty(text_of("out"));
-	cr_expect_eq(run(pinw_cmd_verify, in_folder("bad.pwt"), NULL, NULL), 1);
-	expect_has(text_of("out"), "bad.pwt: 1 problem, ");
-	expect_has(text_of("out"), ": record check wrong\n");
-	cr_expect_eq(run(pinw_cmd_verify, folder, NULL, NULL), 1);
-	expect_has(text_of("out"), "bad.pwt: 1 problem");
-	expect_has(text_of("out"), "whole.pwt: no damage");
-	cr_expect_eq(run(pinw_cmd_verify, in_folder("bad.pwt"), in_folder("text"), NULL), 3);
-	expect_has(text_of("err"), "text: not a Pinwarden trace");
-	cr_expect_eq(run(pinw_cmd_verify, in_folder("none"), NULL, NULL), 3);
-	cr_expect_eq(run(pinw_cmd_verify, NULL, NULL, NULL), 2);
-	cr_expect_eq(run(pinw_cmd_verify, "-x", in_folder("whole.pwt"), NULL), 2);
+	cr_expect_eq(run_command(pinw_cmd_verify, in_folder("whole.pwt"), NULL, NULL), 0);
+	expect_has(said_in("out"), "whole.pwt: no damage, 1");
+	cr_expect_eq(run_command(pinw_cmd_verify, "-q", in_folder("whole.pwt"), NULL), 0);
+	cr_expect_str_empty(said_in("out"));
+	cr_expect_eq(run_command(pinw_cmd_verify, in_folder("bad.pwt"), NULL, NULL), 1);
+	expect_has(said_in("out"), "bad.pwt: 1 problem, ");
+	expect_has(said_in("out"), ": record check wrong\n");
+	cr_expect_eq(run_command(pinw_cmd_verify, folder, NULL, NULL), 1);
+	expect_has(said_in("out"), "bad.pwt: 1 problem");
+	expect_has(said_in("out"), "whole.pwt: no damage");
+	cr_expect_eq(run_command(pinw_cmd_verify, in_folder("bad.pwt"), in_folder("text"), NULL), 3);
+	expect_has(said_in("err"), "text: not a Pinwarden trace");
+	cr_expect_eq(run_command(pinw_cmd_verify, in_folder("none"), NULL, NULL), 3);
+	cr_expect_eq(run_command(pinw_cmd_verify, NULL, NULL, NULL), 2);
+	cr_expect_eq(run_command(pinw_cmd_verify, "-x", in_folder("whole.pwt"), NULL), 2);
 }
 
 Test(recover, writes_another_file_and_says_what_is_lost)
 {
 	put_traces();
-	cr_expect_eq(run(pinw_cmd_recover, in_folder("bad.pwt"), "-o", in_folder("new")), 1);
-	expect_has(text_of("out"), ": record check wrong\n");
-	cr_expect_eq(run(pinw_cmd_verify, in_folder("new"), NULL, NULL), 0);
+	cr_expect_eq(run_command(pinw_cmd_recover, in_folder("bad.pwt"), "-o", in_folder("new")), 1);
+	expect_has(said_in("out"), ": record check wrong\n");
+	cr_expect_eq(run_command(pinw_cmd_verify, in_folder("new"), NULL, NULL), 0);
 	cr_expect_eq(content_of(in_folder("new")).records, content_of(in_folder("bad.pwt")).records);
-	cr_expect_eq(run(pinw_cmd_recover, in_folder("whole.pwt"), "-o", in_folder("new")), 0);
-	expect_has(text_of("out"), "; nothing was lost\n");
-	cr_expect_eq(run(pinw_cmd_recover, in_folder("text"), "-o", in_folder("other")), 3);
+	cr_expect_eq(run_command(pinw_cmd_recover, in_folder("whole.pwt"), "-o", in_folder("new")), 0);
+	expect_has(said_in("out"), "; nothing was lost\n");
+	cr_expect_eq(run_command(pinw_cmd_recover, in_folder("text"), "-o", in_folder("other")), 3);
 	cr_expect_neq(access(in_folder("other"), F_OK), 0, "no half file");
-	cr_expect_eq(run(pinw_cmd_recover, in_folder("bad.pwt"), "-o", in_folder("bad.pwt")), 2);
-	expect_has(text_of("err"), "this is the trace itself");
-	cr_expect_eq(run(pinw_cmd_recover, in_folder("bad.pwt"), "-o", "/dev/null"), 2);
-	cr_expect_eq(run(pinw_cmd_recover, in_folder("bad.pwt"), "-o", "-"), 2);
-	cr_expect_eq(run(pinw_cmd_recover, in_folder("bad.pwt"), NULL, NULL), 2);
-	expect_has(text_of("err"), "type: pinwarden recover TRACE -o FILE");
+	cr_expect_eq(run_command(pinw_cmd_recover, in_folder("bad.pwt"), "-o", in_folder("bad.pwt")), 2);
+	expect_has(said_in("err"), "this is the trace itself");
+	cr_expect_eq(run_command(pinw_cmd_recover, in_folder("bad.pwt"), "-o", "/dev/null"), 2);
+	cr_expect_eq(run_command(pinw_cmd_recover, in_folder("bad.pwt"), "-o", "-"), 2);
+	cr_expect_eq(run_command(pinw_cmd_recover, in_folder("bad.pwt"), NULL, NULL), 2);
+	expect_has(said_in("err"), "type: pinwarden recover TRACE -o FILE");
 }
 
 Test(recover, leaves_facts_that_info_shows)
 {
 	put_traces();
-	cr_expect_eq(run(pinw_cmd_info, in_folder("whole.pwt"), NULL, NULL), 0);
-	char *text = text_of("out");
+	cr_expect_eq(run_command(pinw_cmd_info, in_folder("whole.pwt"), NULL, NULL), 0);
+	char *text = said_in("out");
 	expect_harmless(text, true);
 	expect_has(text, "  format    version 1, written by ");
 	expect_has(text, ", 102 name, ");
 	expect_has(text, "  damage    none\n");
-	cr_expect_eq(run(pinw_cmd_info, in_folder("bad.pwt"), NULL, NULL), 3);
-	expect_has(text_of("out"), "  damage    1 problem; see: pinwarden verify\n");
-	cr_expect_eq(run(pinw_cmd_info, "-fjson", in_folder("bad.pwt"), NULL), 3);
-	expect_has(text_of("out"), "\"what\": \"record check wrong\"");
-	cr_expect_eq(run(pinw_cmd_info, in_folder("text"), NULL, NULL), 3);
-	cr_expect_eq(run(pinw_cmd_info, folder, NULL, NULL), 3);
-	expect_has(text_of("out"), "bad.pwt\n");
-	expect_has(text_of("out"), "whole.pwt\n");
-	cr_expect_eq(run(pinw_cmd_info, in_folder("bad.pwt"), "-o", in_folder("bad.pwt")), 2);
-	cr_expect_eq(run(pinw_cmd_info, folder, "-o", in_folder("bad.pwt")), 2, "it is in the folder");
-	cr_expect_eq(run(pinw_cmd_info, "-fxml", in_folder("bad.pwt"), NULL), 2);
-	cr_expect_eq(run(pinw_cmd_info, NULL, NULL, NULL), 2);
+	cr_expect_eq(run_command(pinw_cmd_info, in_folder("bad.pwt"), NULL, NULL), 3);
+	expect_has(said_in("out"), "  damage    1 problem; see: pinwarden verify\n");
+	cr_expect_eq(run_command(pinw_cmd_info, "-fjson", in_folder("bad.pwt"), NULL), 3);
+	expect_has(said_in("out"), "\"what\": \"record check wrong\"");
+	cr_expect_eq(run_command(pinw_cmd_info, in_folder("text"), NULL, NULL), 3);
+	cr_expect_eq(run_command(pinw_cmd_info, folder, NULL, NULL), 3);
+	expect_has(said_in("out"), "bad.pwt\n");
+	expect_has(said_in("out"), "whole.pwt\n");
+	cr_expect_eq(run_command(pinw_cmd_info, in_folder("bad.pwt"), "-o", in_folder("bad.pwt")), 2);
+	cr_expect_eq(run_command(pinw_cmd_info, folder, "-o", in_folder("bad.pwt")), 2,
+	             "it is in the folder");
+	cr_expect_eq(run_command(pinw_cmd_info, "-fxml", in_folder("bad.pwt"), NULL), 2);
+	cr_expect_eq(run_command(pinw_cmd_info, NULL, NULL, NULL), 2);
 }
