@@ -289,6 +289,7 @@ TEST_SRC := \
   tests/test_model.c \
   tests/test_model_policy.c \
   tests/test_model_tree.c \
+  tests/test_output.c \
   tests/test_pattern.c \
   tests/test_pclntab.c \
   tests/test_policy_check.c \

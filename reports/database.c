@@ -2,7 +2,6 @@
 #include "reports/database.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,14 +32,15 @@ static int write_elsewhere(const struct pinw_model *m, struct pinw_stacks *stack
 
 	if (asprintf(&path, "%s/pinwarden-database.XXXXXX", folder && *folder ? folder : "/tmp") < 0)
 		return -ENOMEM;
-	int fd = mkostemp(path, O_CLOEXEC);
-	int error = fd < 0 ? -errno : 0;
+	int fd = pinw_output_temporary(path);
+	int error = fd < 0 ? fd : 0;
 	if (error == 0) {
 		close(fd);
 		error = pinw_export_sqlite(m, stacks, path);
 		if (error == 0)
 			error = copy(path, out);
 		unlink(path);
+		pinw_output_forget();
 	}
 	free(path);
 	return error;

@@ -3,9 +3,11 @@
  * The program `pinwarden`: finds the command and hands over.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "reports/commands.h"
 #include "reports/say.h"
@@ -142,10 +144,20 @@ static bool is_one_of(const char *word, const char *a, const char *b)
 	return strcmp(word, a) == 0 || strcmp(word, b) == 0;
 }
 
+/* Where one of the standard descriptors is closed, the next file that is opened would get its number, and then what is printed. A
+ * program that is run has it closed still. */
+static void keep_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_RDONLY | O_CLOEXEC); /* gets this number; writing to it fails */
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	keep_standard_descriptors();
 	if (argc < 2) {
 		help(stderr);
 		return PINW_EXIT_USAGE;

@@ -11,54 +11,143 @@
 
 #define BUFFER_BYTES (256u * 1024)
 
-/* A file in the same directory, so that it can take the other's place, with the rights a new file has. */
-static int open_temporary(struct pinw_output *o)
+/* ---- what a signal leaves ------------------------------------------------------------------ */
+
+static struct {
+	const char *volatile temporary; /* NULL: none is there */
+	pid_t owner; /* a child of this process has the handler, too, but no file to remove */
+} unfinished;
+
+/* It acts as it would have: the handler is gone by now. */
+static void on_end(int number)
+{
+	const char *temporary = unfinished.temporary;
+
+	if (temporary && getpid() == unfinished.owner)
+		unlink(temporary);
+	raise(number);
+}
+
+/* Commands that have handlers of their own for these signals end in their own way, the file closed. */
+static void remove_when_ended(void)
+{
+	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXCPU};
+	const struct sigaction action = {.sa_handler = on_end, .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
+	struct sigaction before;
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+			sigaction(signals[i], &action, NULL);
+}
+
+int pinw_output_temporary(char *name)
+{
+	int fd = mkostemp(name, O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	unfinished.owner = getpid();
+	unfinished.temporary = name;
+	remove_when_ended();
+	return fd;
+}
+
+void pinw_output_forget(void)
+{
+	unfinished.temporary = NULL;
+}
+
+/* ---- a file -------------------------------------------------------------------------------- */
+
+/* A file in the same directory, so that it can take the other's place, with the rights of that: `before`, NULL when it is new. */
+static int open_temporary(struct pinw_output *o, const struct stat *before)
 {
 	if (asprintf(&o->temporary, "%s.XXXXXX", o->path) < 0) {
 		o->temporary = NULL;
 		return -ENOMEM;
 	}
-	int fd = mkostemp(o->temporary, O_CLOEXEC);
-	int error = fd < 0 ? -errno : 0;
+	int fd = pinw_output_temporary(o->temporary);
+	int error = fd < 0 ? fd : 0;
 	mode_t mask = umask(0);
 	umask(mask);
-	if (error == 0 && (fchmod(fd, 0666 & ~mask) < 0 || !(o->file = fdopen(fd, "w")))) {
+	mode_t mode = before ? before->st_mode & 0777 : 0666 & ~mask;
+	/* Root gives a file back to its owner; others may not, and then it is theirs. */
+	if (error == 0 && before && fchown(fd, before->st_uid, before->st_gid) < 0 && errno != EPERM)
 		error = -errno;
+	if (error == 0 && (fchmod(fd, mode) < 0 || !(o->file = fdopen(fd, "w"))))
+		error = -errno;
+	if (error < 0 && fd >= 0) {
 		close(fd);
 		unlink(o->temporary);
 	}
 	if (error < 0) {
+		pinw_output_forget();
 		free(o->temporary);
 		o->temporary = NULL;
 	}
 	return error;
 }
 
-/* Behind a symbolic link the file it names is the one to be replaced. */
-static char *file_behind(const char *path)
+/* Opens what is there as a shell's > would, so that the kernel says who may write it and which links are followed; the file
+ * behind a link that leads to none is made. Returns -ENOENT when nothing is there. */
+static int open_existing(struct pinw_output *o, const char *path)
 {
-	char *target = realpath(path, NULL);
+	struct stat st;
+	int fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
 
-	return target || errno == ENOMEM ? target : strdup(path);
+	if (fd >= 0 || errno != ENOENT || lstat(path, &st) < 0)
+		return fd < 0 ? -errno : fd;
+	fd = open(path, O_WRONLY | O_CREAT | O_NOCTTY | O_CLOEXEC, 0666);
+	o->made = fd >= 0;
+	return fd < 0 ? -errno : fd;
+}
+
+/* `fd` is of what is at `path`, and is taken over. */
+static int open_over(struct pinw_output *o, const char *path, int fd)
+{
+	struct stat st, standard;
+	int error = fstat(fd, &st) < 0 ? -errno : 0;
+
+	if (error == 0 && !S_ISREG(st.st_mode)) {
+		o->file = fdopen(fd, "w");
+		return o->file ? 0 : -ENOMEM;
+	}
+	close(fd);
+	if (error < 0)
+		return error;
+	if (fstat(STDOUT_FILENO, &standard) == 0 && st.st_dev == standard.st_dev &&
+	    st.st_ino == standard.st_ino)
+		return 0; /* /dev/stdout, which may be appended to */
+	o->path = realpath(path, NULL);
+	if (!o->path)
+		return -errno;
+	error = open_temporary(o, &st);
+	if (error < 0 && o->made)
+		unlink(o->path);
+	return error;
+}
+
+static int open_new(struct pinw_output *o, const char *path)
+{
+	o->path = strdup(path);
+	return o->path ? open_temporary(o, NULL) : -ENOMEM;
 }
 
 int pinw_output_open(struct pinw_output *o, const char *path)
 {
 	static char buffer[BUFFER_BYTES];
-	struct stat st;
 	int error = 0;
 
 	*o = (struct pinw_output){.file = stdout};
 	signal(SIGPIPE, SIG_IGN);
-	if (path && stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		o->file = fopen(path, "we");
-		error = o->file ? 0 : -errno;
-	} else if (path) {
-		o->path = file_behind(path);
-		error = o->path ? open_temporary(o) : -ENOMEM;
+	signal(SIGXFSZ, SIG_IGN);
+	if (path) {
+		int fd = open_existing(o, path);
+		error = fd >= 0 ? open_over(o, path, fd) : fd == -ENOENT ? open_new(o, path) : fd;
 	}
 	if (error < 0) {
 		free(o->path);
+		o->path = NULL;
 		return error;
 	}
 	setvbuf(o->file, buffer, _IOFBF, sizeof(buffer));
@@ -74,8 +163,12 @@ int pinw_output_close(struct pinw_output *o, int error)
 		error = -errno;
 	if (o->temporary && error == 0 && rename(o->temporary, o->path) < 0)
 		error = -errno;
-	if (o->temporary && error < 0)
+	if (o->temporary && error < 0) {
 		unlink(o->temporary);
+		if (o->made)
+			unlink(o->path);
+	}
+	pinw_output_forget();
 	free(o->temporary);
 	free(o->path);
 	return error;

@@ -26,7 +26,8 @@ static struct {
 	volatile sig_atomic_t ended_by; /* signal */
 	volatile sig_atomic_t suspend, resumed, redraw;
 	bool hungup;
-} tty;
+	int unread; /* a byte that was read, and is the next key */
+} tty = {.unread = -1};
 
 /* ---- taking and giving back -------------------------------------------------------------------------- */
 
@@ -219,26 +220,33 @@ static int final_key(int last, int number)
 	}
 }
 
-/* What follows an escape comes with it; alone it is the key. */
-static int read_escape(void)
+/* The next byte of what one key sends, -1 when none comes. */
+static int read_next(void)
 {
 	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-	int number = 0, c;
 
-	if (poll(&in, 1, 50) <= 0)
+	return poll(&in, 1, 50) > 0 ? read_byte() : -1;
+}
+
+/* What follows an escape comes with it; alone, or before what no key sends, it is the key. */
+static int read_escape(void)
+{
+	int number = 0, c = read_next();
+
+	if (c != '[' && c != 'O') {
+		tty.unread = c;
 		return PINW_KEY_ESCAPE;
-	c = read_byte();
-	if (c != '[' && c != 'O')
-		return PINW_KEY_ESCAPE;
-	while ((c = read_byte()) >= 0 && c < '@')
+	}
+	while ((c = read_next()) >= 0 && c < '@')
 		number = c >= '0' && c <= '9' && number < 1000 ? 10 * number + c - '0' : number;
 	return final_key(c, number);
 }
 
 static int read_key(void)
 {
-	int c = read_byte();
+	int c = tty.unread >= 0 ? tty.unread : read_byte();
 
+	tty.unread = -1;
 	if (c < 0) {
 		tty.hungup = true;
 		return PINW_KEY_STOP;
@@ -252,7 +260,7 @@ int pinw_tty_wait(uint64_t until_ns)
 	struct timespec left = {0};
 	uint64_t now_ns = pinw_monotonic_ns();
 
-	if (until_ns > now_ns) {
+	if (until_ns > now_ns && tty.unread < 0) {
 		left.tv_sec = (time_t)((until_ns - now_ns) / 1000000000u);
 		left.tv_nsec = (long)((until_ns - now_ns) % 1000000000u);
 	}
@@ -269,5 +277,5 @@ int pinw_tty_wait(uint64_t until_ns)
 	}
 	if (ready < 0)
 		return errno == EINTR ? PINW_KEY_NONE : PINW_KEY_STOP;
-	return ready ? read_key() : PINW_KEY_NONE;
+	return ready || tty.unread >= 0 ? read_key() : PINW_KEY_NONE;
 }

@@ -57,6 +57,20 @@ Test(run, says_when_its_help_does_not_arrive)
 	cr_assert_not_null(strstr(e2e_status(2, "%d/full @@ --version")->err, "No space left"));
 }
 
+/* Else the next file that is opened would be standard output, and a report would go into that. */
+Test(run, writes_to_no_file_of_its_own_when_standard_output_is_closed)
+{
+	put("closed", "#!/bin/sh\nexec \"$@\" >&-\n");
+	put("silent", "#!/bin/sh\nexec \"$@\" 2>&-\n");
+	put("is_closed", "#!/bin/sh\n[ ! -e /proc/$$/fd/1 ]\n");
+	e2e_status(0, "%d/closed @@ run -q -o %d/t/ -- %d/is_closed");
+	cr_assert_not_null(strstr(e2e_status(2, "%d/closed @@ --version")->err, "Bad file descriptor"));
+	cr_assert_not_null(
+	    strstr(e2e_status(2, "%d/closed @@ report -f json %d/t")->err, "Bad file descriptor"));
+	e2e_status(3, "%d/silent @@ report -f json %d/missing.pwt %d/t -o %d/document");
+	e2e_status(0, "jq -e .totals %d/document");
+}
+
 /* ---- status --------------------------------------------------------------------- */
 
 Test(run, passes_on_the_exit_status)

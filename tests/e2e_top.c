@@ -128,6 +128,21 @@ Test(top, shows_all_threads_and_those_of_a_name_when_asked)
 	live_await("idler");
 }
 
+Test(top, takes_the_key_that_comes_at_once_after_escape)
+{
+	live_start("", 2, 1);
+	live_terminal(80, 24);
+	live_type("@@ top -d 0.3 %p");
+	live_await("idler");
+	live_keys("f");
+	live_keys("nobody");
+	live_await("nobody");
+	live_keys("Escape h");
+	live_await("sort by RUN%");
+	live_keys("x");
+	live_await("idler");
+}
+
 Test(top, has_a_page_of_help)
 {
 	live_start("", 1, 0);
