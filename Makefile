@@ -250,6 +250,7 @@ TEST_SRC := \
   tests/export_story.c \
   tests/policy_rig.c \
   tests/policy_text.c \
+  tests/reader_rig.c \
   tests/report_rig.c \
   tests/rig.c \
   tests/rig_enforce.c \
@@ -302,6 +303,7 @@ TEST_SRC := \
   tests/test_policy_values.c \
   tests/test_proc.c \
   tests/test_reader.c \
+  tests/test_reader_damage.c \
   tests/test_recover.c \
   tests/test_registry.c \
   tests/test_report.c \
