@@ -569,6 +569,7 @@ faults: all $(FAULTS) $(TARGETS)
 BENCH := $(addprefix $(B)/bench/,cost make_trace spawn tally)
 $(B)/bench/cost: $(B)/targets/common.o
 $(B)/bench/make_trace: $(call obj,test,tests/trace_builder.c)
+$(B)/bench/make_trace: private TARGET_CFLAGS += $(SANFLAGS)
 
 $(B)/bench/%: tests/bench/%.c $(B)/flags
 	@mkdir -p $(@D)
