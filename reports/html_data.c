@@ -45,7 +45,7 @@ static int by_id(const void *x, const void *y)
 /* Returns 0 or -ENOMEM. */
 static int choose_lanes(const struct pinw_process *p, struct pinw_table *lanes)
 {
-	const struct pinw_thread *chosen[LANES_MAX];
+	const struct pinw_thread *chosen[LANES_MAX] = {NULL};
 	size_t count = 0;
 
 	for (unsigned level = 0; level < 3; level++)

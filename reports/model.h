@@ -20,7 +20,7 @@ struct pinw_model {
 	struct pinw_process **processes; /* finished: in tree order, parents first; then unreadable ones */
 	size_t process_count;
 	bool damaged; /* some trace was unreadable or had a problem */
-	bool with_history; /* set it before the first trace to keep every pin, lock and violation (reports/history.h) */
+	bool with_history; /* set before the first trace: pins, locks and violations are kept (history.h) */
 	struct pinw_table files; /* inodes read so far: a trace named twice counts once */
 };
 
