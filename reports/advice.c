@@ -57,11 +57,16 @@ static int add_per_request(struct pinw_advices *a, const struct pinw_process *p)
 
 	if (error < 0)
 		return error;
+	uint64_t pins = 0, locks = 0;
+	for (size_t i = 0; i < r.site_count; i++)
+		*(r.sites[i].golock ? &locks : &pins) += r.sites[i].site->rate.count;
 	if (r.answer == PINW_ANSWER_YES && r.site_count)
 		add(a, PINW_ADVICE_PER_REQUEST, r.sites[0].site,
-		    "%" PRIu64 " %s for requests, at %zu place%s", r.sites[0].site->rate.count,
-		    r.sites[0].golock ? "Go locks were taken" : "pins were made", r.site_count,
-		    r.site_count == 1 ? "" : "s");
+		    "%" PRIu64 " %s for requests, at %zu place%s", pins + locks,
+		    !locks  ? "pins were made"
+		    : !pins ? "Go locks were taken"
+		            : "pins and Go locks were made",
+		    r.site_count, r.site_count == 1 ? "" : "s");
 	else if (r.answer == PINW_ANSWER_YES)
 		add(a, PINW_ADVICE_PER_REQUEST, NULL,
 		    "%" PRIu64 " threads were pinned and ended within 1 s of their start", p->churn.count);
@@ -129,7 +134,7 @@ static int add_no_lock(struct pinw_advices *a, const struct pinw_process *p)
 	uint64_t count = 0;
 	int error = 0;
 
-	if (pinw_process_misses_golocks(p) || !pinw_evidence_whole(p))
+	if (pinw_process_misses_golocks(p) || pinw_evidence_gap(p))
 		return 0;
 	pinw_table_init(&threads, sizeof(struct locked));
 	for (size_t i = 0; error == 0 && i < p->history->span_count; i++) {

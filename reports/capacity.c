@@ -67,13 +67,27 @@ static void find_doubled(const struct pinw_timeline *t, struct pinw_capacity *c)
 		}
 }
 
+/* Go locks whose end nobody looked at the clock for (PINWARDEN_HOLD_TIMES=0), or saw: they count as nothing over time. */
+static const char *gap_of(const struct pinw_process *p)
+{
+	const char *gap = pinw_evidence_gap(p);
+
+	for (size_t i = 0; !gap && i < p->history->span_count; i++) {
+		const struct pinw_span *s = &p->history->spans[i];
+		if (s->end == PINW_SPAN_UNSEEN ||
+		    (s->end != PINW_SPAN_OPEN && s->end_ns == PINW_TIME_UNKNOWN))
+			gap = "until when pins and Go locks were held is not known of all";
+	}
+	return !gap && pinw_process_misses_golocks(p) ? "Go locks are not all seen" : gap;
+}
+
 int pinw_capacity_of(const struct pinw_process *p, struct pinw_capacity *ret)
 {
 	const struct pinw_counters *n = &p->live.counters;
 	struct pinw_capacity c = {.cpus = pinw_mask_width(p->header.baseline, p->header.mask_words),
 	                          .peak = n->threads_peak,
 	                          .is_go = n->golocks_covered || n->golocks || pinw_process_misses_golocks(p),
-	                          .whole = pinw_evidence_whole(p)};
+	                          .gap = gap_of(p)};
 	struct pinw_timeline t;
 	bool masks_known;
 	int error = pinw_timeline_make(p, &t);

@@ -26,7 +26,8 @@ struct pinw_capacity {
 	uint64_t peak;
 	bool is_go;
 	uint64_t expected_min, expected_max; /* of steady; only where it is Go */
-	bool whole; /* else of pins and threads there may have been more */
+	const char
+	    *gap; /* why there may have been more pins and threads at once, in words; NULL: there were not */
 };
 
 /* Of a model with_history. Returns 0 or -ENOMEM. */

@@ -107,22 +107,67 @@ static int judge_sites(const struct pinw_process *p, struct pinw_per_request *r)
 	return 0;
 }
 
+const char *pinw_evidence_gap(const struct pinw_process *p)
+{
+	if (p->blind)
+		return "the trace has no live page";
+	if (p->live.counters.events_dropped)
+		return "events were dropped";
+	if (p->problem_count)
+		return "the trace is damaged";
+	if (p->tally.unknown)
+		return "the trace has records of a later version";
+	if (p->tally.in_flight_cells && p->how != PINW_HOW_RUNNING)
+		return "events were still being written at the end";
+	return NULL;
+}
+
+/* Pins and Go locks that no site tells of: how often they were made, and by whom, is not known. */
+static uint64_t without_stack(const struct pinw_process *p)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < p->pin_sites.count; i++) {
+		const struct pinw_pin_site *row = pinw_table_at(&p->pin_sites, i);
+		bool call = row->origin == PINW_ORIGIN_SELF || row->origin == PINW_ORIGIN_CROSS ||
+		            row->origin == PINW_ORIGIN_BORN;
+		sum += call && !row->site ? row->opened : 0;
+	}
+	for (size_t i = 0; i < p->golock_sites.count; i++) {
+		const struct pinw_golock_site *row = pinw_table_at(&p->golock_sites, i);
+		sum += row->site ? 0 : row->locked;
+	}
+	return sum;
+}
+
+/* A walk by frame pointers leaves out who was compiled without them; Go never is. */
+static bool has_short_stacks(const struct pinw_process *p)
+{
+	return p->live.counters.unwinds_fp_only || p->header.flags & PINW_HDR_NO_UNWINDER;
+}
+
 static void judge_coverage(const struct pinw_process *p, struct pinw_per_request *r)
 {
 	const struct pinw_counters *n = &p->live.counters;
+	const char *gap = pinw_evidence_gap(p);
+	uint64_t unplaced = without_stack(p);
 
-	if (p->blind)
-		add_unknown(r, "the trace has no live page");
-	if (n->events_dropped)
-		add_unknown(r, "events were dropped");
-	if (p->problem_count)
-		add_unknown(r, "the trace is damaged");
+	if (gap)
+		add_unknown(r, "%s", gap);
+	if (unplaced)
+		add_unknown(r, "%" PRIu64 " pin%s or Go lock%s %s no stack", unplaced,
+		            unplaced == 1 ? "" : "s", unplaced == 1 ? "" : "s",
+		            unplaced == 1 ? "has" : "have");
 	if (pinw_process_misses_golocks(p))
 		add_unknown(r, "Go locks are not all seen");
 	if (pinw_notes_one_cpu(p) && !n->golocks)
 		add_unknown(r, "on a baseline of one CPU nothing is a pin");
 	if (r->unknown_count)
 		all_unknown(r);
+	if (has_short_stacks(p)) {
+		make_unknown(&r->by_stack);
+		add_unknown(r, "stacks walked by frame pointers only may be short");
+	}
 }
 
 int pinw_evidence_per_request(const struct pinw_process *p, struct pinw_per_request *ret)
@@ -162,11 +207,6 @@ void pinw_evidence_say(struct pinw_evidence *e, enum pinw_answer answer, const c
 	va_end(args);
 }
 
-bool pinw_evidence_whole(const struct pinw_process *p)
-{
-	return !p->blind && !p->live.counters.events_dropped && !p->problem_count;
-}
-
 /* Unlocks whose function is not known. */
 static uint64_t unplaced_unlocks(const struct pinw_process *p)
 {
@@ -189,14 +229,15 @@ void pinw_evidence_paired(const struct pinw_process *p, struct pinw_evidence *re
 {
 	const struct pinw_counters *n = &p->live.counters;
 	uint64_t unbalanced = p->leaks_of[PINW_LEAK_UNBALANCED], unplaced = unplaced_unlocks(p);
+	const char *gap = pinw_evidence_gap(p);
 
 	if (n->golocks_lost || unbalanced)
 		pinw_evidence_say(ret, PINW_ANSWER_NO,
 		                  "of %" PRIu64 " Go locks %" PRIu64 " ended with their thread, %" PRIu64
 		                  " %s unbalanced",
 		                  n->golocks, n->golocks_lost, unbalanced, unbalanced == 1 ? "is" : "are");
-	else if (!pinw_evidence_whole(p))
-		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "the trace is not whole");
+	else if (gap)
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "%s", gap);
 	else if (pinw_process_misses_golocks(p))
 		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "Go locks are not all seen");
 	else if (!n->golocks)

@@ -63,8 +63,9 @@ struct pinw_evidence {
 void pinw_evidence_say(struct pinw_evidence *e, enum pinw_answer answer, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Nothing of the trace is missing or damaged: what is not in it did not happen, as far as it was seen. */
-bool pinw_evidence_whole(const struct pinw_process *p);
+/* Why the trace is not whole, in words; NULL when nothing of it is missing or damaged: what is not in it did not happen, as far as
+ * it was seen. */
+const char *pinw_evidence_gap(const struct pinw_process *p);
 
 /* Is every Go lock undone, by the function that took it? */
 void pinw_evidence_paired(const struct pinw_process *p, struct pinw_evidence *ret);

@@ -216,9 +216,21 @@ int pinw_golocks_settle(struct pinw_process *p)
 bool pinw_process_misses_golocks(const struct pinw_process *p)
 {
 	for (size_t i = 0; i < p->note_count; i++)
-		if ((p->notes[i].code >= PINW_NOTE_GO_NO_CGO && p->notes[i].code <= PINW_NOTE_GO_MEMORY) ||
-		    p->notes[i].code == PINW_NOTE_GO_STACK)
+		switch (p->notes[i].code) {
+		case PINW_NOTE_GO_NO_CGO:
+		case PINW_NOTE_GO_NO_TABLE:
+		case PINW_NOTE_GO_INLINED:
+		case PINW_NOTE_GO_UNKNOWN:
+		case PINW_NOTE_GO_UNLOCKS:
+		case PINW_NOTE_GO_MEMORY:
+		case PINW_NOTE_GO_LIBRARY:
+		case PINW_NOTE_GO_COPIES:
+		case PINW_NOTE_GO_PLUGINS:
+		case PINW_NOTE_GO_STACK:
 			return true;
+		default:
+			break;
+		}
 	return false;
 }
 

@@ -402,7 +402,7 @@ uint64_t pinw_process_leaks(const struct pinw_process *p);
 /* Is this a stack that Go locks were taken at? */
 bool pinw_process_is_golock(const struct pinw_process *p, uint32_t site);
 
-/* Does it run Go some of whose locks of threads, or all of them, went by unseen? */
+/* Does it run Go some of whose locks of threads, or all of them, went by unseen, or may have? */
 bool pinw_process_misses_golocks(const struct pinw_process *p);
 
 /* Returns NULL when unknown. */

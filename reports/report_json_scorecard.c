@@ -44,7 +44,7 @@ static void put_capacity(struct pinw_json *j, const struct pinw_capacity *c)
 	pinw_json_known(j, "threads_expected_max", c->expected_max, c->is_go);
 	pinw_json_number(j, "threads_steady", c->steady);
 	pinw_json_number(j, "threads_peak", c->peak);
-	pinw_json_bool(j, "complete", c->whole);
+	pinw_json_bool(j, "complete", !c->gap);
 	pinw_json_end_object(j);
 }
 

@@ -31,8 +31,10 @@ static const char *s_of(uint64_t count)
 /* Says why nothing can be told of pins at all, and whether that is so. */
 static bool untold(const struct facts *f, struct pinw_evidence *ret)
 {
-	if (!pinw_evidence_whole(f->p))
-		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "the trace is not whole");
+	const char *gap = pinw_evidence_gap(f->p);
+
+	if (gap)
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "%s", gap);
 	else if (pinw_process_misses_golocks(f->p))
 		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "Go locks are not all seen");
 	else if (!pins_and_locks(f))
@@ -77,7 +79,7 @@ static void judge_balanced(const struct facts *f, struct pinw_evidence *ret)
 {
 	const struct pinw_counters *n = &f->p->live.counters;
 	uint64_t left = pins_left(f->p), unbalanced = f->p->leaks_of[PINW_LEAK_UNBALANCED],
-	         held = n->pins_open + n->golocks_open;
+	         held = n->pins_open + n->golocks_open, pins = pinw_since(n->pins_opened, n->pins_inherited);
 
 	if (left || n->golocks_lost || unbalanced)
 		pinw_evidence_say(ret, PINW_ANSWER_NO,
@@ -91,10 +93,12 @@ static void judge_balanced(const struct facts *f, struct pinw_evidence *ret)
 		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN,
 		                  "%" PRIu64 " of %" PRIu64 " pins and Go locks %s still held", held,
 		                  pins_and_locks(f), held == 1 ? "was" : "were");
+	else if (!pins && !n->golocks)
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "all pins were inherited, none was made");
 	else
 		pinw_evidence_say(ret, PINW_ANSWER_YES,
-		                  "all undone: %" PRIu64 " pin%s, %" PRIu64 " Go lock%s", n->pins_opened,
-		                  s_of(n->pins_opened), n->golocks, s_of(n->golocks));
+		                  "all undone: %" PRIu64 " pin%s, %" PRIu64 " Go lock%s", pins, s_of(pins),
+		                  n->golocks, s_of(n->golocks));
 }
 
 /* ---- where pins are made ---------------------------------------------------------------------- */
@@ -123,9 +127,10 @@ static void judge_bounded(const struct facts *f, struct pinw_evidence *ret)
 		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "nothing was pinned or locked");
 	else
 		pinw_evidence_say(ret, PINW_ANSWER_YES,
-		                  "pins and Go locks: %" PRIu64 ", none for a request; at most %" PRIu64
+		                  "pins and Go locks: %" PRIu64 ", none for a request; at %s %" PRIu64
 		                  " thread%s pinned at once",
-		                  pins_and_locks(f), f->capacity->pinned, s_of(f->capacity->pinned));
+		                  pins_and_locks(f), f->capacity->gap ? "least" : "most", f->capacity->pinned,
+		                  s_of(f->capacity->pinned));
 }
 
 /* ---- the end of workers ------------------------------------------------------------------------- */
@@ -189,9 +194,7 @@ static void judge_count(const struct facts *f, struct pinw_evidence *ret)
 	const struct pinw_capacity *c = f->capacity;
 	const struct pinw_growth *g = &f->p->growth;
 
-	bool known = c->is_go && !pinw_process_misses_golocks(f->p); /* what is pinned is part of it */
-
-	if (known && c->steady > c->expected_max)
+	if (c->is_go && !c->gap && c->steady > c->expected_max)
 		pinw_evidence_say(ret, PINW_ANSWER_NO,
 		                  "%" PRIu64 " threads most of the time, at most %" PRIu64 " expected",
 		                  c->steady, c->expected_max);
@@ -203,10 +206,10 @@ static void judge_count(const struct facts *f, struct pinw_evidence *ret)
 		                  "%" PRIu64
 		                  " thread%s most of the time; how many belong to the program is not known",
 		                  c->steady, s_of(c->steady));
-	else if (!c->whole || (f->p->census && f->p->seen_threads < f->p->kernel_threads))
+	else if (c->gap) /* what is pinned is part of what is expected */
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "%s", c->gap);
+	else if (f->p->census && f->p->seen_threads < f->p->kernel_threads)
 		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "threads were not all seen");
-	else if (!known)
-		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "Go locks are not all seen");
 	else
 		pinw_evidence_say(ret, PINW_ANSWER_YES,
 		                  "threads most of the time: %" PRIu64 ", expected %" PRIu64 " to %" PRIu64

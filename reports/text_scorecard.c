@@ -63,12 +63,12 @@ static void print_pinned(struct pinw_text *t, const struct pinw_capacity *c)
 	pinw_term_put(&t->term, "%s in the baseline", pinw_text_count(c->cpus));
 	end_field(t);
 	begin_field(t, "pins");
-	pinw_term_put(&t->term, "%s%s at once at most; pins to CPUs take %s", c->whole ? "" : "at least ",
+	pinw_term_put(&t->term, "%s%s at once at most; pins to CPUs take %s", c->gap ? "at least " : "",
 	              pinw_text_counted(c->pinned, "pinned thread", "pinned threads"),
 	              pinw_text_counted(c->used, "CPU", "CPUs"));
 	end_field(t);
 	begin_field(t, "left");
-	pinw_term_put(&t->term, "%s%s for work that is not pinned", c->whole ? "" : "at most ",
+	pinw_term_put(&t->term, "%s%s for work that is not pinned", c->gap ? "at most " : "",
 	              pinw_text_counted(c->left, "CPU", "CPUs"));
 	if (c->left_busy < c->left)
 		pinw_term_put(&t->term, "; %s while all threads locked by Go are busy",
@@ -80,10 +80,10 @@ static void print_expected(struct pinw_text *t, const struct pinw_capacity *c)
 {
 	begin_field(t, "threads expected");
 	if (c->is_go)
-		pinw_term_put(&t->term, "%s to %s: %s (GOMAXPROCS), %s pinned, %u to %u of the Go runtime",
+		pinw_term_put(&t->term, "%s to %s%s: %s (GOMAXPROCS), %s pinned, %u to %u of the Go runtime",
 		              pinw_text_count(c->expected_min), pinw_text_count(c->expected_max),
-		              pinw_text_counted(c->cpus, "CPU", "CPUs"), pinw_text_count(c->pinned),
-		              PINW_GO_OWN_MIN, PINW_GO_OWN_MAX);
+		              c->gap ? " or more" : "", pinw_text_counted(c->cpus, "CPU", "CPUs"),
+		              pinw_text_count(c->pinned), PINW_GO_OWN_MIN, PINW_GO_OWN_MAX);
 	else
 		pinw_term_put(&t->term, "not known: the program is not Go");
 	end_field(t);

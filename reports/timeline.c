@@ -82,12 +82,12 @@ static uint64_t begin_of(const struct pinw_span *s)
 	return s->begin_ns == PINW_TIME_UNKNOWN ? 0 : s->begin_ns;
 }
 
-/* An end that nobody saw is taken for its begin: how long it was held is not known. */
+/* An end that nobody saw comes right after its begin: how long it was held is not known, that it was is. */
 static uint64_t end_of_span(const struct pinw_span *s, const struct pinw_timeline *t)
 {
 	if (s->end == PINW_SPAN_OPEN)
 		return t->end_ns + 1;
-	return s->end == PINW_SPAN_UNSEEN || s->end_ns == PINW_TIME_UNKNOWN ? begin_of(s)
+	return s->end == PINW_SPAN_UNSEEN || s->end_ns == PINW_TIME_UNKNOWN ? begin_of(s) + 1
 	                                                                    : end_of(s->end_ns, t);
 }
 

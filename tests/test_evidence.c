@@ -213,6 +213,50 @@ Test(evidence, go_locks_that_are_not_seen_leave_nothing_certain)
 	expect_answers(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN);
 }
 
+Test(evidence, go_locks_that_may_go_by_unseen_leave_nothing_certain)
+{
+	static const enum pinw_note notes[] = {PINW_NOTE_GO_COPIES, PINW_NOTE_GO_PLUGINS,
+	                                       PINW_NOTE_GO_LIBRARY};
+
+	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
+		if (i) {
+			end_story();
+			start_story();
+		}
+		lock_and_unlock(SECOND, 2, SECOND);
+		pinw_builder_note(&b, notes[i], 1);
+		told("main.work", NULL);
+		expect_answers(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN);
+	}
+}
+
+Test(evidence, an_event_that_was_being_written_leaves_nothing_certain)
+{
+	lock_and_unlock(SECOND, 2, SECOND);
+	pinw_builder_in_flight(&b, 2);
+	told("main.work", NULL);
+	expect_answers(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN);
+}
+
+/* Stacks that found no room. */
+Test(evidence, pins_without_a_stack_leave_nothing_certain)
+{
+	lock_and_unlock(SECOND, 2, SECOND);
+	pinw_builder_pin(&b, 4 * SECOND, 2, 2, 0, PINW_EFFECT_OPEN, 0x1);
+	pinw_builder_pin(&b, 5 * SECOND, 2, 2, 0, PINW_EFFECT_RELEASE, 0xf);
+	told("main.work", NULL);
+	expect_answers(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN);
+	cr_expect_str_eq(requests.unknown[0], "1 pin or Go lock has no stack");
+}
+
+Test(evidence, a_stack_that_may_be_short_cannot_clear)
+{
+	lock_and_unlock(SECOND, 2, SECOND);
+	b.live.counters.unwinds_fp_only = 1;
+	told("main.work", NULL);
+	expect_answers(UNKNOWN, UNKNOWN, NO, NO);
+}
+
 /* ---- pairs, and workers --------------------------------------------------------------------------- */
 
 static struct pinw_evidence paired(const struct pinw_process *p)

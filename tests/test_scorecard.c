@@ -160,7 +160,57 @@ Test(scorecard, a_trace_with_gaps_passes_nothing)
 	b.live.counters.events_dropped = 3;
 	end_and_tell();
 	cr_expect_eq(card.passed, 0u);
-	cr_expect(!capacity.whole);
+	cr_expect_str_eq(capacity.gap, "events were dropped");
+}
+
+/* PINWARDEN_HOLD_TIMES=0: the records of unlocks say neither when nor how long. */
+Test(scorecard, locks_whose_times_were_not_measured_are_not_taken_for_none_at_once)
+{
+	static const struct pinw_rec_golock unlock = {.e = {2 * SECOND, 2, SITE_UNLOCK},
+	                                              .kind = PINW_GOLOCK_UNLOCK,
+	                                              .flags = PINW_GOLOCK_UNTIMED,
+	                                              .depth = 1,
+	                                              .goid = 20,
+	                                              .lock_site = SITE_LOCK};
+
+	begin_thread(SECOND, 2);
+	pinw_builder_golock(&b, 2 * SECOND, 2, 20, SITE_LOCK);
+	pinw_builder_event(&b, PINW_REC_GOLOCK, &unlock, sizeof(unlock), NULL, 0);
+	b.live.counters.gounlocks++;
+	b.live.counters.golocks_open--;
+	for (uint32_t i = 3; i < 20; i++) {
+		begin_thread(SECOND, i);
+		end_thread(99 * SECOND, i);
+	}
+	end_thread(99 * SECOND, 2);
+	end_and_tell();
+	cr_expect_str_eq(capacity.gap, "until when pins and Go locks were held is not known of all");
+	expect_item("threads-expected", UNSEEN, "not known of all");
+	expect_item("cost-bounded", PASS, "at least 1 thread pinned at once");
+	expect_item("balanced", PASS, "1 Go lock");
+}
+
+Test(scorecard, dropped_events_do_not_show_too_many_threads)
+{
+	for (uint32_t i = 3; i < 20; i++) {
+		begin_thread(SECOND, i);
+		end_thread(99 * SECOND, i);
+	}
+	worker(2);
+	b.live.counters.events_dropped = 3;
+	end_and_tell();
+	expect_item("threads-expected", UNSEEN, "events were dropped");
+}
+
+Test(scorecard, a_pin_that_was_only_inherited_is_not_undone)
+{
+	begin_thread(SECOND, 2);
+	pinw_builder_create(&b, SECOND, 1, 0, 3, 0);
+	pinw_builder_start(&b, SECOND, 3, PINW_ORIGIN_INHERITED, SITE_PIN, 1, 0x1);
+	pinw_builder_exit_pinned(&b, 9 * SECOND, 3, PINW_ORIGIN_INHERITED, SITE_PIN, 1, 8 * SECOND);
+	end_thread(99 * SECOND, 2);
+	end_and_tell();
+	expect_item("balanced", UNSEEN, "none was made");
 }
 
 Test(scorecard, locks_that_end_with_their_threads_fail)
@@ -323,4 +373,19 @@ Test(scorecard, requests_get_the_cure_and_the_place)
 	cr_assert_not_null(a->site);
 	cr_expect_eq(a->site->id, (uint32_t)SITE_LOCK);
 	expect_item("cost-bounded", FAIL, "pinned per request: at 1 stack");
+}
+
+Test(scorecard, requests_are_counted_at_all_their_places)
+{
+	for (uint64_t i = 0; i < 24; i++) {
+		uint64_t at = SECOND + i * SECOND / 12;
+		pinw_builder_golock(&b, at, 2, 18, SITE_LOCK);
+		pinw_builder_gounlock(&b, at + 1000, 2, 18, SITE_LOCK, SITE_UNLOCK, 1000);
+		pinw_builder_pin(&b, at, 3, 3, SITE_PIN, PINW_EFFECT_OPEN, 0x1);
+		pinw_builder_pin(&b, at + 1000, 3, 3, SITE_PIN, PINW_EFFECT_RELEASE, 0xf);
+	}
+	end_and_tell();
+	const struct pinw_advice *a = advice_of(PINW_ADVICE_PER_REQUEST);
+	cr_assert_not_null(a);
+	cr_expect_str_eq(a->what, "48 pins and Go locks were made for requests, at 2 places");
 }
