@@ -104,6 +104,7 @@ REPORTS_SRC := \
   reports/advice.c \
   reports/alerts.c \
   reports/borrow.c \
+  reports/baseline.c \
   reports/breaches.c \
   reports/capacity.c \
   reports/census.c \
@@ -155,6 +156,7 @@ REPORTS_SRC := \
   reports/launch.c \
   reports/leaks.c \
   reports/listen.c \
+  reports/lost_names.c \
   reports/live.c \
   reports/live_find.c \
   reports/main.c \
@@ -255,6 +257,7 @@ TEST_SRC := \
   tests/rig.c \
   tests/rig_enforce.c \
   tests/test_arena.c \
+  tests/test_baseline.c \
   tests/test_cmd_report.c \
   tests/test_detect.c \
   tests/test_alerts.c \

@@ -47,14 +47,17 @@ struct pinw_check_finding {
 
 struct pinw_check {
 	struct pinw_trial now;
-	struct pinw_trial before; /* the baseline */
-	bool has_baseline;
+	struct pinw_trial before; /* the traces of the baseline */
+	bool has_traces; /* there are some */
+	struct pinw_table keys; /* bool by key: the findings of its documents (reports/baseline.h) */
+	bool has_baseline; /* traces, documents or both */
 	const struct pinw_policy *policy;
 	struct pinw_check_finding **findings; /* new ones first, then by severity and count */
 	size_t count;
-	size_t of_state[3];
+	size_t of_state[3]; /* what is gone and only a document has is not among the findings */
 	struct pinw_table table; /* struct pinw_check_finding, by key */
 	struct pinw_table stacks; /* struct pinw_frame *, the copies */
+	struct pinw_table having; /* by key and process */
 };
 
 /* Collects the findings of trials that have been run. Returns 0 or -ENOMEM. */

@@ -48,10 +48,19 @@ static int copy_stack(struct pinw_check *c, struct pinw_stacks *stacks, struct p
 
 /* ---- adding ------------------------------------------------------------------------------ */
 
+/* Different sites of a process can have the same names, and so be one finding. */
+static bool is_first_of_process(struct pinw_check *c, const struct pinw_check_finding *f)
+{
+	const uint64_t both[] = {f->key, f->process->order};
+	bool new = false;
+
+	pinw_table_get(&c->having, pinw_table_hash(both, sizeof(both)), &new);
+	return new;
+}
+
 static void merge(struct pinw_check_finding *f, const struct pinw_check_finding *more)
 {
 	f->count += more->count;
-	f->processes += f->process != more->process;
 	if (more->value > f->value) {
 		f->value = more->value;
 		f->limit = more->limit;
@@ -75,12 +84,14 @@ static int add(struct pinw_check *c, struct pinw_stacks *stacks, struct pinw_che
 		return -ENOMEM;
 	if (new) {
 		*f = found;
-		f->processes = 1;
+		f->processes = is_baseline;
 		f->state = is_baseline ? PINW_CHECK_GONE : PINW_CHECK_NEW;
-	} else if (is_baseline)
+	} else if (is_baseline) {
 		f->state = f->state == PINW_CHECK_GONE ? PINW_CHECK_GONE : PINW_CHECK_KNOWN;
-	else
+	} else {
 		merge(f, &found);
+	}
+	f->processes += !is_baseline && is_first_of_process(c, &found);
 	return 0;
 }
 
@@ -226,18 +237,35 @@ static int by_weight(const void *x, const void *y)
 	return (a->key > b->key) - (a->key < b->key);
 }
 
+/* What an earlier check wrote. */
+static void compare_with_documents(struct pinw_check *c)
+{
+	for (size_t i = 0; i < c->table.count; i++) {
+		struct pinw_check_finding *f = pinw_table_at(&c->table, i);
+		bool *met = pinw_table_find(&c->keys, f->key);
+		if (!met)
+			continue;
+		*met = true;
+		f->state = f->state == PINW_CHECK_NEW ? PINW_CHECK_KNOWN : f->state;
+	}
+	for (size_t i = 0; i < c->keys.count; i++)
+		c->of_state[PINW_CHECK_GONE] += !*(bool *)pinw_table_at(&c->keys, i);
+}
+
 int pinw_check_collect(struct pinw_check *c)
 {
+	pinw_table_init(&c->having, 1);
 	pinw_table_init(&c->table, sizeof(struct pinw_check_finding));
 	pinw_table_init(&c->stacks, sizeof(struct pinw_frame *));
 	c->policy = c->now.parsed.policy;
 	int error = collect(c, &c->now, false);
-	if (error == 0 && c->has_baseline)
+	if (error == 0 && c->has_traces)
 		error = collect(c, &c->before, true);
 	if (error == 0 && !(c->findings = calloc(c->table.count + 1, sizeof(void *))))
 		error = -ENOMEM;
 	if (error < 0)
 		return error;
+	compare_with_documents(c);
 	c->count = c->table.count;
 	for (size_t i = 0; i < c->count; i++) {
 		c->findings[i] = pinw_table_at(&c->table, i);
@@ -252,6 +280,8 @@ void pinw_check_done(struct pinw_check *c)
 	for (size_t i = 0; i < c->stacks.count; i++)
 		free(*(struct pinw_frame **)pinw_table_at(&c->stacks, i));
 	pinw_table_done(&c->stacks);
+	pinw_table_done(&c->having);
+	pinw_table_done(&c->keys);
 	pinw_table_done(&c->table);
 	free(c->findings);
 	pinw_trial_done(&c->now);

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reports/baseline.h"
 #include "reports/check.h"
+#include "reports/lost_names.h"
 #include "reports/output.h"
 #include "reports/policy_cmds.h"
 #include "reports/say.h"
@@ -29,8 +31,8 @@ static const char help_text[] =
     "  -p, --policy=FILE      the policy; its mode does not matter\n"
     "  -f, --format=FORMAT    text (default), sarif, junit or json\n"
     "  -o, --output=FILE      write to FILE; - is standard output (default)\n"
-    "      --baseline=TRACE   an earlier run, or a directory of one: only findings\n"
-    "                         that it does not have fail; may be given again\n"
+    "      --baseline=OLD     what check -f json wrote of an earlier run, or that run's\n"
+    "                         traces: only findings it has not fail; may be repeated\n"
     "      --color=WHEN       auto (default), always or never; auto honours NO_COLOR\n"
     "      --top=N            findings shown in text, 0 for all (default 20)\n"
     "      --sysroot=DIR      look for programs and libraries below DIR\n"
@@ -50,8 +52,8 @@ struct options {
 	const char *output; /* NULL = standard output */
 	enum pinw_color color;
 	size_t top;
-	char **baselines;
-	int baseline_count;
+	char **baselines; /* documents, then traces */
+	int baseline_count, document_count;
 	bool help;
 };
 
@@ -72,6 +74,17 @@ static int parse_format(struct options *o, const char *value)
 	return pinw_usage("check", "-f %s: the formats are text, sarif, junit and json", value);
 }
 
+static void take_baseline(struct options *o, char *value)
+{
+	int at = o->baseline_count++;
+
+	if (pinw_baseline_is_document(value)) {
+		o->baselines[at] = o->baselines[o->document_count];
+		at = o->document_count++;
+	}
+	o->baselines[at] = value;
+}
+
 enum { OPTION_BASELINE = UCHAR_MAX + 1, OPTION_COLOR, OPTION_TOP, OPTION_SYSROOT };
 
 static int take_option(struct options *o, int option, char **argv)
@@ -86,7 +99,7 @@ static int take_option(struct options *o, int option, char **argv)
 		o->output = strcmp(optarg, "-") == 0 ? NULL : optarg;
 		return 0;
 	case OPTION_BASELINE:
-		o->baselines[o->baseline_count++] = optarg;
+		take_baseline(o, optarg);
 		return 0;
 	case OPTION_COLOR:
 		return pinw_usage_color("check", optarg, &o->color);
@@ -151,9 +164,12 @@ static int write_findings(const struct pinw_check *c, const struct options *o, F
 /* Nothing is written over what was read. */
 static bool is_input(const struct pinw_check *c, const struct options *o)
 {
+	for (int i = 0; i < o->document_count; i++)
+		if (pinw_output_replaces(o->output, o->baselines[i]))
+			return true;
 	return o->output &&
 	       (pinw_output_replaces(o->output, o->policy) || pinw_model_holds(c->now.model, o->output) ||
-	        (c->has_baseline && pinw_model_holds(c->before.model, o->output)));
+	        (c->has_traces && pinw_model_holds(c->before.model, o->output)));
 }
 
 static int write_output(const struct pinw_check *c, const struct options *o)
@@ -161,13 +177,44 @@ static int write_output(const struct pinw_check *c, const struct options *o)
 	struct pinw_output out;
 
 	if (is_input(c, o))
-		return pinw_usage("check", "-o %s: this is the policy, or one of the traces", o->output);
+		return pinw_usage("check", "-o %s: this is the policy, or one of the traces or baselines",
+		                  o->output);
 	int error = pinw_output_open(&out, o->output);
 	if (error == 0)
 		error = pinw_output_close(&out, write_findings(c, o, out.file));
 	if (error < 0)
 		pinw_say("check: %s: %s", o->output ? o->output : "standard output", strerror(-error));
 	return error;
+}
+
+static int read_documents(struct pinw_check *c, const struct options *o)
+{
+	pinw_table_init(&c->keys, sizeof(bool));
+	for (int i = 0; i < o->document_count; i++) {
+		int error = pinw_baseline_read(o->baselines[i], &c->keys);
+
+		if (error == -EBADMSG)
+			pinw_say("check: baseline %s: not what check -f json writes", o->baselines[i]);
+		else if (error < 0)
+			pinw_say("check: baseline %s: %s", o->baselines[i], strerror(-error));
+		if (error < 0)
+			return PINW_POLICY_UNREADABLE;
+	}
+	return 0;
+}
+
+/* Its findings have no names then, and all there is now looks new. */
+static void say_lost_names(const struct pinw_check *c)
+{
+	struct pinw_lost_names lost = pinw_lost_names_of(c->before.model, c->before.stacks);
+	char words[512];
+
+	if (!lost.stacks)
+		return;
+	pinw_lost_names_words(&lost, words, sizeof(words));
+	pinw_say("check: baseline: %s: what was known looks new. Keep what check -f json wrote as the "
+	         "baseline",
+	         words);
 }
 
 /* A baseline in which nothing could be read would make every finding new, or hide that there is none to compare with. */
@@ -182,11 +229,18 @@ static int judge(struct pinw_check *c, const struct options *o, int count, char 
 	if (status || !o->baseline_count)
 		return status;
 	c->has_baseline = true;
-	status = pinw_trial_run(&c->before, "check: baseline", o->policy, o->baseline_count, o->baselines);
+	c->has_traces = o->baseline_count > o->document_count;
+	status = read_documents(c, o);
+	if (status || !c->has_traces)
+		return status;
+	status = pinw_trial_run(&c->before, "check: baseline", o->policy,
+	                        o->baseline_count - o->document_count, o->baselines + o->document_count);
 	if (status == 0 && c->before.rehearsal.processes == 0) {
 		pinw_say("check: no trace of the baseline could be read");
 		status = PINW_POLICY_UNREADABLE;
 	}
+	if (status == 0)
+		say_lost_names(c);
 	return status;
 }
 

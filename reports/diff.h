@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#include "reports/lost_names.h"
 #include "reports/samples.h"
 
 enum pinw_diff_side { PINW_DIFF_BASE, PINW_DIFF_NEW, PINW_DIFF_SIDES };
@@ -52,16 +53,21 @@ struct pinw_diff {
 	size_t changed;
 	struct pinw_diff_total totals[PINW_DIFF_TOTALS_MAX];
 	size_t total_count;
+	struct pinw_lost_names lost[PINW_DIFF_SIDES]; /* then stacks that are the same can look different */
 	size_t
-	    regressions; /* rows of leaks and violations that there are more of than before, and growth that is more */
+	    regressions; /* rows of leaks and violations that there are more of than before, and growth that is more; where names were
+	                    lost, kinds of leaks that there are more of, in place of rows */
 };
 
 /* Compares two finished models that have their history. `d` has models and stacks set, the rest zero. Returns 0 or -ENOMEM. */
 int pinw_diff_collect(struct pinw_diff *d);
 void pinw_diff_done(struct pinw_diff *d);
 
-/* Is there more of a leak or of a violation than before? */
-bool pinw_diff_is_regression(const struct pinw_diff_row *row);
+/* Is there more of a leak or of a violation than before? Of a leak, only where stacks are known again. */
+bool pinw_diff_is_regression(const struct pinw_diff *d, const struct pinw_diff_row *row);
+
+/* What the comparison cannot tell, a sentence for each side. */
+void pinw_diff_limits(const struct pinw_diff *d, void (*fn)(void *arg, const char *text), void *arg);
 
 /* "leaks", "violations", "pins", "creations". */
 const char *pinw_diff_kind_name(enum pinw_diff_kind kind);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,10 +129,33 @@ static void add_totals(struct pinw_diff *d, enum pinw_diff_side side, const stru
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-bool pinw_diff_is_regression(const struct pinw_diff_row *row)
+static bool knows_stacks(const struct pinw_diff *d)
 {
-	return (row->kind == PINW_DIFF_LEAKS || row->kind == PINW_DIFF_VIOLATIONS) &&
+	return d->lost[PINW_DIFF_BASE].stacks == 0 && d->lost[PINW_DIFF_NEW].stacks == 0;
+}
+
+bool pinw_diff_is_regression(const struct pinw_diff *d, const struct pinw_diff_row *row)
+{
+	return (row->kind == PINW_DIFF_VIOLATIONS || (row->kind == PINW_DIFF_LEAKS && knows_stacks(d))) &&
 	       row->counts[PINW_DIFF_NEW] > row->counts[PINW_DIFF_BASE];
+}
+
+void pinw_diff_limits(const struct pinw_diff *d, void (*fn)(void *arg, const char *text), void *arg)
+{
+	static const char *const sides[PINW_DIFF_SIDES] = {
+	    [PINW_DIFF_BASE] = "base", [PINW_DIFF_NEW] = "new"};
+	char words[512], text[1024];
+
+	for (unsigned side = 0; side < PINW_DIFF_SIDES; side++) {
+		if (!d->lost[side].stacks)
+			continue;
+		pinw_lost_names_words(&d->lost[side], words, sizeof(words));
+		snprintf(text, sizeof(text),
+		         "Of %s, %s: stacks can look gone and new that are the same, and leaks are compared "
+		         "by kind.",
+		         sides[side], words);
+		fn(arg, text);
+	}
 }
 
 static int by_change(const void *x, const void *y)
@@ -166,13 +190,24 @@ static int collect_side(struct pinw_diff *d, enum pinw_diff_side side)
 	return error;
 }
 
-/* Growth is of a whole run, and at no stack. */
-static bool grows(const struct pinw_diff *d)
+static bool rises(const struct pinw_diff *d, enum pinw_leak_kind kind)
 {
 	for (size_t i = 0; i < d->total_count; i++)
-		if (strcmp(d->totals[i].name, pinw_leak_kind_name(PINW_LEAK_GROWTH)) == 0)
+		if (strcmp(d->totals[i].name, pinw_leak_kind_name(kind)) == 0)
 			return d->totals[i].counts[PINW_DIFF_NEW] > d->totals[i].counts[PINW_DIFF_BASE];
 	return false;
+}
+
+/* Growth is of a whole run, and at no stack. */
+static size_t count_regressions(const struct pinw_diff *d)
+{
+	size_t count = rises(d, PINW_LEAK_GROWTH);
+
+	for (size_t i = 0; i < d->rows.count; i++)
+		count += pinw_diff_is_regression(d, pinw_table_at(&d->rows, i));
+	for (unsigned kind = 0; kind < PINW_LEAK_KINDS && !knows_stacks(d); kind++)
+		count += kind != PINW_LEAK_GROWTH && rises(d, (enum pinw_leak_kind)kind);
+	return count;
 }
 
 int pinw_diff_collect(struct pinw_diff *d)
@@ -188,9 +223,10 @@ int pinw_diff_collect(struct pinw_diff *d)
 
 		if (row->counts[PINW_DIFF_BASE] != row->counts[PINW_DIFF_NEW])
 			d->sorted[d->changed++] = row;
-		d->regressions += pinw_diff_is_regression(row);
 	}
-	d->regressions += grows(d);
+	for (unsigned side = 0; side < PINW_DIFF_SIDES; side++)
+		d->lost[side] = pinw_lost_names_of(d->models[side], d->stacks);
+	d->regressions = count_regressions(d);
 	if (error == 0)
 		qsort(d->sorted, d->changed, sizeof(void *), by_change);
 	return error;

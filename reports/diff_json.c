@@ -31,7 +31,7 @@ static void put_row(struct pinw_json *j, const struct pinw_diff *d, const struct
 
 	pinw_json_begin_object(j, NULL);
 	pinw_json_text(j, "kind", pinw_diff_kind_name((enum pinw_diff_kind)row->kind));
-	pinw_json_bool(j, "regression", pinw_diff_is_regression(row));
+	pinw_json_bool(j, "regression", pinw_diff_is_regression(d, row));
 	put_sides(j, row->counts);
 	pinw_json_bytes(j, "program", program, len);
 	put_optional(j, "rule", row->label);
@@ -65,6 +65,11 @@ static void put_total(struct pinw_json *j, const struct pinw_diff_total *total)
 	pinw_json_end_object(j);
 }
 
+static void put_limit(void *arg, const char *text)
+{
+	pinw_json_text(arg, NULL, text);
+}
+
 int pinw_diff_json(const struct pinw_diff *d, FILE *out)
 {
 	struct pinw_json j;
@@ -73,6 +78,9 @@ int pinw_diff_json(const struct pinw_diff *d, FILE *out)
 	pinw_json_begin_object(&j, NULL);
 	pinw_json_text(&j, "pinwarden", PINW_VERSION);
 	pinw_json_number(&j, "regressions", d->regressions);
+	pinw_json_begin_array(&j, "limits");
+	pinw_diff_limits(d, put_limit, &j);
+	pinw_json_end_array(&j);
 	pinw_json_begin_object(&j, "totals");
 	for (size_t i = 0; i < d->total_count; i++)
 		put_total(&j, &d->totals[i]);

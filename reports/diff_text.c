@@ -51,7 +51,7 @@ static void put_what(struct pinw_text *t, const struct pinw_diff_row *row)
 		pinw_term_put(&t->term, "%s pin", pinw_origin_name(row->origin));
 }
 
-static void print_row(struct pinw_text *t, const struct pinw_diff_row *row)
+static void print_row(struct pinw_text *t, const struct pinw_diff *d, const struct pinw_diff_row *row)
 {
 	enum pinw_diff_side side = row->process[PINW_DIFF_NEW] ? PINW_DIFF_NEW : PINW_DIFF_BASE;
 	const char *remark = !row->counts[PINW_DIFF_BASE]  ? ", none before"
@@ -66,7 +66,7 @@ static void print_row(struct pinw_text *t, const struct pinw_diff_row *row)
 	pinw_term_put_foreign(&t->term, program, len);
 	pinw_term_put(&t->term, " (%s, then %s%s)", pinw_text_count(row->counts[PINW_DIFF_BASE]),
 	              pinw_text_count(row->counts[PINW_DIFF_NEW]), remark);
-	pinw_term_end(&t->term, 6, pinw_diff_is_regression(row) ? PINW_STYLE_BAD : PINW_STYLE_PLAIN);
+	pinw_term_end(&t->term, 6, pinw_diff_is_regression(d, row) ? PINW_STYLE_BAD : PINW_STYLE_PLAIN);
 	if (row->kind == PINW_DIFF_VIOLATIONS)
 		return;
 	pinw_table_done(&t->shown);
@@ -96,8 +96,15 @@ static void print_kind(struct pinw_text *t, const struct pinw_diff *d, enum pinw
 	pinw_text_heading(t, titles[kind]);
 	size_t rows = pinw_text_rows(t, count);
 	for (size_t i = 0; i < rows; i++)
-		print_row(t, d->sorted[first + i]);
+		print_row(t, d, d->sorted[first + i]);
 	pinw_text_cut(t, rows, count, "rows");
+}
+
+static void print_limit(void *arg, const char *text)
+{
+	struct pinw_text *t = arg;
+
+	pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  - %s", text);
 }
 
 int pinw_diff_text(const struct pinw_diff *d, bool color, size_t top, FILE *out)
@@ -113,6 +120,7 @@ int pinw_diff_text(const struct pinw_diff *d, bool color, size_t top, FILE *out)
 	else
 		pinw_term_line(&t.term, 2, PINW_STYLE_GOOD,
 		               "no regression: no leak and no violation that there was not before");
+	pinw_diff_limits(d, print_limit, &t);
 	print_totals(&t, d);
 	for (unsigned kind = 0; kind < PINW_DIFF_KINDS; kind++)
 		print_kind(&t, d, (enum pinw_diff_kind)kind);

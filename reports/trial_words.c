@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "reports/lost_names.h"
 #include "reports/text_private.h"
 #include "reports/trial.h"
 
@@ -27,7 +28,7 @@ void pinw_trial_counts(const struct pinw_trial *t, char *buf, size_t size)
 
 static void say(pinw_trial_fn fn, void *arg, const char *format, const char *counted)
 {
-	char text[512];
+	char text[1024];
 
 	snprintf(text, sizeof(text), format, counted);
 	fn(arg, text);
@@ -63,6 +64,17 @@ void pinw_trial_limits(const struct pinw_trial *t, pinw_trial_fn fn, void *arg)
 		    "not happen "
 		    "as attempted and cannot be judged again.",
 		    pinw_text_counted(r->denied, "call that", "calls that"));
+	if (policy->index.stacked.count || policy->index.created.count) {
+		struct pinw_lost_names lost = pinw_lost_names_of(t->model, t->stacks);
+		char words[512];
+		if (lost.stacks) {
+			pinw_lost_names_words(&lost, words, sizeof(words));
+			say(fn, arg,
+			    "Rules on functions may have missed violations: %s; see --sysroot, or check it "
+			    "where it was recorded.",
+			    words);
+		}
+	}
 	if (r->dropped)
 		say(fn, arg, "%s dropped when this was recorded: there may be more violations.",
 		    pinw_text_counted(r->dropped, "event was", "events were"));

@@ -187,6 +187,59 @@ Test(check, only_what_the_baseline_has_not_fails)
 	expect_jq("fewer.json", ".summary=={new:0,known:1,gone:1}");
 }
 
+/* As CI does it: the program is built in the same place, and what was recorded is gone. */
+static void rebuild_in_place(void)
+{
+	write_policy();
+	record("service", "", 0, "");
+	e2e_status(1, "@@ check %d/service -p %d/ci.ini -f json -o %d/old.json");
+	e2e_status(0, "mkdir %d/old %d/new");
+	e2e_status(0, "find %d/service -name *.pwt -exec mv {} %d/old ;");
+	build_service("service", PADDING, 1);
+	e2e_status(0, "@@ run -q -o %d/new/ -- %d/service/service");
+}
+
+Test(check, a_document_of_an_earlier_check_is_a_baseline_after_its_program_is_gone)
+{
+	rebuild_in_place();
+	const struct e2e_result *r = e2e_status(1, "@@ check %d/new -p %d/ci.ini --baseline %d/old.json");
+	cr_expect(strstr(r->out, "against the baseline 1 new, 1 known, 0 gone"), "%s", r->out);
+	cr_expect_str_empty(r->err);
+	e2e_status(1, "@@ check %d/new -p %d/ci.ini --baseline %d/old.json -f json -o %d/new.json");
+	r = e2e_status(0, "@@ check %d/new -p %d/ci.ini --baseline %d/new.json");
+	cr_expect(strstr(r->out, "against the baseline 0 new, 2 known, 0 gone"), "%s", r->out);
+	e2e_write("none.ini", "[caps]\nmax_threads = 100\n");
+	e2e_status(0, "chmod 644 %d/none.ini");
+	r = e2e_status(0, "@@ check %d/new -p %d/none.ini --baseline %d/new.json");
+	cr_expect(strstr(r->out, "against the baseline 0 new, 0 known, 2 gone"), "%s", r->out);
+	has_err("check %d/new -p %d/ci.ini --baseline %d/old.json -o %d/old.json", "traces or baselines");
+}
+
+Test(check, names_that_were_lost_are_no_silent_pass)
+{
+	rebuild_in_place();
+	const struct e2e_result *r = e2e_status(0, "@@ check %d/old -p %d/ci.ini");
+	cr_expect(strstr(r->out, "Rules on functions may have missed violations"), "%s", r->out);
+	cr_expect(strstr(r->out, "the file changed since"), "%s", r->out);
+	r = e2e_status(1, "@@ check %d/new -p %d/ci.ini --baseline %d/old");
+	cr_expect(strstr(r->err, "what was known looks new. Keep what check -f json wrote"), "%s", r->err);
+}
+
+Test(check, what_is_no_document_of_a_check_is_no_baseline)
+{
+	static const char *const texts[] = {
+	    "{", "{}", "{\"pinwarden\": \"1\"}", "{\"findings\": []}",
+	    "{\"pinwarden\": \"1\", \"findings\": [{\"key\": \"12\", \"state\": \"new\"}]}"};
+
+	write_policy();
+	record("one", "", 0, "");
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		e2e_write("old.json", texts[i]);
+		e2e_refuses(3, "@@ check %d/one -p %d/ci.ini --baseline %d/old.json",
+		            "not what check -f json writes");
+	}
+}
+
 Test(check, a_baseline_that_cannot_be_read_is_no_baseline)
 {
 	write_policy();
@@ -205,6 +258,28 @@ Test(check, what_was_denied_when_it_ran_is_a_finding)
 	                      "\"was\\u0020denied\\u0020with\\u0020EPERM\")");
 }
 
+/* Two calls on different lines are two stacks with the same names. */
+Test(check, counts_the_processes_of_a_finding_once_each)
+{
+	e2e_needs(sysconf(_SC_NPROCESSORS_ONLN) > 1, "a pin needs more than one CPU");
+	write_policy();
+	e2e_write("twice.c",
+	          "#define _GNU_SOURCE\n#include <sched.h>\n"
+	          "static cpu_set_t one, all;\n"
+	          "__attribute__((noinline)) static void handle_request(void)\n"
+	          "{ sched_setaffinity(0, sizeof one, &one); sched_setaffinity(0, sizeof all, &all); }\n"
+	          "int main(void)\n{\n"
+	          "sched_getaffinity(0, sizeof all, &all);\n"
+	          "for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)\n"
+	          "if (CPU_ISSET(i, &all)) CPU_SET(i, &one);\n"
+	          "handle_request();\nhandle_request();\nhandle_request();\nreturn 0;\n}\n");
+	e2e_status(0, "gcc -g -O1 -o %d/twice %d/twice.c");
+	for (int i = 0; i < 2; i++)
+		e2e_status(0, "@@ run -q -o %d/t/ -- %d/twice");
+	e2e_status(1, "@@ check %d/t -p %d/ci.ini -f json -o %d/twice.json");
+	expect_jq("twice.json", ".findings|length==1and.[0].count==6and.[0].processes==2");
+}
+
 /* ---- two runs compared ----------------------------------------------------------------------- */
 
 Test(diff, knows_stacks_again_after_a_rebuild)
@@ -214,6 +289,16 @@ Test(diff, knows_stacks_again_after_a_rebuild)
 	const struct e2e_result *r = e2e_status(0, "@@ diff %d/old %d/new --fail-on-regression");
 	cr_expect(strstr(r->out, "no regression"));
 	cr_expect_null(strstr(r->out, "BY SITE"), "%s", r->out);
+}
+
+Test(diff, calls_nothing_a_regression_because_names_were_lost)
+{
+	rebuild_in_place();
+	const struct e2e_result *r = e2e_status(0, "@@ diff %d/old %d/new --fail-on-regression");
+	cr_expect(strstr(r->out, "no regression"), "%s", r->out);
+	cr_expect(strstr(r->out, "Of base, the names on"), "%s", r->out);
+	e2e_status(0, "@@ diff %d/old %d/new -f json -o %d/diff.json");
+	expect_jq("diff.json", ".limits|length==1");
 }
 
 Test(diff, tells_what_is_new_and_what_is_gone)
@@ -266,11 +351,15 @@ Test(check, the_example_script_ends_as_check_does)
 	write_policy();
 	record("old", "", 0, "");
 	record("new", PADDING, 1, "");
-	snprintf(command, sizeof(command), "sh %s %%d/new %%d/old %%d/ci.ini", script);
+	snprintf(command, sizeof(command), "sh %s %%d/old %%d/none %%d/ci.ini", script);
+	e2e_status(1, command);
+	e2e_status(0, "mv pinwarden.json %d/main.json");
+	snprintf(command, sizeof(command), "sh %s %%d/new %%d/main.json %%d/ci.ini", script);
 	e2e_status(1, command);
 	e2e_status(0, "jq -e .version==\"2.1.0\" pinwarden.sarif");
 	e2e_status(0, "grep -c failures=\"1\" pinwarden.xml");
-	snprintf(command, sizeof(command), "sh %s %%d/new %%d/new %%d/ci.ini", script);
+	e2e_status(0, "mv pinwarden.json %d/main.json");
+	snprintf(command, sizeof(command), "sh %s %%d/new %%d/main.json %%d/ci.ini", script);
 	e2e_status(0, command);
 	snprintf(command, sizeof(command), "sh %s %%d/nowhere %%d/none %%d/ci.ini", script);
 	e2e_status(3, command);

@@ -5,15 +5,15 @@
 #
 #   check.sh TRACES BASELINE POLICY
 #
-# TRACES is the folder that `pinwarden run -o TRACES/ -- ...` wrote; BASELINE is such a folder of an earlier run, or one that is not
-# there. Leaves pinwarden.sarif and pinwarden.xml (JUnit), prints the findings, and ends as `pinwarden check` does: 0 clean, 1 new
-# findings, 2 a wrong policy, 3 nothing could be checked.
+# TRACES is the folder that `pinwarden run -o TRACES/ -- ...` wrote; BASELINE is the pinwarden.json that this script left after an
+# earlier run, or a file that is not there. Leaves pinwarden.sarif, pinwarden.xml (JUnit) and pinwarden.json, prints the findings,
+# and ends as `pinwarden check` does: 0 clean, 1 new findings, 2 a wrong policy, 3 nothing could be checked.
 set -eu
 traces=$1 baseline=$2 policy=$3
 
 chmod go-w "$policy" # a policy that others can write to is not obeyed
 set -- "$traces" -p "$policy"
-if [ -d "$baseline" ]; then set -- "$@" "--baseline=$baseline"; fi
+if [ -e "$baseline" ]; then set -- "$@" "--baseline=$baseline"; fi
 
 write() { # a finding is no reason to stop before everything is written
   status=0
@@ -22,4 +22,5 @@ write() { # a finding is no reason to stop before everything is written
 }
 write "$@" -f sarif -o pinwarden.sarif
 write "$@" -f junit -o pinwarden.xml
+write "$@" -f json -o pinwarden.json
 exec pinwarden check "$@"
