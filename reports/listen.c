@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ static struct {
 	__typeof__(&MHD_create_response_from_buffer) create_response;
 	__typeof__(&MHD_add_response_header) add_header;
 	__typeof__(&MHD_queue_response) queue_response;
+	__typeof__(&MHD_lookup_connection_value) lookup_value;
 	__typeof__(&MHD_destroy_response) destroy_response;
 } mhd;
 
@@ -46,6 +48,7 @@ static int load(void)
 	    {"MHD_create_response_from_buffer", &mhd.create_response},
 	    {"MHD_add_response_header", &mhd.add_header},
 	    {"MHD_queue_response", &mhd.queue_response},
+	    {"MHD_lookup_connection_value", &mhd.lookup_value},
 	    {"MHD_destroy_response", &mhd.destroy_response},
 	};
 	void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
@@ -117,6 +120,21 @@ int pinw_listen_parse(const char *text, union pinw_address *ret_address)
 	if (error == 0)
 		*ret_address = a;
 	return error;
+}
+
+bool pinw_listen_is_ours(const char *host)
+{
+	unsigned char address[sizeof(struct in6_addr)];
+	char name[64];
+	size_t len = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
+
+	if (len >= sizeof(name))
+		return false;
+	memcpy(name, host, len);
+	name[len] = '\0';
+	if (host[0] == '[')
+		return host[len] == ']' && inet_pton(AF_INET6, name + 1, address) == 1;
+	return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, address) == 1;
 }
 
 /* ---- requests ---------------------------------------------------------------------------------------- */
@@ -191,6 +209,11 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 		*data_len = 0;
 		return MHD_YES;
 	}
+	const char *host = mhd.lookup_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+	if (host && !pinw_listen_is_ours(host))
+		return answer_words(
+		    c, MHD_HTTP_MISDIRECTED_REQUEST,
+		    "Ask for 127.0.0.1, [::1] or localhost: other names are not served here.\n");
 	if (strcmp(url, "/metrics") != 0)
 		return answer_words(c, MHD_HTTP_NOT_FOUND, "There is only /metrics here.\n");
 	if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)

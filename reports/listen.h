@@ -8,6 +8,7 @@
 #define PINW_REPORTS_LISTEN_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -20,6 +21,10 @@ union pinw_address {
 /* "127.0.0.1:9464", "[::1]:9464", "localhost:9464"; port 0: any that is free. Returns 0; -EINVAL: not of this form; -EACCES: not
  * loopback. */
 int pinw_listen_parse(const char *text, union pinw_address *ret_address);
+
+/* Is this what a request's Host may be? An address or localhost: a browser that was made to believe that some name is on loopback
+ * asks for that name, on behalf of the page that made it so. */
+bool pinw_listen_is_ours(const char *host);
 
 /* Writes the page. Errors stay in the stream. */
 typedef void (*pinw_listen_fn)(void *arg, FILE *out);

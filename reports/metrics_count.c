@@ -226,7 +226,10 @@ static void place_row(struct pinw_metered *m, struct pinw_stacks *stacks, struct
 	if (row->site && strncmp(name, "stack ", 6) == 0)
 		name = "unknown";
 	char *label = pinw_metric_label(name, strlen(name));
-	row->place = label ? place_of(m, (enum pinw_metric_kind)row->kind, label) : NOWHERE;
+	/* A function of that name shares the series that all others are in: one of its own would have the same labels. */
+	row->place = label && strcmp(label, "other") != 0
+	                 ? place_of(m, (enum pinw_metric_kind)row->kind, label)
+	                 : NOWHERE;
 	row->placed = true;
 	free(label);
 }

@@ -137,6 +137,33 @@ Test(metrics, keep_the_number_of_series_within_bounds)
 	cr_expect_eq(sum(page, "pinwarden_pins_total", "site=\"other\""), 1);
 }
 
+/* A page that names a series twice is wrong. */
+Test(metrics, have_one_series_of_others_also_when_a_function_is_called_so)
+{
+	e2e_needs(sysconf(_SC_NPROCESSORS_ONLN) > 1, "a pin needs more than one CPU");
+	e2e_write(
+	    "others.c",
+	    "#define _GNU_SOURCE\n#include <sched.h>\n#include <pthread.h>\n"
+	    "static cpu_set_t one, all;\n"
+	    "#define PINS(name) __attribute__((noinline)) static void *name(void *a) \\\n"
+	    "{ sched_setaffinity(0, sizeof one, &one); sched_setaffinity(0, sizeof all, &all); return a; }\n"
+	    "PINS(other) PINS(first) PINS(second)\n"
+	    "int main(void)\n{\nvoid *(*what[])(void *) = {other, first, second};\n"
+	    "sched_getaffinity(0, sizeof all, &all);\n"
+	    "for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)\n"
+	    "if (CPU_ISSET(i, &all)) CPU_SET(i, &one);\n"
+	    "for (int i = 0; i < 3; i++)\n"
+	    "{ pthread_t t; pthread_create(&t, 0, what[i], 0); pthread_join(t, 0); }\n"
+	    "return 0;\n}\n");
+	e2e_status(0, "gcc -O1 -fno-ipa-icf -pthread -o %d/others %d/others.c");
+	e2e_status(0, "@@ run -q -o %d/t/ -- %d/others");
+	const struct e2e_result *r = e2e_status(0, "@@ metrics %d/t --sites=1");
+	const char *first = strstr(r->out, "site=\"other\"} 2\n");
+	cr_assert_not_null(first, "%s", r->out);
+	cr_expect_null(strstr(first + 1, "site=\"other\""), "%s", r->out);
+	e2e_has(r->out, "site=\"first\"} 1\n");
+}
+
 Test(metrics, count_violations_by_rule)
 {
 	char path[512];
@@ -307,15 +334,19 @@ Test(metrics, are_served_on_loopback)
 	e2e_has(answer, "HTTP/1.1 200 OK\r\n");
 	e2e_has(answer, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n");
 	cr_expect_eq(sum(answer, "pinwarden_pinned_threads", "kind=\"cpu\""), 4);
-	e2e_has(ask("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404 ");
-	e2e_has(ask("GET /metrics/../x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404 ");
-	answer =
-	    ask("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+	e2e_has(ask("GET / HTTP/1.1\r\nHost: 127.0.0.1:9464\r\nConnection: close\r\n\r\n"), "HTTP/1.1 404 ");
+	e2e_has(ask("GET /metrics/../x HTTP/1.1\r\nHost: 127.0.0.1:9464\r\nConnection: close\r\n\r\n"),
+	        "HTTP/1.1 404 ");
+	answer = ask("POST /metrics HTTP/1.1\r\nHost: 127.0.0.1:9464\r\nContent-Length: 3\r\nConnection: "
+	             "close\r\n\r\nabc");
 	e2e_has(answer, "HTTP/1.1 405 ");
 	e2e_has(answer, "Allow: GET, HEAD\r\n");
-	answer = ask("HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+	answer = ask("HEAD /metrics HTTP/1.1\r\nHost: 127.0.0.1:9464\r\nConnection: close\r\n\r\n");
 	e2e_has(answer, "HTTP/1.1 200 OK\r\n");
 	cr_expect_null(strstr(answer, "# HELP"));
+	e2e_has(ask("GET /metrics HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n"),
+	        "HTTP/1.1 421 ");
+	e2e_has(ask("GET /metrics HTTP/1.0\r\n\r\n"), " 200 OK\r\n");
 	ask("nonsense\r\n\r\n");
 	ask("GET /metrics HTTP/9.9\r\n\r\n");
 	e2e_has(ask(GET), "200 OK");

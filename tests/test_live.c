@@ -333,6 +333,30 @@ Test(live, addresses_are_loopback_or_refused)
 		cr_expect_eq(pinw_listen_parse(cases[i].text, &a), cases[i].result, "%s", cases[i].text);
 }
 
+Test(live, listens_when_asked_for_by_address_or_as_localhost)
+{
+	static const char *const ours[] = {"localhost", "LocalHost:9464", "127.0.0.1",  "127.0.0.1:9464",
+	                                   "[::1]",     "[::1]:9464",     "10.0.0.1:80"};
+	static const char *const others[] = {
+	    "",
+	    ":9464",
+	    "example.org",
+	    "localhost.example.org:9464",
+	    "127.0.0.1.example.org",
+	    "[::1",
+	    "[]",
+	    "[example.org]:80",
+	    "1",
+	    "2130706433",
+	    "@localhost",
+	    "0000000000000000000000000000000000000000000000000000000000000000000000127.0.0.1"};
+
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		cr_expect(pinw_listen_is_ours(ours[i]), "%s", ours[i]);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		cr_expect(!pinw_listen_is_ours(others[i]), "%s", others[i]);
+}
+
 /* ---- damage ------------------------------------------------------------------------------------------ */
 
 static void put_file(const char *path, const unsigned char *data, size_t bytes)
