@@ -57,6 +57,7 @@ PRELOAD_SRC := \
   preload/go/find.c \
   preload/go/locks.c \
   preload/go/memo.c \
+  preload/go/names.c \
   preload/go/patch_x86_64.c \
   preload/go/raw.c \
   preload/go/start.c \
@@ -154,6 +155,7 @@ REPORTS_SRC := \
   reports/html_tables.c \
   reports/json.c \
   reports/launch.c \
+  reports/kept_names.c \
   reports/leaks.c \
   reports/listen.c \
   reports/lost_names.c \
@@ -290,6 +292,7 @@ TEST_SRC := \
   tests/test_match_leaks.c \
   tests/test_match_pins.c \
   tests/test_match_text.c \
+  tests/test_kept_names.c \
   tests/test_model.c \
   tests/test_model_policy.c \
   tests/test_model_tree.c \
@@ -352,6 +355,7 @@ E2E_SRC := \
   tests/e2e_top.c \
   tests/live_rig.c \
   tests/e2e_goraw.c \
+  tests/e2e_gonames.c \
   tests/e2e_gostack.c \
   tests/enforce_scene.c \
   tests/e2e_recover.c \

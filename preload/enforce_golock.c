@@ -178,7 +178,7 @@ static void add_name(struct stack *stack, const char *name)
 /* Innermost first: calls that were inlined, then the function that has them. */
 static void name_frame(struct pinw_goelf *go, struct stack *stack, uint64_t address)
 {
-	struct pinw_goelf_call call;
+	struct pinw_pclntab_call call;
 	uint64_t function, start;
 	size_t len;
 
@@ -196,7 +196,7 @@ static void name_stack(struct pinw_goelf *go, struct stack *stack, uint32_t modu
 		const struct pinw_rec_frame *frame = &stack->frames[i];
 
 		if (frame->module == module)
-			name_frame(go, stack, (frame->offset_low | (uint64_t)frame->offset_high << 32) - 1);
+			name_frame(go, stack, pinw_frame_offset(frame) - 1);
 	}
 }
 

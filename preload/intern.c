@@ -7,6 +7,7 @@
 #include "preload/arch.h"
 #include "preload/arena.h"
 #include "preload/enforce.h"
+#include "preload/go/go.h"
 #include "preload/module.h"
 #include "preload/stackrules.h"
 #include "preload/trace.h"
@@ -125,6 +126,8 @@ void pinw_intern_emit(struct pinw_interned *site)
 	if (pinw_trace_meta(PINW_REC_SITE, &record, sizeof(record), site->frames,
 	                    site->count * sizeof(site->frames[0])) < 0)
 		pinw_count(sites_dropped, 1);
+	else
+		pinw_go_names(site->frames, site->count);
 	__atomic_store_n(&site->image_gen, pinw_shim.image_gen, __ATOMIC_RELEASE);
 }
 

@@ -95,7 +95,7 @@ void pinw_logtext_errno(struct pinw_logtext *text, int error)
 static void put_frame(struct pinw_logtext *text, unsigned number, const struct pinw_rec_frame *frame)
 {
 	char name[160];
-	uint64_t call = (frame->offset_low | (uint64_t)frame->offset_high << 32) - 1, offset;
+	uint64_t call = pinw_frame_offset(frame) - 1, offset;
 	const char *path = pinw_module_path(frame->module);
 
 	pinw_logtext_put(text, "    #");

@@ -180,6 +180,16 @@ uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset)
 	return id;
 }
 
+uintptr_t pinw_module_address(uint32_t id, uint64_t offset)
+{
+	uint64_t found;
+
+	if (!id || id > modules.count)
+		return 0;
+	uintptr_t pc = modules.room->table[id - 1].base + offset;
+	return pinw_module_of(pc, &found) == id ? pc : 0;
+}
+
 const char *pinw_module_path(uint32_t id)
 {
 	return id && id <= modules.count ? modules.room->table[id - 1].path : NULL;

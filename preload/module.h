@@ -20,6 +20,9 @@ uint32_t pinw_module_of(uintptr_t pc, uint64_t *ret_offset);
 /* Records a module in this image's trace unless it is there. */
 void pinw_module_keep(uint32_t id);
 
+/* Where the code at `offset` of a module is in memory; 0 when the module is not there any more. */
+uintptr_t pinw_module_address(uint32_t id, uint64_t offset);
+
 /* Path of a module for the log, or NULL. */
 const char *pinw_module_path(uint32_t id);
 

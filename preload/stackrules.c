@@ -110,11 +110,6 @@ static unsigned list_ids(const struct ids *ids, uint16_t *list)
 
 /* ---- frames met before ---------------------------------------------------------------- */
 
-static uint64_t offset_of(const struct pinw_rec_frame *frame)
-{
-	return frame->offset_low | (uint64_t)frame->offset_high << 32;
-}
-
 static struct frame **frame_bucket(uint32_t module, uint64_t offset)
 {
 	return &known->frames[((offset ^ (uint64_t)module << 40) * UINT64_C(0x9e3779b97f4a7c15)) >> 52];
@@ -251,10 +246,10 @@ static void gather(struct job *job, unsigned first)
 	known->fresh_count = 0;
 	for (unsigned i = first; i < job->count; i++) {
 		if (frames[i].module != frames[first].module ||
-		    find_frame(frames[i].module, offset_of(&frames[i])))
+		    find_frame(frames[i].module, pinw_frame_offset(&frames[i])))
 			continue;
 		job->done |= UINT64_C(1) << i;
-		add_fresh(offset_of(&frames[i]));
+		add_fresh(pinw_frame_offset(&frames[i]));
 	}
 }
 
@@ -299,7 +294,7 @@ static void run(void *arg)
 
 		if (!frame->module || job->done & UINT64_C(1) << i)
 			continue; /* of generated code nothing is known */
-		met = find_frame(frame->module, offset_of(frame));
+		met = find_frame(frame->module, pinw_frame_offset(frame));
 		if (met)
 			use(job, met);
 		else

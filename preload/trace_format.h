@@ -10,7 +10,7 @@
  *   offset 8192   segments, back to back, each starting with struct pinw_segment
  *
  * A segment holds either thread slots (live state), rule cells (what a policy did),
- * metadata records (modules, sites, rules) or event records. Records are made of 64-byte cells: a record's first
+ * metadata records (modules, sites, functions, rules) or event records. Records are made of 64-byte cells: a record's first
  * cell is committed last, by a release store of its head, so a cell whose type
  * is 0 was never committed (in flight when the process died) and a reader steps
  * over it, cell by cell. A file may end in zeros or in a partly written segment
@@ -343,6 +343,7 @@ enum pinw_record {
 	PINW_REC_SITE = 65,
 	PINW_REC_POLICY = 66,
 	PINW_REC_RULE = 67,
+	PINW_REC_FUNCTION = 68,
 	PINW_REC_CONT = 255,
 };
 
@@ -627,6 +628,29 @@ struct pinw_rec_site {
 	/* frames * struct pinw_rec_frame */
 };
 
+#define PINW_FUNCTION_INLINED 0x1u /* into the function of the next depth */
+
+/* What the program itself calls the function of a frame, where it carries its own table of them (Go): known still when its
+ * file is gone. Where calls were inlined, one record for each. Written after the first site that has the frame; not of every
+ * frame where there are very many. */
+struct pinw_rec_function {
+	uint32_t module;
+	uint32_t line; /* 0 unknown */
+	uint64_t offset; /* as the frame has it: a return address */
+	uint32_t distance; /* of that from the start of the function that has the code */
+	uint16_t name_len; /* at most PINW_PATH_MAX */
+	uint16_t file_len; /* at most PINW_PATH_MAX, 0 unknown */
+	uint16_t depth; /* 0: innermost */
+	uint16_t flags; /* PINW_FUNCTION_* */
+	uint32_t reserved;
+	/* name_len bytes: the name; file_len bytes: the path of the source, as the compiler saw it */
+};
+
+static inline uint64_t pinw_frame_offset(const struct pinw_rec_frame *frame)
+{
+	return frame->offset_low | (uint64_t)frame->offset_high << 32;
+}
+
 /* The check of a record: over its first head (with check = 0) and every payload word of its cells. */
 static inline uint64_t pinw_check_step(uint64_t sum, uint64_t word)
 {
@@ -649,6 +673,7 @@ _Static_assert(sizeof(struct pinw_rec_affinity) == 40, "one-word masks keep an a
 _Static_assert(sizeof(struct pinw_rec_golock) == 48, "a Go lock is one cell");
 _Static_assert(sizeof(struct pinw_rec_exit) == 40, "exit record layout");
 _Static_assert(sizeof(struct pinw_rec_frame) == 12, "frame layout");
+_Static_assert(sizeof(struct pinw_rec_function) == 32, "function layout");
 _Static_assert(sizeof(struct pinw_rule_cell) == 64, "rule cell layout");
 _Static_assert(sizeof(struct pinw_rec_violation) == 48, "violation layout");
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reports/kept_names.h"
 #include "reports/model_private.h"
 
 static int borrow_module(struct pinw_process *p, uint32_t id)
@@ -38,8 +39,13 @@ static int borrow_site(struct pinw_process *p, uint32_t id)
 	s->flags = from->flags;
 	s->uses |= from->uses;
 	int error = 0;
-	for (size_t i = 0; error == 0 && i < s->frame_count; i++)
-		error = borrow_module(p, p->frames[s->first_frame + i].module);
+	for (size_t i = 0; error == 0 && i < s->frame_count; i++) {
+		const struct pinw_rec_frame *frame = &p->frames[s->first_frame + i];
+
+		error = borrow_module(p, frame->module);
+		if (error == 0)
+			error = pinw_kept_names_copy(p, p->parent, frame->module, pinw_frame_offset(frame));
+	}
 	return error;
 }
 

@@ -62,6 +62,7 @@ static const struct {
     {PINW_REC_SITE, "site"},
     {PINW_REC_POLICY, "policy"},
     {PINW_REC_RULE, "rule"},
+    {PINW_REC_FUNCTION, "function"},
 };
 #define RECORDS (sizeof(record_names) / sizeof(record_names[0]))
 

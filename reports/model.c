@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "reports/kept_names.h"
 #include "reports/model_private.h"
 
 /* ---- life of a model ---------------------------------------------------------------- */
@@ -37,6 +38,7 @@ void pinw_process_free(struct pinw_process *p)
 	pinw_table_done(&p->threads);
 	pinw_table_done(&p->sites);
 	pinw_table_done(&p->modules);
+	pinw_kept_names_done(p);
 	pinw_table_done(&p->pin_sites);
 	pinw_table_done(&p->golock_sites);
 	pinw_table_done(&p->masks);

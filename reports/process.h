@@ -334,6 +334,7 @@ struct pinw_process {
 	struct pinw_table threads; /* struct pinw_thread, by id */
 	struct pinw_table sites; /* struct pinw_site, by id */
 	struct pinw_table modules; /* struct pinw_module, by id */
+	struct pinw_table kept_names; /* struct pinw_kept_name (kept_names.h) */
 	struct pinw_table pin_sites; /* struct pinw_pin_site, by site and origin */
 	struct pinw_pin_site *sorted_pin_sites; /* the same, most opened first: pin_sites.count of them */
 	struct pinw_table golock_sites; /* struct pinw_golock_site, by site */

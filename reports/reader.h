@@ -98,11 +98,13 @@ struct pinw_read_record {
 		const struct pinw_rec_site *site;
 		const struct pinw_rec_policy *policy;
 		const struct pinw_rec_rule *rule;
+		const struct pinw_rec_function *function;
 	};
 	const uint64_t *masks; /* `mask_count` masks of header.mask_words words, in the record's order */
 	unsigned mask_count;
 	const char
-	    *text; /* MODULE, EXEC, POLICY: the path, RULE: the label; `text_len` bytes, not NUL terminated */
+	    *text; /* MODULE, EXEC, POLICY: the path, RULE: the label, FUNCTION: the name (then the file);
+	              `text_len` bytes, not NUL terminated */
 	size_t text_len;
 	const struct pinw_rec_frame *frames; /* SITE: site->frames of them */
 };
@@ -118,7 +120,7 @@ typedef void (*pinw_slot_fn)(void *arg, const struct pinw_slot *slot, const uint
  * Returns 0 also when the file is damaged; -EIO or another error of pread(2) ends the walk early and is a problem too. */
 int pinw_reader_walk(struct pinw_reader *r, pinw_record_fn on_record, pinw_slot_fn on_slot, void *arg);
 
-/* Delivers the metadata records alone (modules, sites, rules): what the names of a stack need, however many
+/* Delivers the metadata records alone (modules, sites, functions, rules): what the names of a stack need, however many
  * events the trace has. */
 int pinw_reader_walk_meta(struct pinw_reader *r, pinw_record_fn on_record, void *arg);
 

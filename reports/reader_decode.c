@@ -27,6 +27,7 @@ static const struct {
     [PINW_REC_SITE] = {sizeof(struct pinw_rec_site), 0},
     [PINW_REC_POLICY] = {sizeof(struct pinw_rec_policy), 0},
     [PINW_REC_RULE] = {sizeof(struct pinw_rec_rule), 0},
+    [PINW_REC_FUNCTION] = {sizeof(struct pinw_rec_function), 0},
 };
 
 _Static_assert(sizeof(struct pinw_rec_create) % 8 == 0 && sizeof(struct pinw_rec_start) % 8 == 0 &&
@@ -72,6 +73,17 @@ static const char *check_module(const struct pinw_rec_module *module, size_t *re
 	return module->build_id_len > sizeof(module->build_id) ? "build id longer than its field" : NULL;
 }
 
+static const char *check_function(const struct pinw_rec_function *function, size_t left, size_t *ret_len)
+{
+	*ret_len = function->name_len;
+	if (function->name_len == 0)
+		return "function without a name";
+	if (function->name_len > PINW_PATH_MAX || function->file_len > PINW_PATH_MAX ||
+	    (size_t)function->name_len + function->file_len > left)
+		return "name longer than its record";
+	return NULL;
+}
+
 static const char *decode_text(struct pinw_read_record *rec, const char *after, size_t left)
 {
 	const char *what = NULL;
@@ -86,6 +98,9 @@ static const char *decode_text(struct pinw_read_record *rec, const char *after, 
 		break;
 	case PINW_REC_RULE:
 		what = check_rule(rec->rule, &len);
+		break;
+	case PINW_REC_FUNCTION:
+		what = check_function(rec->function, left, &len);
 		break;
 	default:
 		len = rec->exec->path_len;
@@ -103,7 +118,7 @@ static const char *decode_text(struct pinw_read_record *rec, const char *after, 
 static bool has_text(uint8_t type)
 {
 	return type == PINW_REC_MODULE || type == PINW_REC_EXEC || type == PINW_REC_POLICY ||
-	       type == PINW_REC_RULE;
+	       type == PINW_REC_RULE || type == PINW_REC_FUNCTION;
 }
 
 /* Values that index nothing may be anything; a rule's id, and what was done, are looked up by. */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reports/kept_names.h"
 #include "reports/model_private.h"
 
 /* ---- thread records -------------------------------------------------------------- */
@@ -305,6 +306,9 @@ void pinw_replay_record(void *arg, const struct pinw_read_record *rec)
 	case PINW_REC_SITE:
 		on_site(c, rec);
 		break;
+	case PINW_REC_FUNCTION:
+		c->out_of_memory |= pinw_kept_names_add(c->p, rec) < 0;
+		break;
 	case PINW_REC_VIOLATION:
 		count_other(c, rec->event->site);
 		pinw_replay_violation(c, rec->violation, rec->masks);
@@ -353,6 +357,7 @@ void pinw_replay_begin(struct pinw_replay *c, struct pinw_process *p)
 	pinw_table_init(&p->threads, sizeof(struct pinw_thread));
 	pinw_table_init(&p->sites, sizeof(struct pinw_site));
 	pinw_table_init(&p->modules, sizeof(struct pinw_module));
+	pinw_table_init(&p->kept_names, sizeof(struct pinw_kept_name));
 	pinw_table_init(&p->pin_sites, sizeof(struct pinw_pin_site));
 	pinw_table_init(&p->golock_sites, sizeof(struct pinw_golock_site));
 	pinw_table_init(&p->masks, (1 + p->header.mask_words) * sizeof(uint64_t));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reports/kept_names.h"
 #include "reports/symbols.h"
 
 #define INLINED_MAX 16u /* calls inlined into one another at one address */
@@ -36,10 +37,33 @@ void pinw_stacks_free(struct pinw_stacks *s)
 	free(s);
 }
 
+/* As the program called them itself. False: it told nothing about this frame. */
+static bool hand_out_kept(const struct pinw_process *p, const struct pinw_module *m, struct pinw_frame *frame,
+                          pinw_frame_fn fn, void *arg)
+{
+	const struct pinw_kept_name *n = p ? pinw_kept_names_find(p, m->id, frame->offset, 0) : NULL;
+
+	if (!n)
+		return false;
+	frame->error = 0;
+	for (unsigned depth = 1; n; depth++) {
+		frame->function = n->function;
+		frame->function_offset = n->distance;
+		frame->file = n->file;
+		frame->line = n->line;
+		frame->inlined = n->inlined;
+		frame->symbols = n->inlined ? NULL : n->function;
+		fn(arg, frame);
+		n = n->inlined ? pinw_kept_names_find(p, m->id, frame->offset, depth) : NULL;
+	}
+	return true;
+}
+
 /* Offsets are return addresses: the call is one byte before, and belongs to the caller even where the function
  * ends with it. */
-static void resolve_in_module(struct pinw_stacks *s, const struct pinw_module *m, struct pinw_frame *frame,
-                              pinw_frame_fn fn, void *arg)
+static void resolve_in_module(struct pinw_stacks *s, const struct pinw_process *p,
+                              const struct pinw_module *m, struct pinw_frame *frame, pinw_frame_fn fn,
+                              void *arg)
 {
 	struct pinw_symbol_frame found[INLINED_MAX];
 	size_t count = 0;
@@ -49,7 +73,8 @@ static void resolve_in_module(struct pinw_stacks *s, const struct pinw_module *m
 	frame->error = pinw_symbols_lookup(s->symbols, m->path, m->build_id, m->build_id_len,
 	                                   frame->offset - 1, found, INLINED_MAX, &count);
 	if (frame->error < 0) {
-		fn(arg, frame);
+		if (!hand_out_kept(p, m, frame, fn, arg))
+			fn(arg, frame);
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -69,11 +94,10 @@ void pinw_stacks_resolve(struct pinw_stacks *s, const struct pinw_process *p, co
 	for (size_t i = 0; i < site->frame_count; i++) {
 		const struct pinw_rec_frame *rec = &p->frames[site->first_frame + i];
 		const struct pinw_module *m = rec->module ? pinw_process_module(p, rec->module) : NULL;
-		struct pinw_frame frame = {.offset = (uint64_t)rec->offset_high << 32 | rec->offset_low,
-		                           .at = (unsigned)i,
-		                           .error = -ENODATA};
+		struct pinw_frame frame = {
+		    .offset = pinw_frame_offset(rec), .at = (unsigned)i, .error = -ENODATA};
 		if (m && m->path)
-			resolve_in_module(s, m, &frame, fn, arg);
+			resolve_in_module(s, p, m, &frame, fn, arg);
 		else
 			fn(arg, &frame);
 	}
@@ -127,7 +151,7 @@ void pinw_stacks_address(struct pinw_stacks *s, const struct pinw_module *m, uin
 	struct pinw_frame frame = {.offset = offset + 1, .error = -ENODATA};
 
 	if (m->path)
-		resolve_in_module(s, m, &frame, fn, arg);
+		resolve_in_module(s, NULL, m, &frame, fn, arg);
 }
 
 const char *pinw_stacks_reason(const struct pinw_frame *frame)

@@ -33,7 +33,7 @@ size_t pinw_symbols_go_frames(struct pinw_symbols_go *g, uint64_t address, struc
 	if (!g->file || !pinw_goelf_find(&g->elf, address, &function, &start))
 		return 0;
 	const char *name = pinw_pclntab_name(&g->elf.table, function, &len);
-	struct pinw_goelf_call call = {.distance = address - start};
+	struct pinw_pclntab_call call = {.distance = address - start};
 	for (bool inlined = true; name && inlined && count < max; count++) {
 		struct pinw_pclntab_place place = pinw_pclntab_place(&g->elf.table, function, call.distance);
 

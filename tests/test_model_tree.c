@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "reports/procfs.h"
+#include "reports/kept_names.h"
 #include "tests/report_rig.h"
 
 TestSuite(model_tree, .init = make_folder, .fini = remove_folder);
@@ -298,6 +299,7 @@ Test(model_tree, lends_a_fork_child_the_stacks_of_its_parent)
 	pinw_builder_init(&b, 1);
 	pinw_builder_module(&b, 3, "/usr/bin/story");
 	pinw_builder_site(&b, 5, 3, offsets, 2, PINW_SITE_TRUNCATED);
+	pinw_builder_function(&b, (struct pinw_rec_function){.module = 3, .offset = 0x5678}, "main.main", "");
 	pinw_builder_pin(&b, 10, 1, 1, 5, PINW_EFFECT_OPEN, 1);
 	pinw_builder_end(&b, PINW_END_EXIT, 0, SECOND);
 	write_trace(&b, "a.pwt");
@@ -317,6 +319,9 @@ Test(model_tree, lends_a_fork_child_the_stacks_of_its_parent)
 	cr_assert_eq(site->frame_count, 2);
 	cr_expect_eq(child->frames[site->first_frame + 1].offset_low, 0x5678);
 	cr_expect_str_eq(pinw_process_module(child, 3)->path, "/usr/bin/story");
+	cr_assert_not_null(pinw_kept_names_find(child, 3, 0x5678, 0));
+	cr_expect_str_eq(pinw_kept_names_find(child, 3, 0x5678, 0)->function, "main.main");
+	cr_expect_null(pinw_kept_names_find(child, 3, 0x1234, 0));
 	pinw_model_free(m);
 }
 

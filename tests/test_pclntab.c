@@ -643,7 +643,7 @@ Test(goelf, has_no_names_rather_than_wrong_ones)
 
 static void expect_call(struct pinw_goelf *g, uint64_t distance, const char *name, uint64_t place)
 {
-	struct pinw_goelf_call call;
+	struct pinw_pclntab_call call;
 
 	cr_assert(pinw_goelf_inlined(g, 1, distance, &call), "0x%lx", (unsigned long)distance);
 	cr_expect_str_eq(call.name, name);
@@ -653,7 +653,7 @@ static void expect_call(struct pinw_goelf *g, uint64_t distance, const char *nam
 
 Test(goelf, knows_inlined_calls)
 {
-	struct pinw_goelf_call call;
+	struct pinw_pclntab_call call;
 	unsigned with_calls = 0;
 
 	for (unsigned k = 0; k < KINDS; k++) {
@@ -678,7 +678,7 @@ Test(goelf, knows_inlined_calls)
 
 static void read_calls(struct pinw_goelf *g, uint64_t i, uint64_t distance)
 {
-	struct pinw_goelf_call call = {.distance = distance};
+	struct pinw_pclntab_call call = {.distance = distance};
 
 	for (unsigned depth = 0; depth < 4 && pinw_goelf_inlined(g, i, call.distance, &call); depth++)
 		cr_assert_eq(strlen(call.name), call.name_len);

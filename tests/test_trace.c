@@ -133,6 +133,7 @@ static const struct {
     {PINW_REC_EXEC, sizeof(struct pinw_rec_exec), 0, 0, "exec of nothing"},
     {PINW_REC_NOTE, sizeof(struct pinw_rec_note), 0, 0, "note"},
     {PINW_REC_MODULE, sizeof(struct pinw_rec_module), 0, 113, "module"},
+    {PINW_REC_FUNCTION, sizeof(struct pinw_rec_function), 0, 97, "function"},
     {PINW_REC_SITE, sizeof(struct pinw_rec_site), 0, 20 * sizeof(struct pinw_rec_frame), "site"},
 };
 
@@ -147,6 +148,7 @@ struct content {
 		struct pinw_rec_exec exec;
 		struct pinw_rec_module module;
 		struct pinw_rec_site site;
+		struct pinw_rec_function function;
 	} fixed;
 	unsigned char extra[3 * 8 * PINW_MASK_WORDS_MAX];
 	size_t extra_bytes;
@@ -167,6 +169,9 @@ static void make_content(unsigned i, unsigned words, struct content *c)
 	else if (shapes[i].type == PINW_REC_MODULE) {
 		c->fixed.module.path_len = shapes[i].tail;
 		c->fixed.module.build_id_len = 20;
+	} else if (shapes[i].type == PINW_REC_FUNCTION) {
+		c->fixed.function.name_len = 40;
+		c->fixed.function.file_len = (uint16_t)(shapes[i].tail - 40);
 	} else if (shapes[i].type == PINW_REC_SITE)
 		c->fixed.site.frames = 20;
 }
@@ -180,14 +185,15 @@ static struct {
 static bool holds(const struct pinw_read_record *rec, unsigned i)
 {
 	struct content c;
-	size_t mask_bytes = (size_t)shapes[i].masks * 8 * expected.words;
+	size_t mask_bytes = (size_t)shapes[i].masks * 8 * expected.words,
+	       second = rec->type == PINW_REC_FUNCTION ? rec->function->file_len : 0;
 
 	make_content(i, expected.words, &c);
 	return rec->type == shapes[i].type && memcmp(rec->payload, c.fixed.bytes, shapes[i].bytes) == 0 &&
 	       rec->mask_count == shapes[i].masks &&
 	       (!rec->mask_count || memcmp(rec->masks, c.extra, mask_bytes) == 0) &&
-	       (!rec->text ||
-	        (rec->text_len == shapes[i].tail && memcmp(rec->text, c.extra, rec->text_len) == 0)) &&
+	       (!rec->text || (rec->text_len + second == shapes[i].tail &&
+	                       memcmp(rec->text, c.extra, shapes[i].tail) == 0)) &&
 	       (!rec->frames || memcmp(rec->frames, c.extra, shapes[i].tail) == 0);
 }
 

@@ -445,6 +445,17 @@ void pinw_builder_module(struct pinw_builder *b, uint32_t id, const char *path)
 	pinw_builder_meta(b, PINW_REC_MODULE, &rec, sizeof(rec), path, rec.path_len);
 }
 
+void pinw_builder_function(struct pinw_builder *b, struct pinw_rec_function function, const char *name,
+                           const char *file)
+{
+	char text[2 * PINW_PATH_MAX];
+
+	function.name_len = (uint16_t)strlen(name);
+	function.file_len = (uint16_t)strlen(file);
+	snprintf(text, sizeof(text), "%s%s", name, file);
+	pinw_builder_meta(b, PINW_REC_FUNCTION, &function, sizeof(function), text, strlen(text));
+}
+
 void pinw_builder_site(struct pinw_builder *b, uint32_t id, uint32_t module, const uint64_t *offsets,
                        unsigned frames, uint16_t flags)
 {

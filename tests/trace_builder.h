@@ -105,6 +105,10 @@ void pinw_builder_module(struct pinw_builder *b, uint32_t id, const char *path);
 void pinw_builder_site(struct pinw_builder *b, uint32_t id, uint32_t module, const uint64_t *offsets,
                        unsigned frames, uint16_t flags);
 
+/* What a program called the function at a return address, `distance` bytes from that function's start. */
+void pinw_builder_function(struct pinw_builder *b, struct pinw_rec_function function, const char *name,
+                           const char *file);
+
 /* A live slot; returns it to be changed. Valid until the next slot is added. */
 struct pinw_slot *pinw_builder_slot(struct pinw_builder *b, uint32_t thread, enum pinw_slot_state state,
                                     uint64_t mask);

@@ -218,21 +218,31 @@ static bool is_module(const uint64_t *words)
 	return words[1] - words[0] <= HEAD_MAX && words[1] > words[0] && words[2] && words[2] == words[3];
 }
 
+static const struct segment *segment_at(const struct program *p, uint64_t address)
+{
+	for (unsigned i = 0; i < p->count; i++)
+		if (address - (uintptr_t)p->segments[i].start < p->segments[i].bytes)
+			return &p->segments[i];
+	return NULL;
+}
+
+static struct pinw_go_bytes rest_of(const struct segment *s, const void *at)
+{
+	return (struct pinw_go_bytes){at, s->bytes - (uint64_t)((const uint8_t *)at - s->start)};
+}
+
 static bool open_at(const struct program *p, uint64_t address, struct pinw_pclntab *ret)
 {
-	for (unsigned i = 0; i < p->count; i++) {
-		const struct segment *s = &p->segments[i];
-		uint64_t at = address - (uintptr_t)s->start;
+	const struct segment *s = segment_at(p, address);
+	uint64_t at = s ? address - (uintptr_t)s->start : 0;
 
-		if (at < s->bytes && s->bytes - at >= PINW_PCLNTAB_HEAD)
-			return open_table(p, s, at, ret);
-	}
-	return false;
+	return s && s->bytes - at >= PINW_PCLNTAB_HEAD && open_table(p, s, at, ret);
 }
 
 /* Writable data, from its end, where it is and what the loader completes (in PIE: the table) is not. Not a megabyte, most
  * times, where the table lies behind tens of megabytes of constants that nobody else would read now. */
-static bool find_by_module(const struct program *p, struct pinw_pclntab *ret)
+static bool find_by_module(const struct program *p, struct pinw_pclntab *ret,
+                           struct pinw_go_bytes *ret_module)
 {
 	for (unsigned i = p->count; i-- > 0;) {
 		const struct segment *s = &p->segments[i];
@@ -240,16 +250,18 @@ static bool find_by_module(const struct program *p, struct pinw_pclntab *ret)
 
 		for (uint64_t w = s->flags & PF_W ? s->bytes / 8 : 0; w > MODULEDATA_TEXT; w--)
 			if (is_module(&words[w - 1 - MODULEDATA_TEXT]) &&
-			    open_at(p, words[w - 1 - MODULEDATA_TEXT], ret))
+			    open_at(p, words[w - 1 - MODULEDATA_TEXT], ret)) {
+				*ret_module = rest_of(s, &words[w - 1 - MODULEDATA_TEXT]);
 				return true;
+			}
 	}
 	return false;
 }
 
 /* Without a module, read-only data first: what is not code holds it nearly always. */
-static bool find_table(const struct program *p, struct pinw_pclntab *ret)
+static bool find_table(const struct program *p, struct pinw_pclntab *ret, struct pinw_go_bytes *ret_module)
 {
-	if (find_by_module(p, ret))
+	if (find_by_module(p, ret, ret_module))
 		return true;
 	for (unsigned pass = 0; pass < 4; pass++)
 		for (unsigned i = 0; i < p->count; i++)
@@ -315,18 +327,37 @@ static bool has_name(const struct pinw_pclntab *t, const char *name)
 	       memmem(t->bytes + t->names, t->units - t->names, name, strlen(name) + 1);
 }
 
+/* What the module's data says of inlined calls. */
+static void take_calls(const struct program *p, const struct pinw_go_bytes *module,
+                       struct pinw_go_runtime *ret)
+{
+	const uint64_t *words = (const void *)module->start;
+	const unsigned *places;
+	unsigned count = pinw_pclntab_places(&ret->table, &places);
+
+	for (unsigned i = 0; words && i < count; i++) {
+		const struct segment *s =
+		    places[i] < module->bytes / 8 ? segment_at(p, words[places[i]]) : NULL;
+
+		if (s)
+			ret->calls[i] = rest_of(s, (const void *)(uintptr_t)words[places[i]]);
+	}
+}
+
 /* Returns 0, or a note. */
 static int find_runtime(const struct program *p, struct pinw_go_runtime *ret)
 {
+	struct pinw_go_bytes module = {.start = NULL};
 	struct pinw_pclntab table;
 
-	if (!find_table(p, &table))
+	if (!find_table(p, &table, &module))
 		return PINW_NOTE_GO_NO_TABLE;
 	*ret = (struct pinw_go_runtime){
 	    .text = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&table, 0),
 	    .etext = (const unsigned char *)(uintptr_t)pinw_pclntab_entry(&table, table.count),
 	    .table = table,
 	};
+	take_calls(p, &module, ret);
 	/* The runtime lies at the beginning of the text: most of a large program need not be looked at. */
 	for (uint64_t i = 0; i < table.count && !has_all(ret); i++)
 		take_function(&table, i, ret);

@@ -105,6 +105,10 @@ struct pinw_go_path {
  * most `room` return addresses. Returns their number; -1: it leads nowhere. */
 int pinw_go_follow(struct pinw_go_path *path, uintptr_t *ret_pcs, unsigned room);
 
+/* Records what Go calls the functions of a stack's frames, those of its code that this image's trace does not have yet: a
+ * trace is read when the program's file may be gone, as that of a test is. Needs the site lock. */
+void pinw_go_names(const struct pinw_rec_frame *frames, unsigned count);
+
 /* ---- within preload/go --------------------------------------------------------------------- */
 
 /* What was verified. */
@@ -113,6 +117,12 @@ struct pinw_go_layout {
 	uint32_t m_locked_g; /* of m */
 	uint32_t g_locked_m; /* of g */
 	uint32_t g_goid;
+};
+
+/* Memory of the program that may be read; start NULL: none. */
+struct pinw_go_bytes {
+	const uint8_t *start;
+	uint64_t bytes;
 };
 
 /* Where a runtime is. Addresses are those of this process. */
@@ -130,6 +140,7 @@ struct pinw_go_runtime {
 	const unsigned char *template; /* runtime.templateThread; NULL: unknown */
 	bool template_started; /* atomic */
 	struct pinw_pclntab table; /* of functions, as the program has it in its memory */
+	struct pinw_go_bytes calls[PINW_PCLNTAB_PLACES]; /* what tables of inlined calls may be in */
 	bool inlined; /* LockOSThread is in its callers only */
 	bool plugins; /* it can load Go code that is not looked at */
 	struct pinw_go_layout layout; /* once it is verified */

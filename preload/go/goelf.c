@@ -397,44 +397,24 @@ bool pinw_goelf_find(const struct pinw_goelf *g, uint64_t address, uint64_t *ret
 
 /* ---- inlined calls --------------------------------------------------------------------------------------- */
 
-/* A row of a table of calls, if it is one: it names a function, and its place is in the function at hand. */
-static bool read_call(const struct file *f, const struct pinw_goelf *g, uint64_t address, uint64_t size,
-                      struct pinw_goelf_call *ret)
+bool pinw_goelf_inlined(struct pinw_goelf *g, uint64_t i, uint64_t distance, struct pinw_pclntab_call *ret)
 {
-	uint64_t there, name_at = g->table.has_start_lines ? 4 : 12;
-	const uint8_t *row = loaded_at(f, address, &there);
-	uint32_t name, distance;
-
-	if (!row || there < name_at + 8 || (g->table.has_start_lines && (row[1] || row[2] || row[3])))
-		return false;
-	memcpy(&name, row + name_at, sizeof(name));
-	memcpy(&distance, row + name_at + 4, sizeof(distance));
-	ret->name = pinw_pclntab_name_at(&g->table, name, &ret->name_len);
-	ret->distance = distance;
-	return ret->name && distance < size;
-}
-
-bool pinw_goelf_inlined(struct pinw_goelf *g, uint64_t i, uint64_t distance, struct pinw_goelf_call *ret)
-{
-	/* Where the description has the address that tables of calls count from: 1.18 and 1.19; 1.20 to 1.26; 1.27. */
-	static const unsigned old[] = {38}, young[] = {40, 43};
-	const unsigned *words = g->table.has_start_lines ? young : old;
-	uint64_t row_bytes = g->table.has_start_lines ? 16 : 20;
 	struct file f = {.bytes = g->file, .size = g->bytes};
-	uint32_t row, offset;
+	const unsigned *words;
+	uint64_t offset;
 
-	if (g->has_no_module || !pinw_pclntab_inlined(&g->table, i, distance, &row, &offset) ||
-	    !read_file(&f))
+	if (g->has_no_module || !pinw_pclntab_inlined(&g->table, i, distance, &offset) || !read_file(&f))
 		return false;
 	if (!g->module)
 		g->has_no_module = !find_module(&f, g);
 	if (!g->module)
 		return false;
-	uint64_t size = pinw_pclntab_entry(&g->table, i + 1) - pinw_pclntab_entry(&g->table, i);
-	for (unsigned w = 0; w < (g->table.has_start_lines ? 2 : 1); w++) {
-		uint64_t base = word_at(&f, g, g->module + words[w] * UINT64_C(8));
+	unsigned places = pinw_pclntab_places(&g->table, &words);
+	for (unsigned w = 0; w < places; w++) {
+		uint64_t base = word_at(&f, g, g->module + words[w] * UINT64_C(8)), there;
+		const uint8_t *at = base ? loaded_at(&f, base + offset, &there) : NULL;
 
-		if (base && read_call(&f, g, base + offset + row * row_bytes, size, ret))
+		if (at && pinw_pclntab_call(&g->table, i, at, there, ret))
 			return true;
 	}
 	return false;

@@ -28,17 +28,9 @@ bool pinw_goelf_open(const void *file, uint64_t bytes, struct pinw_goelf *ret);
 /* The function that covers `address`, and where it starts. False: none. */
 bool pinw_goelf_find(const struct pinw_goelf *g, uint64_t address, uint64_t *ret_i, uint64_t *ret_entry);
 
-/* A call that the compiler has replaced by the function itself. */
-struct pinw_goelf_call {
-	const char *name; /* of that function: `name_len` bytes, a NUL after them */
-	size_t name_len;
-	uint64_t
-	    distance; /* an instruction where the call would be, from the start of the function that has it now */
-};
-
 /* The innermost call inlined at the instruction `distance` bytes from the start of function `i`; the next one is at
  * the call's own distance. False: the instruction is the function's own, or (before Go 1.18) nothing is known. Looks
  * for the module's description at the first call. */
-bool pinw_goelf_inlined(struct pinw_goelf *g, uint64_t i, uint64_t distance, struct pinw_goelf_call *ret);
+bool pinw_goelf_inlined(struct pinw_goelf *g, uint64_t i, uint64_t distance, struct pinw_pclntab_call *ret);
 
 #endif

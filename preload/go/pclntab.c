@@ -271,8 +271,8 @@ struct pinw_pclntab_place pinw_pclntab_place(const struct pinw_pclntab *t, uint6
 
 /* ---- inlined calls ------------------------------------------------------------------------------ */
 
-bool pinw_pclntab_inlined(const struct pinw_pclntab *t, uint64_t i, uint64_t distance, uint32_t *ret_row,
-                          uint32_t *ret_offset)
+/* A call is described in 20 bytes, from Go 1.20 on in 16. */
+bool pinw_pclntab_inlined(const struct pinw_pclntab *t, uint64_t i, uint64_t distance, uint64_t *ret_offset)
 {
 	uint64_t end = function_at(t, i) + (t->has_start_lines ? 44 : 40), values = field(t, i, 6);
 
@@ -284,16 +284,42 @@ bool pinw_pclntab_inlined(const struct pinw_pclntab *t, uint64_t i, uint64_t dis
 	uint64_t at = end + (values + INLINED_CALLS) * 4;
 	if (row < 0 || !fits(t, at, 4) || get32(t, at) == NO_TABLE)
 		return false;
-	*ret_row = (uint32_t)row;
-	*ret_offset = get32(t, at);
+	*ret_offset = get32(t, at) + (uint64_t)row * (t->has_start_lines ? 16 : 20);
 	return true;
 }
 
-const char *pinw_pclntab_name_at(const struct pinw_pclntab *t, uint32_t offset, size_t *ret_len)
+/* 1.18 and 1.19; 1.20 to 1.26; 1.27. */
+unsigned pinw_pclntab_places(const struct pinw_pclntab *t, const unsigned **ret_words)
+{
+	static const unsigned old[] = {38}, young[PINW_PCLNTAB_PLACES] = {40, 43};
+
+	*ret_words = t->has_start_lines ? young : old;
+	return t->has_start_lines ? 2 : 1;
+}
+
+/* A name by its offset among the names, which is where one begins; else NULL. */
+static const char *name_at(const struct pinw_pclntab *t, uint32_t offset, size_t *ret_len)
 {
 	uint64_t at = t->names + offset;
 
 	if (!offset || !fits(t, at - 1, 1) || t->bytes[at - 1] != '\0')
 		return NULL;
 	return get_string(t, at, ret_len);
+}
+
+/* It is one if it names a function, and its place is in the function at hand. */
+bool pinw_pclntab_call(const struct pinw_pclntab *t, uint64_t i, const uint8_t *at, uint64_t bytes,
+                       struct pinw_pclntab_call *ret)
+{
+	uint64_t size = pinw_pclntab_entry(t, i + 1) - pinw_pclntab_entry(t, i),
+	         name_at_byte = t->has_start_lines ? 4 : 12;
+	uint32_t name, distance;
+
+	if (bytes < name_at_byte + 8 || (t->has_start_lines && (at[1] || at[2] || at[3])))
+		return false;
+	memcpy(&name, at + name_at_byte, sizeof(name));
+	memcpy(&distance, at + name_at_byte + 4, sizeof(distance));
+	ret->name = name_at(t, name, &ret->name_len);
+	ret->distance = distance;
+	return ret->name && distance < size;
 }

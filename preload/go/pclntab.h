@@ -65,13 +65,26 @@ struct pinw_pclntab_place pinw_pclntab_place(const struct pinw_pclntab *t, uint6
  * 0 where the function has no frame. -1: unknown. */
 int32_t pinw_pclntab_depth(const struct pinw_pclntab *t, uint64_t i, uint64_t distance);
 
-/* The table of the calls inlined into function `i` (from 1.18 on): which row the instruction `distance` bytes from its
- * start belongs to, and where the table is, counted from a place that only the runtime's description of the module
- * knows. False: the instruction is the function's own, or nothing is known. */
-bool pinw_pclntab_inlined(const struct pinw_pclntab *t, uint64_t i, uint64_t distance, uint32_t *ret_row,
-                          uint32_t *ret_offset);
+/* A call that the compiler has replaced by the function itself. */
+struct pinw_pclntab_call {
+	const char *name; /* of that function: `name_len` bytes, a NUL after them */
+	size_t name_len;
+	uint64_t
+	    distance; /* an instruction where the call would be, from the start of the function that has it now */
+};
 
-/* A name by its offset among the names, which is where one begins; else NULL. */
-const char *pinw_pclntab_name_at(const struct pinw_pclntab *t, uint32_t offset, size_t *ret_len);
+/* Where the innermost call that was inlined at the instruction `distance` bytes from the start of function `i` is described
+ * (from 1.18 on): so many bytes after a place that only the runtime's description of the module knows. False: the
+ * instruction is the function's own, or nothing is known. */
+bool pinw_pclntab_inlined(const struct pinw_pclntab *t, uint64_t i, uint64_t distance, uint64_t *ret_offset);
+
+/* Words of that description which may hold the place's address: the versions differ. Returns how many, at most
+ * PINW_PCLNTAB_PLACES. */
+#define PINW_PCLNTAB_PLACES 2u
+unsigned pinw_pclntab_places(const struct pinw_pclntab *t, const unsigned **ret_words);
+
+/* Reads such a description, of a call in function `i`, where `bytes` may be read. False: it is none. */
+bool pinw_pclntab_call(const struct pinw_pclntab *t, uint64_t i, const uint8_t *at, uint64_t bytes,
+                       struct pinw_pclntab_call *ret);
 
 #endif

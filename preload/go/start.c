@@ -34,7 +34,7 @@ static void take_runtime(struct pinw_go_runtime *runtime, int found)
 	}
 	if (found < 0 || !runtime->text)
 		return;
-	pinw_go.runtime_count++;
+	__atomic_fetch_add(&pinw_go.runtime_count, 1, __ATOMIC_RELEASE);
 	if (runtime->plugins)
 		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_PLUGINS, 0);
 	pinw_go_enter_init();

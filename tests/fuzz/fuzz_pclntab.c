@@ -59,7 +59,7 @@ static void read_table(const struct pinw_pclntab *t)
 
 static void read_calls(struct pinw_goelf *g, uint64_t i)
 {
-	struct pinw_goelf_call call = {.distance = 0};
+	struct pinw_pclntab_call call = {.distance = 0};
 
 	for (unsigned depth = 0; depth < DISTANCES_READ; depth++)
 		if (pinw_goelf_inlined(g, i, call.distance, &call))
