@@ -261,18 +261,24 @@ static void header_notes(const struct notes *n)
 		note(n, "the command line is cut");
 }
 
+/* On what was recorded; the others are on what the process is called. */
+static void recording_notes(const struct notes *n)
+{
+	lost_notes(n);
+	damage_notes(n);
+	end_notes(n);
+	exec_notes(n);
+	policy_notes(n);
+	coverage_notes(n);
+	for (size_t i = 0; i < n->p->note_count; i++)
+		recorded_note(n, &n->p->notes[i]);
+}
+
 void pinw_notes_each(const struct pinw_process *p, pinw_note_fn fn, void *arg)
 {
 	struct notes n = {.p = p, .fn = fn, .arg = arg};
 
-	lost_notes(&n);
-	damage_notes(&n);
-	end_notes(&n);
-	exec_notes(&n);
-	policy_notes(&n);
-	coverage_notes(&n);
-	for (size_t i = 0; i < p->note_count; i++)
-		recorded_note(&n, &p->notes[i]);
+	recording_notes(&n);
 	header_notes(&n);
 }
 
@@ -285,8 +291,9 @@ static void remember(void *arg, const char *text)
 bool pinw_notes_any(const struct pinw_process *p)
 {
 	bool any = false;
+	struct notes n = {.p = p, .fn = remember, .arg = &any};
 
-	pinw_notes_each(p, remember, &any);
+	recording_notes(&n);
 	return any;
 }
 

@@ -17,7 +17,7 @@ typedef void (*pinw_note_fn)(void *arg, const char *text);
 /* Most important first. */
 void pinw_notes_each(const struct pinw_process *p, pinw_note_fn fn, void *arg);
 
-/* Is there any? */
+/* Is there any on what was recorded? A name that is cut is none. */
 bool pinw_notes_any(const struct pinw_process *p);
 
 /* A baseline of one CPU holds nothing smaller: no mask can be a pin. */

@@ -214,12 +214,18 @@ static void print_tree(struct pinw_text *t, const struct sums *s)
 
 /* ---- all of it ------------------------------------------------------------------------ */
 
+static bool is_in_trouble(const struct pinw_process *p)
+{
+	return pinw_process_leaks(p) || pinw_process_violations(p) || p->problem_count ||
+	       p->live.counters.events_dropped;
+}
+
 /* Among many processes, those with something to look into are shown in full, and the ones the tree starts with. */
 static bool has_a_story(const struct pinw_text *t, const struct pinw_process *p)
 {
 	const struct pinw_counters *n = &p->live.counters;
 
-	if (pinw_process_leaks(p) || pinw_process_violations(p) || p->problem_count || n->events_dropped)
+	if (is_in_trouble(p))
 		return true;
 	if (p->tree_depth > 0 && t->top != SIZE_MAX)
 		return false;
@@ -256,9 +262,13 @@ static void print_processes(struct pinw_text *t, const struct sums *s)
 {
 	struct printed n = {0};
 
-	for (size_t i = 0; i < t->model->process_count; i++)
-		if (!t->model->processes[i]->error)
-			print_process(t, s, t->model->processes[i], &n);
+	/* What matters first: a build has a hundred processes, and the test that leaks is the last of them. */
+	for (unsigned pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < t->model->process_count; i++) {
+			const struct pinw_process *p = t->model->processes[i];
+			if (!p->error && is_in_trouble(p) == (pass == 0))
+				print_process(t, s, p, &n);
+		}
 	uint64_t told = n.full + n.full_cut + n.brief + n.brief_cut;
 	if (n.full + n.brief == s->readable)
 		return;

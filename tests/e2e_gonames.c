@@ -4,8 +4,11 @@
  * program's file: `go test` and `go run` remove it before anybody can read the trace.
  */
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/enforce_scene.h"
 #include "tests/go_programs.h"
@@ -51,4 +54,24 @@ Test(gonames, are_the_same_when_the_program_is_gone)
 {
 	cpu_number(1);
 	each_go_program("stacks", expect_kept, "calls 4 4");
+}
+
+/* It builds the program in a temporary directory and removes it. */
+Test(gonames, what_go_run_ran_can_be_read_afterwards)
+{
+	char command[8192], source[PATH_MAX];
+	const struct e2e_result *r;
+
+	e2e_needs(access("/usr/bin/go", X_OK) == 0, "needs go");
+	cr_assert_not_null(realpath("tests/go/locks.go", source));
+	snprintf(
+	    command, sizeof(command),
+	    "env GOCACHE=%s/go/cache GOTOOLCHAIN=local GO111MODULE=off GOFLAGS= CGO_ENABLED=1 @@ run -q -o "
+	    "%%d/t/ -- go run %s destroyed 2 3",
+	    getenv("PINW_BUILD"), source);
+	e2e_status(0, command);
+	r = e2e_status(0, "@@ report --filter leak:any %d/t");
+	e2e_has(r->out, "exit-while-pinned");
+	e2e_has(r->out, "main.");
+	e2e_has(r->out, "locks.go:");
 }
