@@ -89,6 +89,8 @@ static const char alerts_help[] =
     "limits are those of its [caps] and of its first ban with a site_rate; \"cpus\" is\n"
     "counted on this machine. Check the result with: promtool check rules\n"
     "\n"
+    "Example: pinwarden policy alerts ci.ini > pinwarden.rules.yml\n"
+    "\n"
     "  -h, --help  this text\n"
     "\n"
     "Exit status: 0 written; 2 wrong usage, a policy that is not valid, or the output\n"

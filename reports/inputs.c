@@ -10,6 +10,8 @@
 
 #include "reports/say.h"
 
+static const char no_traces[] = "no *.pwt in this directory; they are made by: pinwarden run -- PROGRAM";
+
 static int read_directory(const char *command, struct pinw_model *m, const char *path, bool *ret_unreadable)
 {
 	int count = pinw_model_add_directory(m, path);
@@ -17,19 +19,28 @@ static int read_directory(const char *command, struct pinw_model *m, const char 
 	if (count == -ENOMEM)
 		return count;
 	if (count <= 0) {
-		pinw_say("%s: %s: %s", command, path,
-		         count < 0 ? strerror(-count) : "no *.pwt in this directory");
+		pinw_say("%s: %s: %s", command, path, count < 0 ? strerror(-count) : no_traces);
 		*ret_unreadable = true;
 	}
 	return 0;
 }
 
+/* A number that is no file was meant for a process. */
+static bool is_number(const char *word)
+{
+	return *word && strspn(word, "0123456789") == strlen(word);
+}
+
 static void say_unreadable(const char *command, const struct pinw_model *m)
 {
-	for (size_t i = 0; i < m->process_count; i++)
-		if (m->processes[i]->error)
-			pinw_say("%s: %s: %s", command, m->processes[i]->path,
-			         pinw_reader_strerror(m->processes[i]->error));
+	for (size_t i = 0; i < m->process_count; i++) {
+		const struct pinw_process *p = m->processes[i];
+		if (!p->error)
+			continue;
+		pinw_say("%s: %s: %s", command, p->path, pinw_reader_strerror(p->error));
+		if (p->error == -ENOENT && is_number(p->path))
+			pinw_say("%s: is it a process? Then type: pinwarden top %s", command, p->path);
+	}
 }
 
 int pinw_inputs_read(const char *command, int count, char **paths, bool with_history,
@@ -105,8 +116,7 @@ bool pinw_inputs_each(const char *command, int count, char **paths, void (*fn)(v
 			continue;
 		all = false;
 		if (command)
-			pinw_say("%s: %s: %s", command, paths[i],
-			         files < 0 ? strerror(-files) : "no *.pwt in this directory");
+			pinw_say("%s: %s: %s", command, paths[i], files < 0 ? strerror(-files) : no_traces);
 	}
 	return all;
 }

@@ -12,23 +12,25 @@
 #include "reports/commands.h"
 #include "reports/say.h"
 
+static int cmd_help(int argc, char **argv);
+
 static const struct command {
 	const char *name;
 	const char *arguments;
 	const char *what;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", "[OPTION...] -- PROGRAM [ARGUMENT...]", "run a program and record its threads and pins",
-     pinw_cmd_run},
+    {"run", "-- PROGRAM [ARGUMENT...]", "run a program, record what it pins", pinw_cmd_run},
     {"report", "TRACE...", "show what was recorded", pinw_cmd_report},
-    {"check", "TRACE... -p POLICY", "hold recorded runs against a policy, for CI", pinw_cmd_check},
-    {"top", "[PID|TRACE]", "watch a recorded process while it runs", pinw_cmd_top},
-    {"metrics", "PID|TRACE|DIRECTORY...", "counts for Prometheus, once or over HTTP", pinw_cmd_metrics},
+    {"check", "TRACE... -p POLICY", "hold runs against a policy, for CI", pinw_cmd_check},
     {"diff", "BASE NEW", "compare two recorded runs", pinw_cmd_diff},
-    {"policy", "lint|explain|test|alerts ...", "check, read and try out policies", pinw_cmd_policy},
-    {"info", "TRACE...", "what is in a trace file: program, machine, policy, records", pinw_cmd_info},
+    {"top", "[PID|TRACE]", "watch a process while it runs", pinw_cmd_top},
+    {"metrics", "PID|TRACE|DIRECTORY...", "counts for Prometheus", pinw_cmd_metrics},
+    {"policy", "lint|explain|test|alerts", "check, read and try out policies", pinw_cmd_policy},
+    {"info", "TRACE...", "what a trace file is", pinw_cmd_info},
     {"verify", "TRACE...", "check trace files for damage", pinw_cmd_verify},
-    {"recover", "TRACE -o FILE", "make a clean trace of what a damaged one still has", pinw_cmd_recover},
+    {"recover", "TRACE -o FILE", "save what a damaged one still has", pinw_cmd_recover},
+    {"help", "[COMMAND]", "options of a command, an example", cmd_help},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -36,13 +38,13 @@ static const struct command {
 
 static void help(FILE *out)
 {
-	fputs("Pinwarden audits which threads a program pins to CPUs, and which pins it leaks.\n\nUsage:\n",
-	      out);
+	fputs("Pinwarden audits which threads a program pins to CPUs, and which pins it leaks.\n\n", out);
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(out, "  pinwarden %s %s\n        %s\n", commands[i].name, commands[i].arguments,
+		fprintf(out, "  pinwarden %-7s %-25s %s\n", commands[i].name, commands[i].arguments,
 		        commands[i].what);
-	fputs("  pinwarden help [COMMAND]\n  pinwarden --version\n"
-	      "\nStart with: pinwarden run -- PROGRAM      More: man pinwarden\n",
+	fputs("  pinwarden --version\n"
+	      "\nStart with:  pinwarden run -- PROGRAM      then:  pinwarden report .\n"
+	      "More:        pinwarden COMMAND --help, man pinwarden\n",
 	      out);
 }
 
@@ -103,7 +105,7 @@ static int unknown_command(const char *word)
 	const char *similar = similar_command(word);
 
 	if (word[0] == '-')
-		pinw_say("unknown option %s; see: pinwarden help", word);
+		pinw_say("unknown option %s; options follow a command; see: pinwarden help", word);
 	else if (similar)
 		pinw_say("unknown command %s; did you mean: pinwarden %s", word, similar);
 	else
@@ -122,23 +124,6 @@ static int written(void)
 	return PINW_EXIT_USAGE;
 }
 
-/* Words are those after `help`: a command, and of policy a command of its own. */
-static int cmd_help(char **words)
-{
-	char option[] = "--help";
-	const struct command *command = words[0] ? find_command(words[0]) : NULL;
-
-	if (command) {
-		bool deeper = words[1] && strcmp(words[0], "policy") == 0;
-		char *argv[] = {words[0], deeper ? words[1] : option, deeper ? option : NULL, NULL};
-		return command->run(deeper ? 3 : 2, argv);
-	}
-	if (words[0] && strcmp(words[0], "help") != 0)
-		return unknown_command(words[0]);
-	help(stdout);
-	return written();
-}
-
 static bool is_one_of(const char *word, const char *a, const char *b)
 {
 	return strcmp(word, a) == 0 || strcmp(word, b) == 0;
@@ -153,6 +138,23 @@ static void keep_standard_descriptors(void)
 			open("/dev/null", O_RDONLY | O_CLOEXEC); /* gets this number; writing to it fails */
 }
 
+/* After `help`: a command, and of policy a command of its own. */
+static int cmd_help(int argc, char **argv)
+{
+	char option[] = "--help";
+	const struct command *command = argc > 1 ? find_command(argv[1]) : NULL;
+
+	if (command && command->run != cmd_help) {
+		bool deeper = argc > 2 && strcmp(argv[1], "policy") == 0;
+		char *words[] = {argv[1], deeper ? argv[2] : option, deeper ? option : NULL, NULL};
+		return command->run(deeper ? 3 : 2, words);
+	}
+	if (argc > 1 && !command && !is_one_of(argv[1], "--help", "-h"))
+		return unknown_command(argv[1]);
+	help(stdout);
+	return written();
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
@@ -163,9 +165,7 @@ int main(int argc, char **argv)
 		return PINW_EXIT_USAGE;
 	}
 	if (is_one_of(argv[1], "--help", "-h"))
-		return cmd_help(&argv[argc]);
-	if (strcmp(argv[1], "help") == 0)
-		return cmd_help(argv + 2);
+		return cmd_help(1, argv);
 	if (is_one_of(argv[1], "--version", "-V")) {
 		puts("pinwarden " PINW_VERSION);
 		return written();

@@ -29,6 +29,8 @@ static const char help_text[] =
     "  -p, --policy=FILE  the policy\n"
     "  -h, --help         this text\n"
     "\n"
+    "Example: pinwarden policy explain caps:max_threads staging.ini\n"
+    "\n"
     "Exit status: 0 explained; 2 no such rule or key, the policy is not valid, or\n"
     "wrong usage.\n";
 
@@ -166,9 +168,61 @@ static void explain_section(struct pinw_term *t, enum pinw_section section)
 			               pinw_keys[i].meaning);
 }
 
+/* Is `word` one of the words of `text`? */
+static bool has_word(const char *text, const char *word)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+	size_t len = strlen(word);
+
+	for (const char *at = text; (at = strstr(at, word)); at++)
+		if ((at == text || !strchr(letters, at[-1])) && (!at[len] || !strchr(letters, at[len])))
+			return true;
+	return false;
+}
+
+/* The first key that may have `word` for a value, such as call for golock; NULL when there is none. */
+static const char *key_of_value(const char *word)
+{
+	for (unsigned i = 0; *word && i < pinw_key_count; i++)
+		if (has_word(pinw_keys[i].expected, word))
+			return pinw_keys[i].name;
+	return NULL;
+}
+
+static int complain_no_key(const char *word)
+{
+	const char *nearest = pinw_section_nearest(word), *key = key_of_value(word);
+	char quoted[128];
+
+	for (enum pinw_section s = PINW_SECTION_POLICY; !nearest && s <= PINW_SECTION_SUPPRESS; s++)
+		nearest = pinw_key_nearest(s, word);
+	pinw_say_quote(word, quoted, sizeof(quoted));
+	if (key)
+		pinw_say("policy explain: '%s' is no key of a policy but a word for values; type: pinwarden "
+		         "policy explain %s",
+		         word, key);
+	else if (nearest)
+		pinw_say("policy explain: '%s' is no key of a policy; did you mean %s?", word, nearest);
+	else
+		pinw_say("policy explain: '%s' is no key of a policy; all are in: man 5 pinwarden-policy",
+		         word);
+	pinw_say("policy explain: is it a rule? Then type: pinwarden policy explain %s FILE", quoted);
+	return PINW_POLICY_BAD;
+}
+
+/* A section may be written as in a file: [caps] */
+static enum pinw_section section_of(const char *word)
+{
+	char name[PINW_WORD_MAX] = "";
+
+	if (sscanf(word, "[%31[a-z]", name) == 1 && word[strlen(word) - 1] == ']')
+		return pinw_section_find(name);
+	return pinw_section_find(word);
+}
+
 static int explain_word(struct pinw_term *t, const char *word)
 {
-	enum pinw_section named = pinw_section_find(word);
+	enum pinw_section named = section_of(word);
 	unsigned count = named != 0;
 
 	if (named)
@@ -179,18 +233,7 @@ static int explain_word(struct pinw_term *t, const char *word)
 			explain_key_of(t, s, key);
 		count += key != NULL;
 	}
-	if (count)
-		return PINW_POLICY_CLEAN;
-	const char *nearest = pinw_section_nearest(word);
-	for (enum pinw_section s = PINW_SECTION_POLICY; !nearest && s <= PINW_SECTION_SUPPRESS; s++)
-		nearest = pinw_key_nearest(s, word);
-	if (nearest)
-		pinw_say("policy explain: '%s' is no key of a policy; did you mean %s? For a rule of a file: "
-		         "-p FILE",
-		         word, nearest);
-	else
-		pinw_say("policy explain: '%s' is no key of a policy; for a rule of a file: -p FILE", word);
-	return PINW_POLICY_BAD;
+	return count ? PINW_POLICY_CLEAN : complain_no_key(word);
 }
 
 static unsigned long lines_of(const struct pinw_policy_file *file)
@@ -235,12 +278,14 @@ static int explain_words(struct pinw_term *t, int count, char **words, const cha
 	if (!path && count == 2)
 		return explain_file(t, words[1], words[0]);
 	if (!path && count == 1) {
-		bool known = pinw_section_find(words[0]) || pinw_key_home(words[0]);
+		bool known = section_of(words[0]) || pinw_key_home(words[0]);
 		if (!known && access(words[0], F_OK) == 0)
 			return explain_file(t, words[0], NULL);
 		return explain_word(t, words[0]);
 	}
-	pinw_say("policy explain: name a rule and a policy; see: pinwarden policy explain --help");
+	pinw_say("policy explain: name a policy, a rule and a policy, or a key; type: pinwarden policy "
+	         "explain FILE; "
+	         "see: pinwarden policy explain --help");
 	return PINW_POLICY_BAD;
 }
 

@@ -91,6 +91,8 @@ int pinw_policy_file_read(struct pinw_policy_file *file, const char *path,
 	const char *wrong = fstat(fd, &st) < 0 ? strerror(errno) : pinw_policy_distrust(&st, geteuid());
 	int error = wrong ? refuse(ret_error, wrong) : read_text(fd, file, ret_error);
 	close(fd);
+	if (error == 0 && file->len >= 8 && memcmp(file->text, PINW_TRACE_MAGIC, 8) == 0)
+		return refuse(ret_error, "is a trace; expected a policy");
 	return error;
 }
 

@@ -18,6 +18,8 @@ static const char help_text[] =
     "  -q, --quiet  say only what is wrong\n"
     "  -h, --help   this text\n"
     "\n"
+    "Example: pinwarden policy lint policies/*.ini\n"
+    "\n"
     "Exit status: 0 clean; 1 valid, with warnings; 2 not valid, or wrong usage.\n";
 
 static void put_counts(struct pinw_term *t, const struct pinw_policy *p)

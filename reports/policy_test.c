@@ -30,6 +30,8 @@ static const char help_text[] =
     "      --sysroot=DIR  look for programs and libraries below DIR\n"
     "  -h, --help         this text\n"
     "\n"
+    "Example: pinwarden policy test traces/ -p staging.ini\n"
+    "\n"
     "Exit status: 0 nothing would have fired; 1 something would; 2 wrong usage, or\n"
     "the policy is not valid; 3 a trace was unreadable.\n";
 

@@ -167,10 +167,11 @@ static int read_header(struct pinw_reader *r)
 
 	if (n < 0)
 		return (int)n;
-	if (n >= (ssize_t)sizeof(h->magic) && memcmp(h->magic, unwritten, sizeof(h->magic)) != 0 &&
-	    memcmp(h->magic, PINW_TRACE_MAGIC, sizeof(h->magic)) != 0)
+	size_t begun = n < (ssize_t)sizeof(h->magic) ? (size_t)n : sizeof(h->magic);
+	bool is_unwritten = memcmp(h->magic, unwritten, begun) == 0;
+	if (!is_unwritten && memcmp(h->magic, PINW_TRACE_MAGIC, begun) != 0)
 		return PINW_READ_NOT_A_TRACE;
-	if (n < (ssize_t)sizeof(*h) || memcmp(h->magic, unwritten, sizeof(h->magic)) == 0)
+	if (n < (ssize_t)sizeof(*h) || is_unwritten)
 		return PINW_READ_EMPTY;
 	if (h->version != PINW_TRACE_VERSION)
 		return PINW_READ_VERSION;
@@ -259,7 +260,7 @@ const char *pinw_reader_strerror(int error)
 		return "no header: the process ended, or still is, before recording began, or the file was "
 		       "cut";
 	case PINW_READ_NOT_A_TRACE:
-		return "not a Pinwarden trace";
+		return "not a Pinwarden trace; those are *.pwt, made by pinwarden run";
 	case PINW_READ_VERSION:
 		return "written in another version of the trace format";
 	case PINW_READ_GEOMETRY:

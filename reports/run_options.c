@@ -11,7 +11,6 @@
 static void print_help(FILE *out)
 {
 	fputs("Usage: pinwarden run [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
-	      "\n"
 	      "Runs PROGRAM and records its threads and pins into a trace for each process.\n"
 	      "\n"
 	      "  -o, --output FILE    where traces go: a file name, which may hold %p (pid),\n"
@@ -22,8 +21,7 @@ static void print_help(FILE *out)
 	      "      --enforce        ... or do it, whatever mode the policy itself names\n"
 	      "      --fail-on WHAT   end with 99 when the policy was broken: error (by what it\n"
 	      "                       denies, resets or crashes), warning (at all), or never\n"
-	      "      --idle-stacks    log the present stack of an idle pinned thread,\n"
-	      "                       stopping it for a moment where that is needed\n"
+	      "      --idle-stacks    log an idle pinned thread's stack, stopping it if need be\n"
 	      "      --log WHERE      describe leaks and violations as they happen, in a file\n"
 	      "                       or on \"stderr\", where violations go without it, too\n"
 	      "      --max-size N     bound on each trace, such as 64M (the default)\n"
@@ -32,11 +30,9 @@ static void print_help(FILE *out)
 	      "  -v, --verbose        a line for each process before the summary\n"
 	      "  -h, --help           this text\n"
 	      "\n"
-	      "Exit status: PROGRAM's own, 128 + N when signal N killed it; 99 after --fail-on;\n"
-	      "2 for a wrong policy, 125 when pinwarden itself failed, 126 when PROGRAM cannot\n"
-	      "be executed, 127 when it is not found.\n"
-	      "\n"
-	      "Next: pinwarden report FILE.  More: man pinwarden-run\n",
+	      "Exit status: PROGRAM's, 128 + N for signal N; 99 by --fail-on; 2 wrong policy;\n"
+	      "125 pinwarden failed, 126 PROGRAM cannot be executed, 127 it is not found.\n"
+	      "Example: pinwarden run -- ./service        then: pinwarden report .\n",
 	      out);
 }
 

@@ -28,7 +28,7 @@ static int parse_for(struct pinw_trial *t, const char *command, const struct pin
 	int error = pinw_policy_file_parse(&t->file, &host, &t->parsed, &wrong);
 	if (error == -EINVAL) {
 		pinw_policy_file_complain(t->file.path, &wrong);
-		pinw_say("%s: that is so on the machine of %s", command, p->path);
+		pinw_say("%s: the policy was read with the CPUs and the date of %s", command, p->path);
 	}
 	t->host = host;
 	t->has_parsed = error == 0;

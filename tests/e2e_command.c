@@ -48,6 +48,51 @@ Test(run, shows_the_help_of_each_command)
 	cr_assert_not_null(strstr(e2e_status(0, "@@ help policy lint")->out, "pinwarden policy lint FILE"));
 	cr_assert_not_null(strstr(e2e_status(0, "@@ help run")->out, "pinwarden run ["));
 	e2e_status(2, "@@ help no-such-command");
+	e2e_status(2, "@@ help hlep");
+}
+
+/* The first words of a new user. */
+Test(run, all_of_help_fits_a_terminal)
+{
+	static const char *const commands[] = {
+	    "",        "run",    "report",      "check",          "diff",        "top",
+	    "metrics", "policy", "policy lint", "policy explain", "policy test", "policy alerts",
+	    "info",    "verify", "recover"};
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		char command[64];
+		unsigned lines = 0;
+		snprintf(command, sizeof(command), "@@ help %s", commands[i]);
+		for (const char *at = e2e_status(0, command)->out; *at; at += *at == '\n', lines++) {
+			cr_expect_leq(strcspn(at, "\n"), 80, "help %s: %.90s", commands[i], at);
+			at += strcspn(at, "\n");
+		}
+		cr_expect_leq(lines, 24, "help %s has %u lines", commands[i], lines);
+	}
+}
+
+Test(run, guesses_what_was_meant)
+{
+	cr_expect(strstr(e2e_status(2, "@@ hlep")->err, "did you mean: pinwarden help"));
+	cr_expect(strstr(e2e_status(2, "@@ reprot")->err, "did you mean: pinwarden report"));
+	cr_expect(strstr(e2e_status(3, "@@ report 999999999")->err, "type: pinwarden top 999999999"));
+	cr_expect(strstr(e2e_status(3, "@@ report %d")->err, "made by: pinwarden run"));
+	e2e_status(0, "@@ run -q -o %d/t.pwt -- true");
+	cr_expect(
+	    strstr(e2e_status(2, "@@ check %d/t.pwt -p %d/t.pwt")->err, "is a trace; expected a policy"));
+	cr_expect(strstr(e2e_status(2, "@@ run -p %d/t.pwt -- true")->err, "is a trace; expected a policy"));
+}
+
+Test(run, sums_up_in_80_columns)
+{
+	const char *lines = e2e_status(0, "@@ run -v -o %d/t/ -- @children")->err;
+	unsigned long_ones = 0;
+
+	for (const char *at = lines; *at; at += strcspn(at, "\n"), at += *at == '\n')
+		if (strcspn(at, "\n") > 80 && !memchr(at, '/', strcspn(at, "\n")))
+			long_ones++;
+	cr_expect_eq(long_ones, 0, "%s", lines);
+	cr_expect(strstr(lines, "\npinwarden:   "), "nothing was folded: %s", lines);
 }
 
 Test(run, says_when_its_help_does_not_arrive)

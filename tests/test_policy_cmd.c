@@ -220,6 +220,19 @@ Test(policy_cmd, explains_keys_of_the_format)
 	expect_narrow(out);
 	cr_expect_eq(POLICY("explain", "site_rat"), 2);
 	expect_has(err, "did you mean site_rate");
+	cr_expect_eq(POLICY("explain", "[caps]"), 0);
+	expect_has(out, "reserve_cpus");
+}
+
+Test(policy_cmd, explain_says_what_to_type_for_a_word_that_is_no_key)
+{
+	cr_expect_eq(POLICY("explain", "golock"), 2);
+	expect_has(err, "type: pinwarden policy explain call\n");
+	expect_has(err, "type: pinwarden policy explain golock FILE");
+	cr_expect_eq(POLICY("explain", "my rule"), 2);
+	expect_has(err, "type: pinwarden policy explain 'my rule' FILE");
+	cr_expect_eq(POLICY("explain", "caps", "a", "b"), 2);
+	expect_has(err, "type: pinwarden policy explain FILE");
 }
 
 /* ---- test ---------------------------------------------------------------------------------------------- */

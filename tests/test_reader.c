@@ -254,6 +254,23 @@ static int open_with_u32(size_t offset, uint32_t value)
 	return open_with(offset, &value, sizeof(value));
 }
 
+/* The beginning of a file that has no more than this. */
+static int open_short(const char *text)
+{
+	int error;
+
+	cr_assert_null(open_bytes((const unsigned char *)text, strlen(text), &error));
+	return error;
+}
+
+Test(reader, tells_a_short_text_from_a_trace_that_was_cut)
+{
+	cr_expect_eq(open_short("hello\n"), PINW_READ_NOT_A_TRACE);
+	cr_expect_eq(open_short("P"), PINW_READ_EMPTY);
+	cr_expect_eq(open_short("PINWTRC\n"), PINW_READ_EMPTY);
+	cr_expect_eq(open_short("PINWTRX\n"), PINW_READ_NOT_A_TRACE);
+}
+
 Test(reader, refuses_what_is_no_trace_of_this_version)
 {
 	cr_expect_eq(open_with(0,
