@@ -12,6 +12,8 @@
 
 #include "reports/utf8.h"
 
+#define COLUMNS 80u
+
 void pinw_say_escape(const char *text, char *buf, size_t len)
 {
 	size_t left = strlen(text), at = 0;
@@ -59,30 +61,74 @@ void pinw_say_quote(const char *word, char *buf, size_t len)
 	buf[at] = '\0';
 }
 
+static const char tag[] = "pinwarden: ";
+
+/* What is said, with control bytes made visible. The caller frees it; NULL when out of memory. */
+static char *compose(const char *format, va_list args)
+{
+	char *text, *escaped;
+	int n = vasprintf(&text, format, args);
+
+	if (n < 0)
+		return NULL;
+	escaped = malloc((size_t)n * 4 + 2);
+	if (escaped)
+		pinw_say_escape(text, escaped, (size_t)n * 4 + 2);
+	free(text);
+	return escaped;
+}
+
 void pinw_say(const char *format, ...)
 {
-	static const char tag[] = "pinwarden: ";
-	char *text, *line;
 	va_list args;
-	size_t room;
-	int n;
+	char *line;
 
 	va_start(args, format);
-	n = vasprintf(&text, format, args);
+	char *text = compose(format, args);
 	va_end(args);
-	if (n < 0)
-		return;
-	room = sizeof(tag) + (size_t)n * 4 + 2;
-	line = malloc(room);
-	if (line) {
-		memcpy(line, tag, sizeof(tag));
-		pinw_say_escape(text, line + sizeof(tag) - 1, room - sizeof(tag));
-		size_t len = strlen(line);
-		line[len++] = '\n';
-		ssize_t n_written = write(STDERR_FILENO, line, len);
-		(void)n_written; /* nowhere left to say that it failed */
+	int len = text ? asprintf(&line, "%s%s\n", tag, text) : -1;
+	if (len >= 0) {
+		(void)pinw_write_all(STDERR_FILENO, line,
+		                     (size_t)len); /* nowhere left to say that it failed */
+		free(line);
 	}
-	free(line);
+	free(text);
+}
+
+/* How much of the text goes on a line of `columns`: up to the last space that fits, else up to the first. */
+static size_t line_length(const char *text, size_t columns)
+{
+	size_t space = 0, used = 0, i;
+
+	for (i = 0; text[i]; i++) {
+		if (text[i] == ' ')
+			space = i;
+		used += ((unsigned char)text[i] & 0xc0) != 0x80;
+		if (used > columns && space)
+			return space;
+	}
+	return i;
+}
+
+void pinw_say_folded(const char *format, ...)
+{
+	char *lines = NULL;
+	size_t len;
+	va_list args;
+
+	va_start(args, format);
+	char *text = compose(format, args);
+	va_end(args);
+	FILE *out = text ? open_memstream(&lines, &len) : NULL;
+	for (const char *at = text; out && at && *at;) {
+		const char *indent = at == text ? "" : "  ";
+		size_t n = line_length(at, COLUMNS - strlen(tag) - strlen(indent));
+		fprintf(out, "%s%s%.*s\n", tag, indent, (int)n, at);
+		at += n + (at[n] == ' ');
+	}
+	if (out && fclose(out) == 0)
+		(void)pinw_write_all(STDERR_FILENO, lines, len);
+	free(lines);
 	free(text);
 }
 

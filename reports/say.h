@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Messages of the program to stderr: one line, one write, tagged "pinwarden: ", with control bytes
+ * Messages of the program to stderr: one line (or few), one write, tagged "pinwarden: ", with control bytes
  * and whatever else could steer a terminal shown as \xNN. Data goes to stdout, by other means.
  */
 #ifndef PINW_REPORTS_SAY_H
@@ -10,6 +10,9 @@
 
 /* Says one line; a final newline is added. */
 void pinw_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Says it in lines of at most 80 columns, broken at spaces; each begins with the tag. */
+void pinw_say_folded(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Writes all of a text to a descriptor, however many calls that takes. Returns 0 or -errno. Async-signal-safe. */
 int pinw_write_all(int fd, const char *text, size_t len);

@@ -13,6 +13,7 @@
 #include "reports/names.h"
 #include "reports/notes.h"
 #include "reports/say.h"
+#include "reports/text_private.h"
 
 /* So many traces are named one by one. */
 #define NAMED_MAX 3u
@@ -21,7 +22,7 @@ struct figures {
 	uint64_t created, adopted, peak, alive;
 	uint64_t opened, released, open;
 	uint64_t golocks, gounlocks, golocks_lost, golocks_open;
-	uint64_t leaks, leaks_of[PINW_LEAK_KINDS];
+	uint64_t leaks_of[PINW_LEAK_KINDS];
 	uint64_t dropped;
 	uint64_t kernel, seen; /* threads, where a census was taken */
 	size_t processes, without_census, running, unreadable;
@@ -61,7 +62,6 @@ static void add_process(struct figures *f, const struct pinw_process *p,
 	f->gounlocks += n->gounlocks;
 	f->golocks_lost += n->golocks_lost;
 	f->golocks_open += n->golocks_open;
-	f->leaks += pinw_process_leaks(p);
 	for (size_t i = 0; i < PINW_LEAK_KINDS; i++)
 		f->leaks_of[i] += p->leaks_of[i];
 	f->dropped += n->events_dropped;
@@ -78,38 +78,39 @@ static void add_process(struct figures *f, const struct pinw_process *p,
 
 static void say_threads(const struct figures *f)
 {
-	char adopted[48] = "", processes[48] = "";
+	const char *adopted = f->adopted ? ", " : "";
 
-	if (f->adopted)
-		snprintf(adopted, sizeof(adopted), " (and %" PRIu64 " adopted)", f->adopted);
-	if (f->processes > 1)
-		snprintf(processes, sizeof(processes), ", in %zu processes", f->processes);
-	pinw_say("threads: %" PRIu64 " created%s, peak %" PRIu64 "%s, alive at the end %" PRIu64 "%s",
-	         f->created, adopted, f->peak, f->processes > 1 ? " in one process" : "", f->alive,
-	         processes);
+	pinw_say_folded("threads: %s created%s%s%s, peak %s%s, %s at the end", pinw_text_count(f->created),
+	                adopted, f->adopted ? pinw_text_count(f->adopted) : "", f->adopted ? " adopted" : "",
+	                pinw_text_count(f->peak), f->processes > 1 ? " in one process" : "",
+	                pinw_text_count(f->alive));
 }
 
 static void say_pins(const struct figures *f)
+{
+	pinw_say_folded("pins: %s opened, %s released, %s never released", pinw_text_count(f->opened),
+	                pinw_text_count(f->released), pinw_text_count(f->open));
+}
+
+static void say_golocks(const struct figures *f)
+{
+	if (f->golocks)
+		pinw_say_folded("Go locks: %s taken, %s unlocked, %s destroyed with their thread, %s open",
+		                pinw_text_count(f->golocks), pinw_text_count(f->gounlocks),
+		                pinw_text_count(f->golocks_lost), pinw_text_count(f->golocks_open));
+}
+
+static void say_leaks(const struct figures *f)
 {
 	char kinds[256] = "";
 	size_t at = 0;
 
 	for (size_t i = 0; i < PINW_LEAK_KINDS; i++)
 		if (f->leaks_of[i] && at < sizeof(kinds))
-			at += (size_t)snprintf(kinds + at, sizeof(kinds) - at, "%s%" PRIu64 " %s",
-			                       at ? ", " : " (", f->leaks_of[i],
+			at += (size_t)snprintf(kinds + at, sizeof(kinds) - at, "%s%s %s", at ? ", " : "",
+			                       pinw_text_count(f->leaks_of[i]),
 			                       pinw_leak_kind_name((enum pinw_leak_kind)i));
-	pinw_say("pins: %" PRIu64 " opened, %" PRIu64 " released, %" PRIu64 " never released; leaks: %" PRIu64
-	         "%s%s",
-	         f->opened, f->released, f->open, f->leaks, kinds, at ? ")" : "");
-}
-
-static void say_golocks(const struct figures *f)
-{
-	if (f->golocks)
-		pinw_say("Go locks: %" PRIu64 " taken, %" PRIu64 " unlocked, %" PRIu64
-		         " destroyed with their thread, %" PRIu64 " open at the end",
-		         f->golocks, f->gounlocks, f->golocks_lost, f->golocks_open);
+	pinw_say_folded("leaks: %s", at ? kinds : "none");
 }
 
 /* So many rules, and ways in which they were broken, are named. */
@@ -155,13 +156,14 @@ static int say_breaches(const struct figures *f, const struct pinw_breaches *b)
 	if (b->suppressed)
 		snprintf(suppressed, sizeof(suppressed), "; leaks suppressed: %" PRIu64, b->suppressed);
 	if (b->count == 0) {
-		pinw_say("violations: none%s%s%s", count_unjudged(f) ? " seen" : "", unjudged, suppressed);
+		pinw_say_folded("violations: none%s%s%s", count_unjudged(f) ? " seen" : "", unjudged,
+		                suppressed);
 		return 0;
 	}
 	out = open_memstream(&text, &len);
 	int r = out ? put_breaches(out, b) : -ENOMEM;
 	if (r == 0)
-		pinw_say("violations: %s%s%s", text, unjudged, suppressed);
+		pinw_say_folded("violations: %s%s%s", text, unjudged, suppressed);
 	free(text);
 	return r;
 }
@@ -173,22 +175,24 @@ static void say_aborted(const struct pinw_process *p)
 		const struct pinw_rule_row *rule = pinw_table_at(&p->rules, i);
 		if (rule->action == PINW_ACTION_CRASH && p->policy.mode == PINW_MODE_ENFORCE &&
 		    (rule->done || rule->watched))
-			pinw_say("process %u was aborted by the rule %s (%s:%u)", p->header.self.pid,
-			         rule->label, p->policy.path ? p->policy.path : "policy", rule->line);
+			pinw_say_folded("process %u was aborted by the rule %s (%s:%u)", p->header.self.pid,
+			                rule->label, p->policy.path ? p->policy.path : "policy", rule->line);
 	}
 }
 
 static void say_coverage(const struct figures *f, const struct pinw_traces *traces)
 {
-	char counted[96], blind[64] = "", running[64] = "";
+	char counted[160], blind[64] = "", running[64] = "", processes[64] = "";
 	const char *root = "", *one_cpu = "";
 
+	if (f->processes > 1)
+		snprintf(processes, sizeof(processes), " in %s processes", pinw_text_count(f->processes));
 	if (f->without_census == 0 || f->kernel)
-		snprintf(counted, sizeof(counted), "%" PRIu64 " of the kernel's %" PRIu64 " threads seen",
-		         f->seen, f->kernel);
+		snprintf(counted, sizeof(counted), "%s of the kernel's %s threads seen%s",
+		         pinw_text_count(f->seen), pinw_text_count(f->kernel), processes);
 	else
 		snprintf(counted, sizeof(counted),
-		         "threads were not counted against the kernel's at the end");
+		         "threads%s were not counted against the kernel's at the end", processes);
 	if (f->without_census && f->kernel)
 		snprintf(blind, sizeof(blind), " (no count in %zu)", f->without_census);
 	if (f->running)
@@ -199,8 +203,9 @@ static void say_coverage(const struct figures *f, const struct pinw_traces *trac
 		root = "; what it became by exec left no trace";
 	if (f->readable && f->one_cpu == f->readable)
 		one_cpu = "; on a baseline of one CPU nothing is a pin";
-	pinw_say("coverage: %s%s; %s dropped%s%s%s%s", counted, blind, f->dropped ? "records" : "nothing",
-	         running, one_cpu, root, f->unreadable ? "; some traces are unreadable" : "");
+	pinw_say_folded("coverage: %s%s; %s dropped%s%s%s%s", counted, blind,
+	                f->dropped ? "records" : "nothing", running, one_cpu, root,
+	                f->unreadable ? "; some traces are unreadable" : "");
 }
 
 static void describe_end(const struct pinw_process *p, char *buf, size_t len)
@@ -231,7 +236,7 @@ static void say_note(void *arg, const char *text)
 {
 	const struct note_context *c = arg;
 
-	pinw_say("process %u: %s", c->pid, text);
+	pinw_say_folded("process %u: %s", c->pid, text);
 }
 
 static const char *plural(uint64_t n)
@@ -246,15 +251,15 @@ static void say_process(const struct pinw_process *p)
 	char end[96];
 
 	if (p->error) {
-		pinw_say("%s: %s", p->path, pinw_reader_strerror(p->error));
+		pinw_say_folded("%s: %s", p->path, pinw_reader_strerror(p->error));
 		return;
 	}
 	describe_end(p, end, sizeof(end));
-	pinw_say("process %u, %.*s: %s; %" PRIu64 " thread%s created, %" PRIu64 " pin%s, %" PRIu64
-	         " leak%s; %s",
-	         p->header.self.pid, (int)p->header.exe_len, p->header.exe, end, n->threads_created,
-	         plural(n->threads_created), n->pins_opened, plural(n->pins_opened), pinw_process_leaks(p),
-	         plural(pinw_process_leaks(p)), p->path);
+	pinw_say_folded("process %u, %.*s: %s; %" PRIu64 " thread%s created, %" PRIu64 " pin%s, %" PRIu64
+	                " leak%s; %s",
+	                p->header.self.pid, (int)p->header.exe_len, p->header.exe, end, n->threads_created,
+	                plural(n->threads_created), n->pins_opened, plural(n->pins_opened),
+	                pinw_process_leaks(p), plural(pinw_process_leaks(p)), p->path);
 	pinw_notes_each(p, say_note, &context);
 }
 
@@ -374,14 +379,16 @@ static int say_all(const struct pinw_model *model, const struct figures *f, cons
 		for (size_t i = 0; i < model->process_count; i++)
 			say_process(model->processes[i]);
 	if (f->dropped)
-		pinw_say("%" PRIu64 " records were dropped for want of room: counts are exact, details are "
-		         "missing; raise --max-size",
-		         f->dropped);
+		pinw_say_folded("%" PRIu64
+		                " records were dropped for want of room: counts are exact, details are "
+		                "missing; raise --max-size",
+		                f->dropped);
 	for (size_t i = 0; i < model->process_count; i++)
 		say_aborted(model->processes[i]);
 	say_threads(f);
 	say_pins(f);
 	say_golocks(f);
+	say_leaks(f);
 	if (options->policy)
 		r = say_breaches(f, breaches);
 	say_coverage(f, traces);

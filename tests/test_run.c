@@ -745,9 +745,9 @@ Test(run_policy, sums_violations_up_by_rule_over_all_processes)
 	b.rules[2].watch_violations = 2;
 	write_process(&b, "b.pwt");
 	struct pinw_summary_result result = summarize(2, true, false);
-	expect_line("pinwarden: violations: 1 would crash by caps:max_threads, 7 denied by ban:handlers, 5 "
-	            "would deny by "
-	            "ban:handlers, 2 found over time by leak:pinned_idle; leaks suppressed: 3\n");
+	expect_line("pinwarden: violations: 1 would crash by caps:max_threads, 7 denied by\n"
+	            "pinwarden:   ban:handlers, 5 would deny by ban:handlers, 2 found over time by\n"
+	            "pinwarden:   leak:pinned_idle; leaks suppressed: 3\n");
 	cr_expect_null(strstr(said, "was aborted"), "%s", said);
 	cr_expect_eq(result.worst, PINW_ACTION_CRASH);
 	cr_expect_not(result.unjudged);

@@ -1,5 +1,5 @@
 # After normalise.sed, for Go programs: how many threads the runtime makes, and from where, is its own business.
-s#threads: [0-9]+ created, peak N, alive at the end [0-9]+#threads: N created, peak N, alive at the end N#
+s#threads: [0-9]+ created, peak N, [0-9]+ at the end#threads: N created, peak N, N at the end#
 s#coverage: [0-9]+ of the kernel's [0-9]+ threads#coverage: N of the kernel's N threads#
 # Which goroutine on which thread; how closures and assembly are called by this version of Go.
 s#goroutine [0-9]+#goroutine N#
