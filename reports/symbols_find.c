@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "reports/sysroot.h"
@@ -159,6 +160,30 @@ static int from_servers(struct pinw_symbols_find *f, const unsigned char *id, in
 	return checked(fd, id, id_len);
 }
 
+/* ---- beside the file ------------------------------------------------------------------------ */
+
+static bool is_file_or_nothing(const char *directory, int len, const char *between, const char *name,
+                               const char *after)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int n = snprintf(path, sizeof(path), "%.*s%s%s%s", len, directory, between, name, after);
+
+	return n < (int)sizeof(path) && (stat(path, &st) < 0 || S_ISREG(st.st_mode));
+}
+
+/* libdwfl opens what the link names beside the file, or the file's name with .debug; a pipe there would never answer, and a device
+ * may do anything. `link` NULL: there is none. */
+static bool may_be_opened(const char *file, const char *link)
+{
+	const char *slash = file ? strrchr(file, '/') : NULL;
+	const char *name = link ? link : slash ? slash + 1 : "", *after = link ? "" : ".debug";
+	int len = slash ? (int)(slash - file) : 0;
+
+	return !slash || (is_file_or_nothing(file, len, "/", name, after) &&
+	                  is_file_or_nothing(file, len, "/.debug/", name, after));
+}
+
 /* ---- all of them ---------------------------------------------------------------------------- */
 
 int pinw_symbols_find_debuginfo(Dwfl_Module *mod, void **data, const char *name, Dwarf_Addr base,
@@ -169,12 +194,14 @@ int pinw_symbols_find_debuginfo(Dwfl_Module *mod, void **data, const char *name,
 	int id_len = dwfl_module_build_id(mod, &id, &at);
 	int fd = -1;
 
+	if (link && strchr(link, '/'))
+		link = NULL; /* the name of a file, says the format: a path leads anywhere */
 	if (pinw_sysroot()) {
 		fd = by_build_id(id, id_len);
 		if (fd < 0 && link && file)
 			fd = by_link(file, link, id, id_len);
 	}
-	if (fd < 0)
+	if (fd < 0 && may_be_opened(file, link))
 		fd = dwfl_standard_find_debuginfo(mod, data, name, base, file, link, link_crc, ret_name);
 	return fd < 0 ? from_servers(*data, id, id_len) : fd;
 }

@@ -30,6 +30,7 @@
 #define BUILD_ID_MAX 64u
 #define STRING_MAX 2048u /* longer names are cut */
 #define ANSWER_WAIT_MS 60000 /* the first lookup in a browser reads gigabytes */
+#define SILENT_MAX 2u /* a trace can name any number of files that take as long */
 #define WORKER_DATA_BYTES (UINT64_C(6) << 30)
 
 struct request {
@@ -74,6 +75,7 @@ struct module {
 struct pinw_symbols {
 	struct pinw_table modules; /* struct module, by hash of path and build id */
 	pid_t worker; /* 0 = none */
+	unsigned silent; /* times that one did not answer */
 	int fd;
 };
 
@@ -340,7 +342,7 @@ static int resolve(struct pinw_symbols *s, struct module *m, uint64_t address, s
 	struct request req = {.address = address, .build_id_len = (uint32_t)m->build_id_len};
 	int r;
 
-	if (m->poisoned) {
+	if (m->poisoned || s->silent == SILENT_MAX) {
 		ret->error = -ENODATA;
 		return 0;
 	}
@@ -355,9 +357,14 @@ static int resolve(struct pinw_symbols *s, struct module *m, uint64_t address, s
 		if (r == 0)
 			return 0;
 		stop_worker(s);
-		if (r == -ETIMEDOUT)
+		if (r == -ETIMEDOUT) {
+			s->silent++;
 			break;
+		}
 	}
+	if (s->silent == SILENT_MAX)
+		pinw_say("reading %s takes too long, and so did another: no more names are looked for",
+		         m->path);
 	m->poisoned = true;
 	ret->error = -ENODATA;
 	return 0;

@@ -155,6 +155,37 @@ Test(sysroot, finds_separate_debug_files_below_it)
 	cr_expect_str_eq(report("", "--sysroot=%d/root"), at_home);
 }
 
+/* Without a build id a debug file is known by its checksum alone. */
+static void record_with_debug_link(void)
+{
+	shell("%s", sources);
+	shell("cd home && gcc -O1 -g -shared -fPIC -Wl,--build-id=none -o libpin.so ../pin.c && "
+	      "objcopy --only-keep-debug libpin.so in_pin.debug && strip -x libpin.so && "
+	      "objcopy --strip-unneeded --add-gnu-debuglink=in_pin.debug libpin.so");
+	e2e_status(0, "@@ run -q -o %d/t/ -- %d/home/prog");
+	expect_has(report("", ""), "pin.c:5");
+}
+
+Test(sysroot, a_debug_link_is_a_name_and_no_path)
+{
+	record_with_debug_link();
+	shell("cd home && LC_ALL=C sed -i 's,in_pin\\.debug,in/pin.debug,' libpin.so && mkdir in && "
+	      "mv in_pin.debug in/pin.debug");
+	const char *text = report("", "");
+	expect_has(text, "pin_here");
+	expect_lacks(text, "pin.c:5");
+}
+
+/* Nobody writes into it: a report that waited would be ended by the test. */
+Test(sysroot, a_debug_file_that_is_a_pipe_is_not_waited_for)
+{
+	record_with_debug_link();
+	shell("cd home && rm in_pin.debug && mkfifo in_pin.debug");
+	expect_has(report("", ""), "pin_here");
+	shell("cd home && rm in_pin.debug && mkdir .debug && mkfifo .debug/in_pin.debug");
+	expect_has(report("", ""), "pin_here");
+}
+
 Test(sysroot, has_to_be_a_directory)
 {
 	static const char *const commands[] = {"report",      "check -p %d/p", "diff", "policy test -p %d/p",
