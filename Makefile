@@ -321,6 +321,7 @@ TEST_SRC := \
   tests/test_stackrules.c \
   tests/test_symbols.c \
   tests/test_target.c \
+  tests/test_table.c \
   tests/test_timeline.c \
   tests/test_trace.c \
   tests/test_unwind.c \

@@ -7,6 +7,7 @@
 
 #define FIRST_CHUNK 16u /* rows: a report on a thousand tiny processes has thousands of tables */
 #define FIRST_INDEX 32u
+#define FIRST_DIRECT 16u
 
 struct pinw_table_entry {
 	uint64_t key;
@@ -24,6 +25,7 @@ void pinw_table_done(struct pinw_table *t)
 		return;
 	for (size_t i = 0; i < PINW_TABLE_CHUNKS; i++)
 		free(t->chunks[i]);
+	free(t->direct);
 	free(t->index);
 	pinw_table_init(t, t->row_bytes);
 }
@@ -71,6 +73,8 @@ static struct pinw_table_entry *entry_of(const struct pinw_table *t, uint64_t ke
 
 void *pinw_table_find(const struct pinw_table *t, uint64_t key)
 {
+	if (key < t->direct_size && t->direct[key])
+		return pinw_table_at(t, t->direct[key] - 1);
 	if (!t->index)
 		return NULL;
 	const struct pinw_table_entry *e = entry_of(t, key);
@@ -79,7 +83,7 @@ void *pinw_table_find(const struct pinw_table *t, uint64_t key)
 
 static int grow_index(struct pinw_table *t)
 {
-	if (t->count < t->index_size / 4 * 3)
+	if (t->indexed < t->index_size / 4 * 3)
 		return 0;
 
 	struct pinw_table_entry *old = t->index;
@@ -95,6 +99,37 @@ static int grow_index(struct pinw_table *t)
 			*entry_of(t, old[i].key) = old[i];
 	free(old);
 	return 0;
+}
+
+static int grow_direct(struct pinw_table *t, uint64_t key)
+{
+	size_t size = t->direct_size ? t->direct_size : FIRST_DIRECT;
+
+	if (key < t->direct_size)
+		return 0;
+	while (size <= key)
+		size *= 2;
+	uint32_t *direct = realloc(t->direct, size * sizeof(*direct));
+	if (!direct)
+		return -1;
+	memset(direct + t->direct_size, 0, (size - t->direct_size) * sizeof(*direct));
+	t->direct = direct;
+	t->direct_size = size;
+	return 0;
+}
+
+/* Where the row number of a new key is kept. Numbers given out one by one, as those of threads are, take four bytes and no
+ * search; any other key is hashed. */
+static uint32_t *place_of(struct pinw_table *t, uint64_t key)
+{
+	if (key < t->direct_size || key / 2 <= t->count)
+		return grow_direct(t, key) < 0 ? NULL : &t->direct[key];
+	if (grow_index(t) < 0)
+		return NULL;
+	struct pinw_table_entry *e = entry_of(t, key);
+	e->key = key;
+	t->indexed++;
+	return &e->row;
 }
 
 /* calloc, because pages of a long chunk that no row reaches are then never touched. */
@@ -118,9 +153,10 @@ void *pinw_table_get(struct pinw_table *t, uint64_t key, bool *ret_new)
 			*ret_new = false;
 		return row;
 	}
-	if (grow_index(t) < 0 || grow_rows(t) < 0)
+	uint32_t *place = grow_rows(t) < 0 ? NULL : place_of(t, key);
+	if (!place)
 		return NULL;
-	*entry_of(t, key) = (struct pinw_table_entry){.key = key, .row = (uint32_t)++t->count};
+	*place = (uint32_t)++t->count;
 	if (ret_new)
 		*ret_new = true;
 	return pinw_table_at(t, t->count - 1);

@@ -19,8 +19,11 @@ struct pinw_table {
 	size_t row_bytes;
 	size_t count;
 	char *chunks[PINW_TABLE_CHUNKS]; /* each twice as long as the one before */
-	struct pinw_table_entry *index; /* open addressing */
+	uint32_t *direct; /* row number + 1 by key, for keys that are not far above the count of rows */
+	size_t direct_size;
+	struct pinw_table_entry *index; /* the other keys: open addressing */
 	size_t index_size; /* a power of two, or 0 */
+	size_t indexed; /* keys in it */
 };
 
 void pinw_table_init(struct pinw_table *t, size_t row_bytes);
