@@ -5,7 +5,8 @@
  * confuse a terminal are written as \u escapes.
  *
  * In an object every call names its key; in an array the key is NULL. Beginnings
- * and ends have to match. Output errors are kept and returned by done.
+ * and ends have to match. What is written reaches the stream in blocks, all of it with done,
+ * which returns the first error of writing.
  */
 #ifndef PINW_REPORTS_JSON_H
 #define PINW_REPORTS_JSON_H
@@ -15,12 +16,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#define PINW_JSON_BLOCK 8192u
+
 struct pinw_json {
 	FILE *out;
 	unsigned depth;
 	unsigned inline_depth; /* from this depth on everything stays on one line, 0 = not in such a part */
 	bool first; /* in the innermost object or array */
 	bool in_markup; /* set it to have "<" escaped, as inside an element of HTML */
+	size_t used; /* of the block */
+	char block[PINW_JSON_BLOCK];
 };
 
 void pinw_json_init(struct pinw_json *j, FILE *out);
