@@ -262,8 +262,9 @@ bool pinw_filter_has_thread(const struct pinw_filter *f, const struct pinw_proce
 
 	add_site(&r, t->create_site);
 	add_site(&r, t->pin.site);
-	add_site(&r, t->lock.site);
-	r.origins = (t->pin.depth ? 1u << t->pin.origin : 0) | (t->lock.depth ? 1u << PINW_ORIGIN_GOLOCK : 0);
+	add_site(&r, t->lock->site);
+	r.origins =
+	    (t->pin.depth ? 1u << t->pin.origin : 0) | (t->lock->depth ? 1u << PINW_ORIGIN_GOLOCK : 0);
 	return all_hold(f, &r);
 }
 
@@ -313,7 +314,7 @@ bool pinw_filter_has_creations(const struct pinw_filter *f, const struct pinw_pr
 /* Is it one of the leaked threads, as far as stacks tell? */
 static bool is_leaked(const struct pinw_leak *l, const struct pinw_thread *thread)
 {
-	const uint32_t site = l->origin == PINW_ORIGIN_GOLOCK ? thread->lock.site : thread->pin.site;
+	const uint32_t site = l->origin == PINW_ORIGIN_GOLOCK ? thread->lock->site : thread->pin.site;
 
 	for (size_t i = 0; i < PINW_LEAK_EXAMPLES; i++)
 		if (l->threads[i] == thread->id)
@@ -321,7 +322,7 @@ static bool is_leaked(const struct pinw_leak *l, const struct pinw_thread *threa
 	if (l->count <= PINW_LEAK_EXAMPLES)
 		return false;
 	if (l->pin_site)
-		return site == l->pin_site && (thread->pin.depth || thread->lock.depth);
+		return site == l->pin_site && (thread->pin.depth || thread->lock->depth);
 	for (uint32_t i = 0; i < l->creator_count; i++)
 		if (l->creators[i].site == thread->create_site)
 			return true;

@@ -45,6 +45,25 @@ static void book_destroyed(struct pinw_golock_site *row, const struct pinw_rec_g
 
 /* ---- events ---------------------------------------------------------------------------- */
 
+const struct pinw_golock pinw_no_golock;
+
+static bool is_held(const struct pinw_golock *lock)
+{
+	return lock->depth && !lock->destroyed;
+}
+
+static void set_lock(struct pinw_replay *c, struct pinw_thread *t, struct pinw_golock lock)
+{
+	struct pinw_golock *row = pinw_table_get(&c->p->locks, t->id, NULL);
+
+	if (!row) {
+		c->out_of_memory = true;
+		return;
+	}
+	*row = lock;
+	t->lock = row;
+}
+
 static void book_begin(struct pinw_replay *c, const struct pinw_rec_golock *rec)
 {
 	struct pinw_thread *t = pinw_replay_thread(c, rec->e.thread);
@@ -53,11 +72,12 @@ static void book_begin(struct pinw_replay *c, const struct pinw_rec_golock *rec)
 	if (!t)
 		return;
 	t->golocks++;
-	t->lock = (struct pinw_golock){.since_ns = rec->e.time_ns,
-	                               .goid = rec->goid,
-	                               .site = rec->e.site,
-	                               .depth = 1,
-	                               .on_cpus = t->pin.depth > 0};
+	set_lock(c, t,
+	         (struct pinw_golock){.since_ns = rec->e.time_ns,
+	                              .goid = rec->goid,
+	                              .site = rec->e.site,
+	                              .depth = 1,
+	                              .on_cpus = t->pin.depth > 0});
 }
 
 static void book_unlock(struct pinw_golock_site *row, const struct pinw_rec_golock *rec)
@@ -92,17 +112,26 @@ static void book_end(struct pinw_replay *c, struct pinw_golock_site *row, const 
 		book_unlock(row, rec);
 	if (!t)
 		return;
-	bool on_cpus = t->lock.depth ? t->lock.on_cpus : t->pin.depth > 0;
+	bool on_cpus = t->lock->depth ? t->lock->on_cpus : t->pin.depth > 0;
 	row->on_cpus += on_cpus;
-	t->lock = (struct pinw_golock){0};
+	t->lock = &pinw_no_golock;
 	if (destroyed)
-		t->lock = (struct pinw_golock){.since_ns = pinw_since(rec->e.time_ns, rec->held_ns),
-		                               .held_ns = rec->held_ns,
-		                               .goid = rec->goid,
-		                               .site = rec->lock_site,
-		                               .depth = rec->depth ? rec->depth : 1,
-		                               .on_cpus = on_cpus,
-		                               .destroyed = true};
+		set_lock(c, t,
+		         (struct pinw_golock){.since_ns = pinw_since(rec->e.time_ns, rec->held_ns),
+		                              .held_ns = rec->held_ns,
+		                              .goid = rec->goid,
+		                              .site = rec->lock_site,
+		                              .depth = rec->depth ? rec->depth : 1,
+		                              .on_cpus = on_cpus,
+		                              .destroyed = true});
+}
+
+void pinw_replay_golock_on_cpus(struct pinw_replay *c, const struct pinw_thread *t)
+{
+	struct pinw_golock *row = is_held(t->lock) ? pinw_table_find(&c->p->locks, t->id) : NULL;
+
+	if (row)
+		row->on_cpus = true;
 }
 
 /* Each record says where its lock was taken, so that the end of one whose beginning was dropped is booked all the same. */
@@ -134,15 +163,16 @@ void pinw_replay_golock(struct pinw_replay *c, const struct pinw_rec_golock *rec
 /* ---- slots ----------------------------------------------------------------------------- */
 
 /* What a slot knows counts when the record of its lock was dropped. */
-static void take_lock(struct pinw_thread *t, const struct pinw_slot *slot)
+static void take_lock(struct pinw_replay *c, struct pinw_thread *t, const struct pinw_slot *slot)
 {
-	bool same = t->lock.depth && !t->lock.destroyed && t->lock.since_ns == slot->golock_since_ns;
+	bool same = is_held(t->lock) && t->lock->since_ns == slot->golock_since_ns;
 
-	t->lock = (struct pinw_golock){.since_ns = slot->golock_since_ns,
-	                               .goid = slot->golock_goid,
-	                               .site = slot->golock_site,
-	                               .depth = slot->golock_depth,
-	                               .on_cpus = (same && t->lock.on_cpus) || t->pin.depth > 0};
+	set_lock(c, t,
+	         (struct pinw_golock){.since_ns = slot->golock_since_ns,
+	                              .goid = slot->golock_goid,
+	                              .site = slot->golock_site,
+	                              .depth = slot->golock_depth,
+	                              .on_cpus = (same && t->lock->on_cpus) || t->pin.depth > 0});
 }
 
 /* An open lock, unless its end was recorded: then the slot may only not have been given back yet. */
@@ -152,14 +182,14 @@ void pinw_replay_golock_slot(struct pinw_replay *c, const struct pinw_slot *slot
 
 	if (t && slot->golocks > t->golocks)
 		t->golocks = slot->golocks;
-	if (t && !slot->golock_depth && !t->lock.destroyed)
-		t->lock = (struct pinw_golock){0};
+	if (t && !slot->golock_depth && !t->lock->destroyed)
+		t->lock = &pinw_no_golock;
 	struct pinw_golock_site *row = slot->golock_depth ? row_of(c, slot->golock_site) : NULL;
 	if (!row)
 		return;
 	if (t) {
-		take_lock(t, slot);
-		row->on_cpus += t->lock.on_cpus;
+		take_lock(c, t, slot);
+		row->on_cpus += t->lock->on_cpus;
 	}
 	if (row->open < PINW_LEAK_EXAMPLES)
 		row->open_threads[row->open] = slot->thread;
@@ -183,16 +213,23 @@ static int by_locked(const void *x, const void *y)
 	return (a->site > b->site) - (a->site < b->site);
 }
 
+void pinw_golock_held_until(struct pinw_process *p, const struct pinw_thread *t, uint64_t end_ns)
+{
+	struct pinw_golock *row =
+	    t->lock->depth && !t->lock->held_ns ? pinw_table_find(&p->locks, t->id) : NULL;
+
+	if (row)
+		row->held_ns = pinw_since(end_ns, row->since_ns);
+}
+
 static void hold_open_locks(struct pinw_process *p)
 {
 	for (size_t i = 0; i < p->threads.count; i++) {
 		const struct pinw_thread *t = pinw_table_at(&p->threads, i);
 		struct pinw_golock_site *row =
-		    t->lock.depth && !t->lock.destroyed
-		        ? pinw_table_find(&p->golock_sites, (uint64_t)t->lock.site + 1)
-		        : NULL;
+		    is_held(t->lock) ? pinw_table_find(&p->golock_sites, (uint64_t)t->lock->site + 1) : NULL;
 		if (row)
-			book_hold(row, t->lock.held_ns);
+			book_hold(row, t->lock->held_ns);
 	}
 }
 

@@ -29,7 +29,7 @@ struct lane {
 /* Those worth a look come first: leaked, then pinned, then the others; all in the order of their ids afterwards. */
 static unsigned interest(const struct pinw_thread *t)
 {
-	if (t->pin.depth || t->lock.depth)
+	if (t->pin.depth || t->lock->depth)
 		return 0;
 	return t->pins_opened || t->golocks ? 1 : 2;
 }

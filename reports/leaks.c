@@ -110,13 +110,13 @@ static int inherited_leak(struct pinw_process *p, struct pinw_table *groups, con
 static int deep_lock_leak(struct pinw_process *p, struct pinw_table *groups, const struct pinw_thread *t)
 {
 	struct leak_key key = {
-	    .kind = PINW_LEAK_UNBALANCED, .origin = PINW_ORIGIN_GOLOCK, .pin_site = t->lock.site};
+	    .kind = PINW_LEAK_UNBALANCED, .origin = PINW_ORIGIN_GOLOCK, .pin_site = t->lock->site};
 	struct pinw_leak *l = find_or_add(groups, &key);
 
 	if (!l)
 		return -ENOMEM;
 	count_leak(p, l, t);
-	book_hold(l, t->lock.held_ns, t->lock.depth);
+	book_hold(l, t->lock->held_ns, t->lock->depth);
 	return 0;
 }
 
@@ -142,7 +142,7 @@ static int thread_leaks(struct pinw_process *p, struct pinw_table *groups, const
 		error = add_leak(p, groups, PINW_LEAK_EXIT_WHILE_PINNED, &t->pin, t);
 	else if (error == 0 && own_pin && pinw_process_ended_for_good(p))
 		error = add_leak(p, groups, PINW_LEAK_PINNED_AT_END, &t->pin, t);
-	if (error == 0 && t->lock.depth > 1 && !t->lock.destroyed && pinw_process_ended_for_good(p))
+	if (error == 0 && t->lock->depth > 1 && !t->lock->destroyed && pinw_process_ended_for_good(p))
 		error = deep_lock_leak(p, groups, t);
 	if (error == 0 && pinw_thread_unjoined(t))
 		error = add_leak(p, groups, PINW_LEAK_UNJOINED, NULL, t);

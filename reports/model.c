@@ -36,6 +36,7 @@ void pinw_process_free(struct pinw_process *p)
 	for (size_t i = 0; i < p->unfollowed_count; i++)
 		free(p->unfollowed[i]);
 	pinw_table_done(&p->threads);
+	pinw_table_done(&p->locks);
 	pinw_table_done(&p->sites);
 	pinw_table_done(&p->modules);
 	pinw_kept_names_done(p);

@@ -84,10 +84,18 @@ void pinw_site_names_free(struct pinw_site_names *n);
 /* Needs settled threads. Returns 0 or -ENOMEM. */
 int pinw_rates_settle(struct pinw_process *p);
 
-/* Go locks. Open ones come from the slots, after all events. */
+/* Go locks. Open ones come from the slots, after all events. What threads without one have is pinw_no_golock: a thread that
+ * has one is rare where there are a million. */
+extern const struct pinw_golock pinw_no_golock;
 void pinw_replay_golock(struct pinw_replay *c, const struct pinw_rec_golock *rec);
 void pinw_replay_golock_slot(struct pinw_replay *c, const struct pinw_slot *slot);
 int pinw_golocks_settle(struct pinw_process *p);
+
+/* The lock that a thread has, if it has one, is held on CPUs of its own. */
+void pinw_replay_golock_on_cpus(struct pinw_replay *c, const struct pinw_thread *t);
+
+/* How long a lock that was not unlocked had been held at `end_ns`. */
+void pinw_golock_held_until(struct pinw_process *p, const struct pinw_thread *t, uint64_t end_ns);
 
 /* Single pins, locks and violations; each does nothing in a process without a history. `pin`: the pin that `t` has, when there
  * is one, ends. */

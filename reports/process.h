@@ -82,7 +82,7 @@ struct pinw_thread {
 	uint64_t started_ns;
 	uint64_t ended_ns; /* its own end; unknown when it lived to the end of the process */
 	struct pinw_pin pin; /* open now, or when it ended */
-	struct pinw_golock lock; /* likewise */
+	const struct pinw_golock *lock; /* likewise; never NULL */
 	uint32_t creator; /* thread id, 0 unknown */
 	uint32_t create_site;
 	uint32_t joined_by; /* thread id, 0 = not joined or not known by whom */
@@ -93,10 +93,10 @@ struct pinw_thread {
 	uint32_t affinity_calls; /* successful ones with this thread as target */
 	uint32_t flags; /* PINW_THREAD_* */
 	uint8_t how; /* enum pinw_thread_how */
-	bool joined;
-	bool slot; /* its live slot is in the file: state, pin and name are exact */
-	bool exited; /* ended before its process */
-	bool inherited; /* started on a mask that its creator's pin gave it */
+	bool joined : 1;
+	bool slot : 1; /* its live slot is in the file: state, pin and name are exact */
+	bool exited : 1; /* ended before its process */
+	bool inherited : 1; /* started on a mask that its creator's pin gave it */
 	char name[PINW_NAME_BYTES]; /* NUL padded */
 };
 
@@ -332,6 +332,7 @@ struct pinw_process {
 	uint32_t order; /* in which it was added */
 
 	struct pinw_table threads; /* struct pinw_thread, by id */
+	struct pinw_table locks; /* struct pinw_golock, by thread: those that ever had one */
 	struct pinw_table sites; /* struct pinw_site, by id */
 	struct pinw_table modules; /* struct pinw_module, by id */
 	struct pinw_table kept_names; /* struct pinw_kept_name (kept_names.h) */

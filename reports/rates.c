@@ -147,7 +147,7 @@ static void judge_churn(struct pinw_process *p, uint64_t *times)
 		if (!is_short_lived(t))
 			continue;
 		times[count++] = t->ended_ns;
-		p->churn.locked += t->lock.depth && t->lock.destroyed;
+		p->churn.locked += t->lock->depth && t->lock->destroyed;
 		if (t->ended_ns < first_end)
 			first_end = t->ended_ns;
 	}

@@ -111,7 +111,7 @@ void pinw_stage_golock_end(struct stage *s, struct actor *a)
 	if (!a->golocked)
 		return;
 	facts.leaked = PINW_KINDS_GO;
-	if (t && t->lock.depth > 1 && !t->lock.destroyed)
+	if (t && t->lock->depth > 1 && !t->lock->destroyed)
 		judge_leak(s, a, PINW_PLEAK_UNBALANCED, &scene);
 	if (!pinw_policy_is_declared(s->policy, &facts))
 		judge_leak(s, a, PINW_PLEAK_PINNED_AT_END, &scene);

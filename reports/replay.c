@@ -355,6 +355,7 @@ void pinw_replay_begin(struct pinw_replay *c, struct pinw_process *p)
 {
 	*c = (struct pinw_replay){.p = p};
 	pinw_table_init(&p->threads, sizeof(struct pinw_thread));
+	pinw_table_init(&p->locks, sizeof(struct pinw_golock));
 	pinw_table_init(&p->sites, sizeof(struct pinw_site));
 	pinw_table_init(&p->modules, sizeof(struct pinw_module));
 	pinw_table_init(&p->kept_names, sizeof(struct pinw_kept_name));

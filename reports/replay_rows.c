@@ -25,6 +25,7 @@ struct pinw_thread *pinw_replay_thread(struct pinw_replay *c, uint32_t id)
 		t->id = id;
 		t->flags = id == 1 ? PINW_THREAD_MAIN : 0;
 		t->created_ns = t->started_ns = t->ended_ns = PINW_TIME_UNKNOWN;
+		t->lock = &pinw_no_golock;
 	}
 	return c->last_thread = t;
 }
@@ -128,7 +129,7 @@ void pinw_replay_open_pin(struct pinw_replay *c, struct pinw_thread *t, struct p
 	pinw_history_pin(c->p, t, PINW_SPAN_UNSEEN, PINW_TIME_UNKNOWN);
 	t->pin = pin;
 	t->pins_opened++;
-	t->lock.on_cpus = t->lock.depth && !t->lock.destroyed ? true : t->lock.on_cpus;
+	pinw_replay_golock_on_cpus(c, t);
 	if (s)
 		s->opened++;
 }

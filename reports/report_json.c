@@ -166,7 +166,7 @@ void pinw_json_thread(struct pinw_json *j, const struct pinw_process *p, const s
 	pinw_json_bool(j, "adopted", t->flags & PINW_THREAD_ADOPTED);
 	pinw_json_mask(j, "mask", p, t->mask);
 	put_pin(j, &t->pin);
-	pinw_json_golock(j, &t->lock);
+	pinw_json_golock(j, t->lock);
 	pinw_json_number(j, "pins_opened", t->pins_opened);
 	pinw_json_number(j, "affinity_calls", t->affinity_calls);
 }

@@ -142,7 +142,7 @@ static uint64_t workers_left(const struct pinw_process *p)
 
 	for (size_t i = 0; i < p->threads.count; i++) {
 		const struct pinw_thread *t = pinw_table_at(&p->threads, i);
-		count += t->id != 1 && !t->exited && (t->pin.depth || t->lock.depth);
+		count += t->id != 1 && !t->exited && (t->pin.depth || t->lock->depth);
 	}
 	return count;
 }

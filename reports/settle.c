@@ -120,8 +120,7 @@ static void settle_thread(struct pinw_process *p, struct pinw_thread *t)
 	if (!t->exited)
 		t->how = end_with_process(p);
 	uint64_t end = t->exited && t->ended_ns != PINW_TIME_UNKNOWN ? t->ended_ns : p->duration_ns;
-	if (t->lock.depth && !t->lock.held_ns)
-		t->lock.held_ns = pinw_since(end, t->lock.since_ns);
+	pinw_golock_held_until(p, t, end);
 	if (t->pin.depth && !t->pin.held_ns)
 		t->pin.held_ns = pinw_since(end, t->pin.since_ns);
 	pinw_history_pin(p, t, t->exited ? PINW_SPAN_THREAD_ENDED : PINW_SPAN_OPEN,

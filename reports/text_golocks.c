@@ -71,7 +71,7 @@ static void print_site(struct pinw_text *t, const struct pinw_process *p, const 
 
 static bool is_held(const struct pinw_text *t, const struct pinw_process *p, const struct pinw_thread *thread)
 {
-	return thread->lock.depth && !thread->lock.destroyed && pinw_text_wants_thread(t, p, thread);
+	return thread->lock->depth && !thread->lock->destroyed && pinw_text_wants_thread(t, p, thread);
 }
 
 static void print_held(struct pinw_text *t, const struct pinw_process *p, const struct pinw_thread *thread)
@@ -79,18 +79,18 @@ static void print_held(struct pinw_text *t, const struct pinw_process *p, const 
 	const uint64_t *mask = thread->pin.depth ? pinw_process_mask(p, thread->mask) : NULL;
 	char cpus[64];
 
-	pinw_term_put(&t->term, "    goroutine %" PRIu64 " on thread ", thread->lock.goid);
+	pinw_term_put(&t->term, "    goroutine %" PRIu64 " on thread ", thread->lock->goid);
 	pinw_text_put_thread(t, p, thread->id);
 	pinw_term_put(&t->term, ", for %s%s, depth %" PRIu32 ": ",
-	              p->how == PINW_HOW_VIOLENT ? "at least " : "", pinw_text_duration(thread->lock.held_ns),
-	              thread->lock.depth);
+	              p->how == PINW_HOW_VIOLENT ? "at least " : "",
+	              pinw_text_duration(thread->lock->held_ns), thread->lock->depth);
 	if (mask) {
 		size_t len = pinw_mask_print(cpus, sizeof(cpus), mask, p->header.mask_words);
 		pinw_term_put(&t->term, "locked and pinned to CPU %.*s", (int)len, cpus);
 	} else {
 		pinw_term_put(&t->term, "locked, not bound to a CPU");
 	}
-	pinw_term_put(&t->term, " (site %" PRIu32 ")", thread->lock.site);
+	pinw_term_put(&t->term, " (site %" PRIu32 ")", thread->lock->site);
 	pinw_term_end(&t->term, 6, PINW_STYLE_PLAIN);
 }
 

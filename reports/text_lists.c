@@ -65,8 +65,8 @@ static void put_examples(struct pinw_text *t, const struct pinw_process *p, cons
 			pinw_term_put(&t->term, ", ");
 		pinw_text_put_thread(t, p, l->threads[i]);
 		const struct pinw_thread *thread = pinw_process_thread(p, l->threads[i]);
-		if (l->origin == PINW_ORIGIN_GOLOCK && thread && thread->lock.depth)
-			pinw_term_put(&t->term, " (goroutine %" PRIu64 ")", thread->lock.goid);
+		if (l->origin == PINW_ORIGIN_GOLOCK && thread && thread->lock->depth)
+			pinw_term_put(&t->term, " (goroutine %" PRIu64 ")", thread->lock->goid);
 	}
 	if (l->count > PINW_LEAK_EXAMPLES)
 		pinw_term_put(&t->term, ", ...");
@@ -297,7 +297,7 @@ static bool unjoined(const struct pinw_thread *thread)
 /* The ones worth a look come first: 0 with an open pin or never joined, 1 alive at the end, 2 the others. */
 static unsigned interest(const struct pinw_thread *thread)
 {
-	if (thread->pin.depth || thread->lock.depth || unjoined(thread))
+	if (thread->pin.depth || thread->lock->depth || unjoined(thread))
 		return 0;
 	return thread->exited ? 2 : 1;
 }
@@ -339,8 +339,8 @@ static void print_thread(struct pinw_text *t, const struct pinw_process *p, cons
 	              how ? how : "alive", afterwards(thread));
 	pinw_term_put_cell(term, cpus, strlen(cpus), 7);
 	pinw_term_put(term, " %s%s%s", thread->pin.depth ? pinw_origin_name(thread->pin.origin) : "",
-	              thread->pin.depth && thread->lock.depth ? "+" : "",
-	              thread->lock.depth  ? pinw_origin_name(PINW_ORIGIN_GOLOCK)
+	              thread->pin.depth && thread->lock->depth ? "+" : "",
+	              thread->lock->depth ? pinw_origin_name(PINW_ORIGIN_GOLOCK)
 	              : thread->pin.depth ? ""
 	                                  : "-");
 	pinw_term_end(term, 8, PINW_STYLE_PLAIN);

@@ -129,10 +129,10 @@ Test(golocks, tell_whether_their_thread_was_pinned_too)
 	cr_expect(row->locked == 3 && row->unlocked == 2 && row->open == 1 && row->on_cpus == 2);
 	cr_expect(row->unlock_sites == 1 && row->unlocks[0].site == 8 && row->unlocks[0].count == 2);
 	cr_expect_eq(row->held_max_ns, 7300, "those that are held count");
-	const struct pinw_golock *held = &pinw_process_thread(m->processes[0], 3)->lock;
+	const struct pinw_golock *held = pinw_process_thread(m->processes[0], 3)->lock;
 	cr_expect(held->depth == 1 && held->goid == 19 && held->held_ns == 7300 && held->on_cpus &&
 	          !held->destroyed);
-	cr_expect_eq(pinw_process_thread(m->processes[0], 2)->lock.depth, 0);
+	cr_expect_eq(pinw_process_thread(m->processes[0], 2)->lock->depth, 0);
 	cr_expect_eq(pinw_process_thread(m->processes[0], 2)->golocks, 2);
 	pinw_model_free(m);
 }
