@@ -20,19 +20,22 @@
 #define OWN_NUMBERS UINT64_C(4194304)
 #define LOCK_LANES UINT64_C(2147483648)
 
-/* A thread's. */
+/* A thread's life as it is drawn. */
+struct life {
+	uint64_t begin_ns, end_ns;
+};
+
+/* Of a thread with pins or locks: there can be a million of others, which need nothing kept. */
 struct lane {
-	uint64_t number;
-	uint64_t begin_ns, end_ns; /* of its life as it is drawn */
+	struct life life; /* holds its pins */
 	uint64_t next_pin, next_lock; /* while ends are looked for, from the last to the first */
 	bool locks;
 };
 
-/* What counters do at a time. */
-struct step {
-	uint64_t time_ns;
-	int alive, pinned, locked;
-};
+/* What counters do at a time: the time above, which of these in the lowest bits, so that a step is a number to sort. */
+enum step { STEP_STARTED, STEP_ENDED, STEP_PINNED, STEP_RELEASED, STEP_LOCKED, STEP_UNLOCKED };
+#define STEP_BITS 3u
+#define STEP_LATEST (UINT64_MAX >> STEP_BITS) /* 73 years */
 
 struct trace {
 	struct pinw_json j;
@@ -44,10 +47,11 @@ struct trace {
 	uint64_t pid;
 	uint64_t start_ns; /* of the process, since first_ns */
 	struct pinw_table lanes; /* struct lane, by thread */
+	struct pinw_table own; /* threads with a tid that one before them had */
 	struct pinw_intern names; /* functions of sites */
 	struct pinw_table sites; /* uint32_t, by site */
 	uint64_t *ends; /* of spans, as they are drawn */
-	struct step *steps;
+	uint64_t *steps;
 	size_t step_count, step_room;
 	int error;
 };
@@ -165,27 +169,31 @@ static uint64_t own_number(struct trace *t, struct pinw_table *taken, uint64_t w
 	return new ? wanted : OWN_NUMBERS + own;
 }
 
-static void make_lane(struct trace *t, struct pinw_table *tids, const struct pinw_thread *thread)
+/* Notes the threads that need a number of their own. */
+static void number_lanes(struct trace *t)
 {
-	struct lane *lane = pinw_table_get(&t->lanes, thread->id, NULL);
+	unsigned char *taken = calloc(OWN_NUMBERS / 8, 1);
 
-	if (!lane) {
+	if (!taken)
 		t->error = -ENOMEM;
-		return;
+	for (size_t i = 0; taken && i < t->p->threads.count; i++) {
+		const struct pinw_thread *thread = pinw_table_at(&t->p->threads, i);
+		uint32_t tid = thread->tid;
+		bool free_tid = tid < OWN_NUMBERS && !(taken[tid / 8] & 1u << tid % 8);
+
+		if (free_tid)
+			taken[tid / 8] |= (unsigned char)(1u << tid % 8);
+		else if (!pinw_table_get(&t->own, thread->id, NULL))
+			t->error = -ENOMEM;
 	}
-	uint64_t begin_ns = thread->started_ns != PINW_TIME_UNKNOWN ? thread->started_ns : thread->created_ns;
-	uint64_t end_ns = thread->exited ? thread->ended_ns : t->p->duration_ns;
-	if (thread->flags & PINW_THREAD_MAIN)
-		begin_ns = 0;
-	if (begin_ns == PINW_TIME_UNKNOWN)
-		begin_ns = end_ns;
-	if (end_ns == PINW_TIME_UNKNOWN || end_ns < begin_ns)
-		end_ns = begin_ns;
-	*lane = (struct lane){.number = own_number(t, tids, thread->tid, thread->id),
-	                      .begin_ns = begin_ns,
-	                      .end_ns = end_ns,
-	                      .next_pin = PINW_TIME_UNKNOWN,
-	                      .next_lock = PINW_TIME_UNKNOWN};
+	free(taken);
+}
+
+static uint64_t number_of(const struct trace *t, const struct pinw_thread *thread)
+{
+	bool own = thread->tid == 0 || pinw_table_find(&t->own, thread->id);
+
+	return own ? OWN_NUMBERS + thread->id : thread->tid;
 }
 
 static struct lane *lane_of(struct trace *t, uint32_t thread)
@@ -193,26 +201,56 @@ static struct lane *lane_of(struct trace *t, uint32_t thread)
 	return pinw_table_find(&t->lanes, thread);
 }
 
-static void make_lanes(struct trace *t)
+/* PINW_TIME_UNKNOWN to 0 when no time of it is known. */
+static struct life recorded_life(const struct trace *t, const struct pinw_thread *thread)
 {
-	struct pinw_table tids;
+	uint64_t begin_ns = thread->started_ns != PINW_TIME_UNKNOWN ? thread->started_ns : thread->created_ns;
+	uint64_t end_ns = thread->exited ? thread->ended_ns : t->p->duration_ns;
 
-	pinw_table_init(&tids, 1);
-	for (size_t i = 0; i < t->p->threads.count; i++)
-		make_lane(t, &tids, pinw_table_at(&t->p->threads, i));
-	pinw_table_done(&tids);
+	if (thread->flags & PINW_THREAD_MAIN)
+		begin_ns = 0;
+	if (begin_ns == PINW_TIME_UNKNOWN)
+		begin_ns = end_ns;
+	if (begin_ns == PINW_TIME_UNKNOWN)
+		return (struct life){.begin_ns = PINW_TIME_UNKNOWN};
+	if (end_ns == PINW_TIME_UNKNOWN || end_ns < begin_ns)
+		end_ns = begin_ns;
+	return (struct life){.begin_ns = begin_ns, .end_ns = end_ns};
 }
 
-/* A life holds its pins. */
+static struct life life_of(struct trace *t, const struct pinw_thread *thread)
+{
+	const struct lane *lane = lane_of(t, thread->id);
+	struct life life = lane ? lane->life : recorded_life(t, thread);
+
+	return life.begin_ns == PINW_TIME_UNKNOWN ? (struct life){0} : life;
+}
+
+/* Of the thread that has the span; NULL when it is not known. */
+static struct lane *make_lane(struct trace *t, const struct pinw_span *s)
+{
+	const struct pinw_thread *thread = pinw_process_thread(t->p, s->thread);
+	bool new;
+	struct lane *lane = thread ? pinw_table_get(&t->lanes, s->thread, &new) : NULL;
+
+	if (thread && !lane)
+		t->error = -ENOMEM;
+	if (lane && new)
+		*lane = (struct lane){.life = recorded_life(t, thread),
+		                      .next_pin = PINW_TIME_UNKNOWN,
+		                      .next_lock = PINW_TIME_UNKNOWN};
+	return lane;
+}
+
 static void stretch(struct lane *lane, const struct pinw_span *s)
 {
 	if (s->begin_ns == PINW_TIME_UNKNOWN)
 		return;
-	if (s->begin_ns < lane->begin_ns)
-		lane->begin_ns = s->begin_ns;
+	if (s->begin_ns < lane->life.begin_ns)
+		lane->life.begin_ns = s->begin_ns;
 	uint64_t end_ns = s->end_ns == PINW_TIME_UNKNOWN ? s->begin_ns : s->end_ns;
-	if (end_ns > lane->end_ns)
-		lane->end_ns = end_ns;
+	if (end_ns > lane->life.end_ns)
+		lane->life.end_ns = end_ns;
 	lane->locks = lane->locks || s->origin == PINW_ORIGIN_GOLOCK;
 }
 
@@ -221,7 +259,7 @@ static void find_ends(struct trace *t)
 	const struct pinw_history *h = t->p->history;
 
 	for (size_t i = 0; i < h->span_count; i++) {
-		struct lane *lane = lane_of(t, h->spans[i].thread);
+		struct lane *lane = make_lane(t, &h->spans[i]);
 		if (lane)
 			stretch(lane, &h->spans[i]);
 	}
@@ -231,7 +269,7 @@ static void find_ends(struct trace *t)
 		if (!lane || s->begin_ns == PINW_TIME_UNKNOWN)
 			continue;
 		uint64_t *next = s->origin == PINW_ORIGIN_GOLOCK ? &lane->next_lock : &lane->next_pin;
-		uint64_t end_ns = s->end_ns < lane->end_ns ? s->end_ns : lane->end_ns;
+		uint64_t end_ns = s->end_ns < lane->life.end_ns ? s->end_ns : lane->life.end_ns;
 		t->ends[i - 1] = end_ns < *next ? end_ns : *next;
 		*next = s->begin_ns;
 	}
@@ -239,11 +277,12 @@ static void find_ends(struct trace *t)
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
-static void put_life(struct trace *t, const struct pinw_thread *thread, const struct lane *lane)
+static void put_life(struct trace *t, const struct pinw_thread *thread)
 {
 	const char *how = pinw_thread_how_name(thread->how);
+	struct life life = life_of(t, thread);
 
-	begin_slice(t, "life", "thread", lane->number, lane->begin_ns, lane->end_ns);
+	begin_slice(t, "life", "thread", number_of(t, thread), life.begin_ns, life.end_ns);
 	pinw_json_number(&t->j, "thread", thread->id);
 	pinw_json_known(&t->j, "tid", thread->tid, thread->tid != 0);
 	pinw_json_known(&t->j, "creator", thread->creator, thread->creator != 0);
@@ -254,20 +293,20 @@ static void put_life(struct trace *t, const struct pinw_thread *thread, const st
 }
 
 /* From its creator's lane to its own. */
-static void put_flow(struct trace *t, const struct pinw_thread *thread, const struct lane *lane)
+static void put_flow(struct trace *t, const struct pinw_thread *thread)
 {
-	const struct lane *creator = thread->creator ? lane_of(t, thread->creator) : NULL;
+	const struct pinw_thread *creator = pinw_process_thread(t->p, thread->creator);
 
 	if (!creator || thread->created_ns == PINW_TIME_UNKNOWN)
 		return;
 	char id[48];
 	snprintf(id, sizeof(id), "%llu.%u", (unsigned long long)t->pid, thread->id);
-	begin(t, "s", "create", "create", creator->number);
+	begin(t, "s", "create", "create", number_of(t, creator));
 	put_time(t, "ts", t->start_ns + thread->created_ns);
 	pinw_json_text(&t->j, "id", id);
 	pinw_json_end_object(&t->j);
-	begin(t, "f", "create", "create", lane->number);
-	put_time(t, "ts", t->start_ns + lane->begin_ns);
+	begin(t, "f", "create", "create", number_of(t, thread));
+	put_time(t, "ts", t->start_ns + life_of(t, thread).begin_ns);
 	pinw_json_text(&t->j, "bp", "e");
 	pinw_json_text(&t->j, "id", id);
 	pinw_json_end_object(&t->j);
@@ -279,15 +318,15 @@ static void put_thread(struct trace *t, const struct pinw_thread *thread)
 	char name[PINW_EXPORT_TEXT], locks[PINW_EXPORT_TEXT + 16];
 
 	pinw_export_thread(thread->name, name);
-	put_metadata(t, "thread_name", lane->number, name);
-	put_order(t, "thread_sort_index", lane->number, UINT64_C(2) * thread->id);
-	if (lane->locks) {
+	put_metadata(t, "thread_name", number_of(t, thread), name);
+	put_order(t, "thread_sort_index", number_of(t, thread), UINT64_C(2) * thread->id);
+	if (lane && lane->locks) {
 		snprintf(locks, sizeof(locks), "%s: Go locks", name);
 		put_metadata(t, "thread_name", LOCK_LANES + thread->id, locks);
 		put_order(t, "thread_sort_index", LOCK_LANES + thread->id, UINT64_C(2) * thread->id + 1);
 	}
-	put_life(t, thread, lane);
-	put_flow(t, thread, lane);
+	put_life(t, thread);
+	put_flow(t, thread);
 }
 
 /* ---- pins and locks -------------------------------------------------------------------------- */
@@ -295,18 +334,18 @@ static void put_thread(struct trace *t, const struct pinw_thread *thread)
 static void put_span(struct trace *t, size_t number)
 {
 	const struct pinw_span *s = &t->p->history->spans[number];
-	const struct lane *lane = lane_of(t, s->thread);
+	const struct pinw_thread *thread = pinw_process_thread(t->p, s->thread);
 	bool lock = s->origin == PINW_ORIGIN_GOLOCK;
 	char mask[PINW_EXPORT_TEXT], name[PINW_EXPORT_TEXT + 8];
 
-	if (!lane)
+	if (!thread)
 		return;
-	uint64_t begin_ns = s->begin_ns == PINW_TIME_UNKNOWN ? lane->begin_ns : s->begin_ns;
+	uint64_t begin_ns = s->begin_ns == PINW_TIME_UNKNOWN ? life_of(t, thread).begin_ns : s->begin_ns;
 	uint64_t end_ns = s->begin_ns == PINW_TIME_UNKNOWN ? begin_ns : t->ends[number];
 	pinw_export_mask(t->p, s->mask, mask);
 	snprintf(name, sizeof(name), "CPU %s", *mask ? mask : "?");
 	begin_slice(t, lock ? "Go lock" : name, lock ? "lock" : "pin",
-	            lock ? LOCK_LANES + s->thread : lane->number, begin_ns, end_ns);
+	            lock ? LOCK_LANES + s->thread : number_of(t, thread), begin_ns, end_ns);
 	put_function(t, lock ? "locked in" : "pinned in", s->site);
 	if (lock) {
 		put_function(t, "unlocked in", s->end_site);
@@ -326,10 +365,10 @@ static void put_span(struct trace *t, size_t number)
 static void put_violation(struct trace *t, const struct pinw_single_violation *v)
 {
 	const struct pinw_rule_row *rule = pinw_process_rule(t->p, v->rule);
-	const struct lane *lane = lane_of(t, v->target ? v->target : v->thread);
+	const struct pinw_thread *thread = pinw_process_thread(t->p, v->target ? v->target : v->thread);
 
 	begin_instant(t, rule && rule->label ? rule->label : "unknown rule", "violation",
-	              lane ? lane->number : t->pid, v->time_ns);
+	              thread ? number_of(t, thread) : t->pid, v->time_ns);
 	pinw_json_text(&t->j, "attempt", pinw_attempt_name(v->attempt));
 	pinw_json_text(&t->j, "done", pinw_done_name(v->done));
 	put_function(t, "in", v->site);
@@ -339,29 +378,30 @@ static void put_violation(struct trace *t, const struct pinw_single_violation *v
 static void put_leak(void *arg, const struct pinw_leaked *leaked)
 {
 	struct trace *t = arg;
-	const struct lane *lane = lane_of(t, leaked->thread->id);
-	uint64_t time_ns = leaked->time_ns == PINW_TIME_UNKNOWN ? lane->end_ns : leaked->time_ns;
+	bool known = leaked->time_ns != PINW_TIME_UNKNOWN;
 
-	begin_instant(t, pinw_leak_kind_name(leaked->kind), "leak", lane->number, time_ns);
+	begin_instant(t, pinw_leak_kind_name(leaked->kind), "leak", number_of(t, leaked->thread),
+	              known ? leaked->time_ns : life_of(t, leaked->thread).end_ns);
 	put_function(t, leaked->origin ? "pinned in" : "created in", leaked->site);
 	end_arguments(t);
 }
 
 /* ---- counters ---------------------------------------------------------------------------------- */
 
-static void add_step(struct trace *t, struct step step)
+static void add_step(struct trace *t, uint64_t time_ns, enum step step)
 {
 	if (pinw_grow((void **)&t->steps, t->step_count, &t->step_room, sizeof(*t->steps)) < 0)
 		t->error = -ENOMEM;
 	else
-		t->steps[t->step_count++] = step;
+		t->steps[t->step_count++] =
+		    (time_ns < STEP_LATEST ? time_ns : STEP_LATEST) << STEP_BITS | step;
 }
 
 static int by_time(const void *x, const void *y)
 {
-	const struct step *a = x, *b = y;
+	uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
 
-	return (a->time_ns > b->time_ns) - (a->time_ns < b->time_ns);
+	return (a > b) - (a < b);
 }
 
 static void gather_steps(struct trace *t)
@@ -370,49 +410,47 @@ static void gather_steps(struct trace *t)
 
 	for (size_t i = 0; i < t->p->threads.count; i++) {
 		const struct pinw_thread *thread = pinw_table_at(&t->p->threads, i);
-		const struct lane *lane = lane_of(t, thread->id);
-		add_step(t, (struct step){.time_ns = lane->begin_ns, .alive = 1});
+		struct life life = life_of(t, thread);
+		add_step(t, life.begin_ns, STEP_STARTED);
 		if (thread->exited)
-			add_step(t, (struct step){.time_ns = lane->end_ns, .alive = -1});
+			add_step(t, life.end_ns, STEP_ENDED);
 	}
 	for (size_t i = 0; i < h->span_count; i++) {
 		const struct pinw_span *s = &h->spans[i];
-		int lock = s->origin == PINW_ORIGIN_GOLOCK;
+		bool lock = s->origin == PINW_ORIGIN_GOLOCK;
 		if (s->begin_ns == PINW_TIME_UNKNOWN || !lane_of(t, s->thread))
 			continue;
-		add_step(t, (struct step){.time_ns = s->begin_ns, .locked = lock, .pinned = !lock});
+		add_step(t, s->begin_ns, lock ? STEP_LOCKED : STEP_PINNED);
 		if (s->end != PINW_SPAN_OPEN)
-			add_step(t,
-			         (struct step){.time_ns = t->ends[i], .locked = -lock, .pinned = lock - 1});
+			add_step(t, t->ends[i], lock ? STEP_UNLOCKED : STEP_RELEASED);
 	}
 	if (t->step_count)
 		qsort(t->steps, t->step_count, sizeof(*t->steps), by_time);
 }
 
-static void put_counter(struct trace *t, const struct step *now)
+/* `taken`: how often each step was, so far. */
+static void put_counter(struct trace *t, uint64_t time_ns, const uint64_t *taken)
 {
 	begin(t, "C", "threads", NULL, t->pid);
-	put_time(t, "ts", t->start_ns + now->time_ns);
+	put_time(t, "ts", t->start_ns + time_ns);
 	pinw_json_begin_object(&t->j, "args");
-	pinw_json_number(&t->j, "alive", (uint64_t)(now->alive > 0 ? now->alive : 0));
-	pinw_json_number(&t->j, "pinned", (uint64_t)(now->pinned > 0 ? now->pinned : 0));
-	pinw_json_number(&t->j, "locked by Go", (uint64_t)(now->locked > 0 ? now->locked : 0));
+	pinw_json_number(&t->j, "alive", pinw_since(taken[STEP_STARTED], taken[STEP_ENDED]));
+	pinw_json_number(&t->j, "pinned", pinw_since(taken[STEP_PINNED], taken[STEP_RELEASED]));
+	pinw_json_number(&t->j, "locked by Go", pinw_since(taken[STEP_LOCKED], taken[STEP_UNLOCKED]));
 	end_arguments(t);
 }
 
 static void put_counters(struct trace *t)
 {
-	struct step now = {0};
+	uint64_t taken[1u << STEP_BITS] = {0};
 
 	t->step_count = 0;
 	gather_steps(t);
 	for (size_t i = 0; i < t->step_count; i++) {
-		now.time_ns = t->steps[i].time_ns;
-		now.alive += t->steps[i].alive;
-		now.pinned += t->steps[i].pinned;
-		now.locked += t->steps[i].locked;
-		if (i + 1 == t->step_count || t->steps[i + 1].time_ns != now.time_ns)
-			put_counter(t, &now);
+		uint64_t time_ns = t->steps[i] >> STEP_BITS;
+		taken[t->steps[i] & ((1u << STEP_BITS) - 1)]++;
+		if (i + 1 == t->step_count || t->steps[i + 1] >> STEP_BITS != time_ns)
+			put_counter(t, time_ns, taken);
 	}
 }
 
@@ -463,10 +501,10 @@ static int put_process(struct trace *t, size_t order)
 	t->ends = calloc(h->span_count + 1, sizeof(*t->ends));
 	if (!t->ends)
 		return -ENOMEM;
-	make_lanes(t);
+	number_lanes(t);
+	find_ends(t);
 	if (t->error < 0)
 		return t->error;
-	find_ends(t);
 	put_process_name(t, order);
 	for (size_t i = 0; i < t->p->threads.count; i++)
 		put_thread(t, pinw_table_at(&t->p->threads, i));
@@ -484,6 +522,7 @@ static void done_process(struct trace *t)
 	free(t->ends);
 	t->ends = NULL;
 	pinw_table_done(&t->lanes);
+	pinw_table_done(&t->own);
 	pinw_table_done(&t->sites);
 }
 
@@ -504,6 +543,7 @@ int pinw_export_chrome(const struct pinw_model *m, struct pinw_stacks *stacks, F
 		if (t.p->error)
 			continue;
 		pinw_table_init(&t.lanes, sizeof(struct lane));
+		pinw_table_init(&t.own, 1);
 		pinw_table_init(&t.sites, sizeof(uint32_t));
 		error = put_process(&t, i);
 		done_process(&t);

@@ -245,3 +245,38 @@ Test(chrome, draws_lives_pins_locks_and_what_went_wrong)
 		expect_has(text, events[i]);
 	free(text);
 }
+
+Test(chrome, draws_a_thread_of_which_only_pins_are_known_by_these)
+{
+	struct pinw_builder b;
+
+	pinw_builder_init(&b, 1);
+	pinw_builder_pin(&b, 1000, 3, 3, 0, PINW_EFFECT_OPEN, 1);
+	pinw_builder_pin(&b, 3000, 3, 3, 0, PINW_EFFECT_RELEASE, 0xf);
+	pinw_builder_end(&b, PINW_END_EXIT, 0, 9000);
+	write_trace(&b, "a.pwt");
+	char *text = exported(pinw_export_chrome);
+	expect_has(text,
+	           "\"name\": \"life\", \"cat\": \"thread\", \"pid\": 4711, \"tid\": 4194307, \"ts\": 1.000, "
+	           "\"dur\": 2.000,");
+	expect_has(text, "\"ts\": 3.000, \"args\": {\"alive\": 1, \"pinned\": 0, ");
+	free(text);
+}
+
+Test(chrome, gives_the_second_thread_with_the_same_number_one_of_its_own)
+{
+	struct pinw_builder b;
+
+	pinw_builder_init(&b, 1);
+	for (uint32_t thread = 2; thread <= 3; thread++) {
+		pinw_builder_create(&b, thread, 1, 0, thread, 0);
+		pinw_builder_slot(&b, thread, PINW_SLOT_RUNNING, 0xf)->tid = 77;
+	}
+	pinw_builder_end(&b, PINW_END_EXIT, 0, 9000);
+	write_trace(&b, "a.pwt");
+	char *text = exported(pinw_export_chrome);
+	expect_has(text, "\"tid\": 77, \"ts\": 0.000, \"dur\": 9.000, \"args\": {\"thread\": 2, \"tid\": 77");
+	expect_has(text,
+	           "\"tid\": 4194307, \"ts\": 0.000, \"dur\": 9.000, \"args\": {\"thread\": 3, \"tid\": 77");
+	free(text);
+}
