@@ -252,12 +252,14 @@ UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_% preload/go/raw.c,$(PRELOAD
 
 TEST_SRC := \
   tests/export_story.c \
+  tests/gotab_rig.c \
   tests/policy_rig.c \
   tests/policy_text.c \
   tests/reader_rig.c \
   tests/report_rig.c \
   tests/rig.c \
   tests/rig_enforce.c \
+  tests/run_rig.c \
   tests/test_arena.c \
   tests/test_baseline.c \
   tests/test_cmd_report.c \
@@ -274,6 +276,7 @@ TEST_SRC := \
   tests/test_filter.c \
   tests/test_functions.c \
   tests/test_glob.c \
+  tests/test_goelf.c \
   tests/test_goname.c \
   tests/test_gohook.c \
   tests/test_golocks.c \
@@ -306,6 +309,7 @@ TEST_SRC := \
   tests/test_policy_man.c \
   tests/test_policy_replay.c \
   tests/test_policy_parse.c \
+  tests/test_policy_rules.c \
   tests/test_policy_values.c \
   tests/test_proc.c \
   tests/test_reader.c \
@@ -316,6 +320,7 @@ TEST_SRC := \
   tests/test_report_json.c \
   tests/test_report_policy.c \
   tests/test_run.c \
+  tests/test_run_policy.c \
   tests/test_site.c \
   tests/test_spell.c \
   tests/test_stackrules.c \
