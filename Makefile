@@ -155,6 +155,7 @@ REPORTS_SRC := \
   reports/html_tables.c \
   reports/json.c \
   reports/launch.c \
+  reports/jitmap.c \
   reports/kept_names.c \
   reports/leaks.c \
   reports/listen.c \
@@ -295,6 +296,7 @@ TEST_SRC := \
   tests/test_match_leaks.c \
   tests/test_match_pins.c \
   tests/test_match_text.c \
+  tests/test_jitmap.c \
   tests/test_kept_names.c \
   tests/test_model.c \
   tests/test_model_policy.c \
@@ -357,6 +359,7 @@ E2E_SRC := \
   tests/e2e_golden.c \
   tests/e2e_golocks.c \
   tests/e2e_html.c \
+  tests/e2e_jitmap.c \
   tests/e2e_metrics.c \
   tests/e2e_top.c \
   tests/live_rig.c \

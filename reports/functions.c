@@ -204,8 +204,8 @@ bool pinw_function_is_runtime(const char *function)
 
 bool pinw_function_is_interpreter(const char *function)
 {
-	static const char *const parts[] = {"_PyEval_*",     "PyEval_*",      "JavaCalls::*", "vm_exec*",
-	                                    "luaV_execute*", "zend_execute*", "execute_ex"};
+	static const char *const parts[] = {"_PyEval_*", "PyEval_*",      "JavaCalls::*",  "Interpreter",
+	                                    "vm_exec*",  "luaV_execute*", "zend_execute*", "execute_ex"};
 
 	return MATCHES(parts, function);
 }

@@ -5,13 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reports/jitmap.h"
 #include "reports/kept_names.h"
 #include "reports/symbols.h"
 
 #define INLINED_MAX 16u /* calls inlined into one another at one address */
 
+/* A process's map of generated code, once it was looked for. */
+struct generated {
+	bool asked;
+	struct pinw_jitmap *map; /* NULL: none */
+};
+
 struct pinw_stacks {
 	struct pinw_symbols *symbols;
+	struct pinw_table generated; /* struct generated, by process */
 };
 
 int pinw_stacks_open(struct pinw_stacks **ret_stacks)
@@ -25,6 +33,7 @@ int pinw_stacks_open(struct pinw_stacks **ret_stacks)
 		free(s);
 		return error;
 	}
+	pinw_table_init(&s->generated, sizeof(struct generated));
 	*ret_stacks = s;
 	return 0;
 }
@@ -34,7 +43,28 @@ void pinw_stacks_free(struct pinw_stacks *s)
 	if (!s)
 		return;
 	pinw_symbols_free(s->symbols);
+	for (size_t i = 0; i < s->generated.count; i++)
+		pinw_jitmap_free(((struct generated *)pinw_table_at(&s->generated, i))->map);
+	pinw_table_done(&s->generated);
 	free(s);
+}
+
+/* A frame in no module. */
+static void resolve_generated(struct pinw_stacks *s, const struct pinw_process *p, struct pinw_frame *frame)
+{
+	struct generated *g = pinw_table_get(&s->generated, (uintptr_t)p, NULL);
+
+	if (!g)
+		return;
+	if (!g->asked)
+		pinw_jitmap_open(p, &g->map);
+	g->asked = true;
+	frame->function =
+	    g->map ? pinw_jitmap_find(g->map, frame->offset - 1, &frame->function_offset) : NULL;
+	if (!frame->function)
+		return;
+	frame->function_offset++; /* no symbols: rules do not see generated code */
+	frame->error = 0;
 }
 
 /* As the program called them itself. False: it told nothing about this frame. */
@@ -98,8 +128,11 @@ void pinw_stacks_resolve(struct pinw_stacks *s, const struct pinw_process *p, co
 		    .offset = pinw_frame_offset(rec), .at = (unsigned)i, .error = -ENODATA};
 		if (m && m->path)
 			resolve_in_module(s, p, m, &frame, fn, arg);
-		else
+		else {
+			if (!rec->module)
+				resolve_generated(s, p, &frame);
 			fn(arg, &frame);
+		}
 	}
 }
 
@@ -157,7 +190,7 @@ void pinw_stacks_address(struct pinw_stacks *s, const struct pinw_module *m, uin
 const char *pinw_stacks_reason(const struct pinw_frame *frame)
 {
 	if (!frame->module)
-		return "in no module: generated code";
+		return frame->function ? "generated code" : "in no module: generated code";
 	switch (frame->error) {
 	case -ENOENT:
 		return frame->module[0] == '[' ? NULL : "the file is gone";
