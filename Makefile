@@ -141,6 +141,7 @@ REPORTS_SRC := \
   reports/export_pprof.c \
   reports/export_sqlite.c \
   reports/filter.c \
+  reports/filter_index.c \
   reports/find_shim.c \
   reports/functions.c \
   reports/golocks.c \

@@ -162,6 +162,7 @@ struct row {
 	int leak; /* enum pinw_leak_kind, -1 none */
 	bool (*has)(const struct row *r, const struct pinw_filter_term *t); /* one of its threads, or pins */
 	const void *of; /* the row itself */
+	const struct pinw_filter_index *index;
 };
 
 static bool is_named(const struct pinw_filter_term *t, const struct pinw_thread *thread)
@@ -199,7 +200,7 @@ static bool is_kind(const struct pinw_filter_term *t, unsigned origins)
 	return false;
 }
 
-static bool stacks_have(const struct pinw_filter *f, const struct row *r, const struct pinw_filter_term *t)
+static bool stacks_have(struct pinw_filter *f, const struct row *r, const struct pinw_filter_term *t)
 {
 	struct search search = {.term = t};
 
@@ -211,7 +212,7 @@ static bool stacks_have(const struct pinw_filter *f, const struct row *r, const 
 	return search.found;
 }
 
-static bool holds(const struct pinw_filter *f, const struct row *r, const struct pinw_filter_term *t)
+static bool holds(struct pinw_filter *f, const struct row *r, const struct pinw_filter_term *t)
 {
 	switch (t->field) {
 	case PINW_FILTER_KIND:
@@ -229,8 +230,13 @@ static bool holds(const struct pinw_filter *f, const struct row *r, const struct
 	}
 }
 
-static bool all_hold(const struct pinw_filter *f, const struct row *r)
+static bool all_hold(struct pinw_filter *f, struct row *r)
 {
+	if (pinw_filter_index(&f->index, r->p) < 0) {
+		f->out_of_memory = true;
+		return false;
+	}
+	r->index = &f->index;
 	for (unsigned i = 0; i < f->count; i++)
 		if (!holds(f, r, &f->terms[i]))
 			return false;
@@ -255,8 +261,7 @@ static bool thread_has(const struct row *r, const struct pinw_filter_term *t)
 	       (has_cpu(r->p, thread->pin.mask, t->cpu) || has_cpu(r->p, thread->mask, t->cpu));
 }
 
-bool pinw_filter_has_thread(const struct pinw_filter *f, const struct pinw_process *p,
-                            const struct pinw_thread *t)
+bool pinw_filter_has_thread(struct pinw_filter *f, const struct pinw_process *p, const struct pinw_thread *t)
 {
 	struct row r = {.p = p, .leak = -1, .has = thread_has, .of = t};
 
@@ -270,19 +275,17 @@ bool pinw_filter_has_thread(const struct pinw_filter *f, const struct pinw_proce
 
 static bool pins_have(const struct row *r, const struct pinw_filter_term *t)
 {
-	const struct pinw_history *h = r->p->history;
+	struct pinw_filter_list of = pinw_filter_of(&r->index->spans, r->site_count ? r->sites[0] : 0);
 
-	for (size_t i = 0; i < h->span_count; i++) {
-		const struct pinw_span *s = &h->spans[i];
-		uint32_t site = r->site_count ? r->sites[0] : 0;
-		if (s->site == site && r->origins >> s->origin & 1 && span_has(r->p, s, t))
+	for (size_t i = 0; i < of.count; i++) {
+		const struct pinw_span *s = &r->p->history->spans[of.entries[i].at];
+		if (r->origins >> s->origin & 1 && span_has(r->p, s, t))
 			return true;
 	}
 	return false;
 }
 
-bool pinw_filter_has_pins(const struct pinw_filter *f, const struct pinw_process *p, uint32_t site,
-                          unsigned origin)
+bool pinw_filter_has_pins(struct pinw_filter *f, const struct pinw_process *p, uint32_t site, unsigned origin)
 {
 	struct row r = {.p = p, .leak = -1, .origins = 1u << origin, .has = pins_have};
 
@@ -293,16 +296,15 @@ bool pinw_filter_has_pins(const struct pinw_filter *f, const struct pinw_process
 static bool created_have(const struct row *r, const struct pinw_filter_term *t)
 {
 	const struct pinw_creations *c = r->of;
+	struct pinw_filter_list of = pinw_filter_of(&r->index->created, c->site);
 
-	for (size_t i = 0; t->field != PINW_FILTER_CPU && i < r->p->threads.count; i++) {
-		const struct pinw_thread *thread = pinw_table_at(&r->p->threads, i);
-		if (thread->create_site == c->site && is_named(t, thread))
+	for (size_t i = 0; t->field != PINW_FILTER_CPU && i < of.count; i++)
+		if (is_named(t, pinw_table_at(&r->p->threads, of.entries[i].at)))
 			return true;
-	}
 	return false;
 }
 
-bool pinw_filter_has_creations(const struct pinw_filter *f, const struct pinw_process *p,
+bool pinw_filter_has_creations(struct pinw_filter *f, const struct pinw_process *p,
                                const struct pinw_creations *c)
 {
 	struct row r = {.p = p, .leak = -1, .has = created_have, .of = c};
@@ -311,37 +313,43 @@ bool pinw_filter_has_creations(const struct pinw_filter *f, const struct pinw_pr
 	return all_hold(f, &r);
 }
 
-/* Is it one of the leaked threads, as far as stacks tell? */
-static bool is_leaked(const struct pinw_leak *l, const struct pinw_thread *thread)
+static bool one_has(const struct row *r, const struct pinw_thread *thread, const struct pinw_filter_term *t)
 {
-	const uint32_t site = l->origin == PINW_ORIGIN_GOLOCK ? thread->lock->site : thread->pin.site;
+	struct row one = {.p = r->p, .of = thread};
 
-	for (size_t i = 0; i < PINW_LEAK_EXAMPLES; i++)
-		if (l->threads[i] == thread->id)
+	return thread && thread_has(&one, t);
+}
+
+static bool some_have(const struct row *r, const struct pinw_filter_list *list, uint32_t site,
+                      const struct pinw_filter_term *t)
+{
+	struct pinw_filter_list of = pinw_filter_of(list, site);
+
+	for (size_t i = 0; i < of.count; i++)
+		if (one_has(r, pinw_table_at(&r->p->threads, of.entries[i].at), t))
+			return true;
+	return false;
+}
+
+/* Of the leaked threads, as far as stacks tell which these are. */
+static bool leaked_have(const struct row *r, const struct pinw_filter_term *t)
+{
+	const struct pinw_leak *l = r->of;
+
+	for (size_t i = 0; i < PINW_LEAK_EXAMPLES && l->threads[i]; i++)
+		if (one_has(r, pinw_process_thread(r->p, l->threads[i]), t))
 			return true;
 	if (l->count <= PINW_LEAK_EXAMPLES)
 		return false;
 	if (l->pin_site)
-		return site == l->pin_site && (thread->pin.depth || thread->lock->depth);
+		return some_have(r, &r->index->held, l->pin_site, t);
 	for (uint32_t i = 0; i < l->creator_count; i++)
-		if (l->creators[i].site == thread->create_site)
+		if (some_have(r, &r->index->created, l->creators[i].site, t))
 			return true;
 	return false;
 }
 
-static bool leaked_have(const struct row *r, const struct pinw_filter_term *t)
-{
-	for (size_t i = 0; i < r->p->threads.count; i++) {
-		const struct pinw_thread *thread = pinw_table_at(&r->p->threads, i);
-		struct row one = {.p = r->p, .of = thread};
-		if (is_leaked(r->of, thread) && thread_has(&one, t))
-			return true;
-	}
-	return false;
-}
-
-bool pinw_filter_has_leak(const struct pinw_filter *f, const struct pinw_process *p,
-                          const struct pinw_leak *l)
+bool pinw_filter_has_leak(struct pinw_filter *f, const struct pinw_process *p, const struct pinw_leak *l)
 {
 	struct row r = {.p = p, .leak = l->kind, .has = leaked_have, .of = l};
 
@@ -365,11 +373,16 @@ static bool violated_have(const struct row *r, const struct pinw_filter_term *t)
 	return false;
 }
 
-bool pinw_filter_has_violation(const struct pinw_filter *f, const struct pinw_process *p,
+bool pinw_filter_has_violation(struct pinw_filter *f, const struct pinw_process *p,
                                const struct pinw_violation *v)
 {
 	struct row r = {.p = p, .leak = -1, .has = violated_have, .of = v};
 
 	add_site(&r, v->site);
 	return all_hold(f, &r);
+}
+
+void pinw_filter_done(struct pinw_filter *f)
+{
+	pinw_filter_index_done(&f->index);
 }

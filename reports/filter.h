@@ -13,6 +13,7 @@
 #define PINW_REPORTS_FILTER_H
 
 #include "reports/creations.h"
+#include "reports/filter_index.h"
 #include "reports/stacks.h"
 
 #define PINW_FILTER_TERMS 16u
@@ -39,22 +40,24 @@ struct pinw_filter {
 	struct pinw_filter_term terms[PINW_FILTER_TERMS];
 	unsigned count;
 	struct pinw_stacks *stacks; /* to be set before rows are asked for */
+	struct pinw_filter_index index; /* of the process asked about last */
+	bool out_of_memory; /* then rows are missing */
 };
 
 /* `text` has to live as long as the filter. Returns 0 or -EINVAL, and then `why` says what is expected. */
 int pinw_filter_parse(const char *text, struct pinw_filter *ret, char *why, size_t why_len);
 
+void pinw_filter_done(struct pinw_filter *f);
+
 /* Rows of a process of a model with_history. */
-bool pinw_filter_has_leak(const struct pinw_filter *f, const struct pinw_process *p,
-                          const struct pinw_leak *l);
-bool pinw_filter_has_violation(const struct pinw_filter *f, const struct pinw_process *p,
+bool pinw_filter_has_leak(struct pinw_filter *f, const struct pinw_process *p, const struct pinw_leak *l);
+bool pinw_filter_has_violation(struct pinw_filter *f, const struct pinw_process *p,
                                const struct pinw_violation *v);
 /* Pins, or Go locks (PINW_ORIGIN_GOLOCK), of one site. */
-bool pinw_filter_has_pins(const struct pinw_filter *f, const struct pinw_process *p, uint32_t site,
+bool pinw_filter_has_pins(struct pinw_filter *f, const struct pinw_process *p, uint32_t site,
                           unsigned origin);
-bool pinw_filter_has_creations(const struct pinw_filter *f, const struct pinw_process *p,
+bool pinw_filter_has_creations(struct pinw_filter *f, const struct pinw_process *p,
                                const struct pinw_creations *c);
-bool pinw_filter_has_thread(const struct pinw_filter *f, const struct pinw_process *p,
-                            const struct pinw_thread *t);
+bool pinw_filter_has_thread(struct pinw_filter *f, const struct pinw_process *p, const struct pinw_thread *t);
 
 #endif

@@ -335,6 +335,9 @@ int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
 		if (!t.scorecard && t.by == PINW_BY_ALL)
 			pinw_text_policies(&t);
 	}
+	if (filter.out_of_memory && error == 0)
+		error = -ENOMEM;
+	pinw_filter_done(&filter);
 	return end(&t, error);
 }
 

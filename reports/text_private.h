@@ -29,7 +29,7 @@ struct pinw_text {
 	size_t top; /* SIZE_MAX = no limit */
 	bool scorecard; /* of processes, nothing else */
 	enum pinw_text_by by;
-	const struct pinw_filter *filter; /* of rows; NULL: all */
+	struct pinw_filter *filter; /* of rows; NULL: all */
 	struct pinw_breaches breaches; /* of all processes, sorted */
 	struct pinw_table shown; /* sites of the current process whose stacks were printed */
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "reports/filter.h"
@@ -69,6 +70,7 @@ static void expect_pins(const char *text, bool self, bool cross, bool golock)
 	cr_expect_eq(pinw_filter_has_pins(&f, p, SITE_SELF, PINW_ORIGIN_SELF), self, "%s", text);
 	cr_expect_eq(pinw_filter_has_pins(&f, p, SITE_CROSS, PINW_ORIGIN_CROSS), cross, "%s", text);
 	cr_expect_eq(pinw_filter_has_pins(&f, p, SITE_LOCK, PINW_ORIGIN_GOLOCK), golock, "%s", text);
+	pinw_filter_done(&f);
 }
 
 Test(filter, finds_pins_by_thread_cpu_kind_and_module)
@@ -107,7 +109,67 @@ Test(filter, finds_leaks_by_kind_stack_and_thread)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct pinw_filter f = parsed(cases[i].text);
 		cr_expect_eq(pinw_filter_has_leak(&f, p, &p->leaks[0]), cases[i].has, "%s", cases[i].text);
+		pinw_filter_done(&f);
 	}
+}
+
+/* The first three threads of a leak are named in it, the others are known by its stack. */
+static void tell_of_many_leaks(uint32_t count)
+{
+	static const uint64_t offsets[] = {0x1111};
+
+	pinw_builder_init(&b, 1);
+	pinw_builder_module(&b, 1, "/opt/service");
+	for (uint32_t id = 1; id <= SITES; id++)
+		pinw_builder_site(&b, id, 1, offsets, 1, 0);
+	for (uint32_t id = 2; id < 2 + count; id++) {
+		char name[16];
+		snprintf(name, sizeof(name), "number-%u", id);
+		pinw_builder_create(&b, SECOND, 1, SITE_CREATE, id, 0);
+		pinw_builder_start(&b, SECOND, id, PINW_ORIGIN_NONE, 0, 0, 0xf);
+		pinw_builder_name(&b, SECOND, id, id, name);
+		pinw_builder_pin(&b, 2 * SECOND, id, id, SITE_SELF, PINW_EFFECT_OPEN, 1u << id % 4);
+		pinw_builder_exit_pinned(&b, 4 * SECOND, id, PINW_ORIGIN_SELF, SITE_SELF, id, 2 * SECOND);
+	}
+	for (uint32_t id = 20; id < 20 + count; id++) {
+		struct pinw_slot *slot;
+		pinw_builder_create(&b, SECOND, 1, SITE_CREATE, id, 0);
+		pinw_builder_start(&b, SECOND, id, PINW_ORIGIN_NONE, 0, 0, 0xf);
+		pinw_builder_exit(&b, 5 * SECOND, id, PINW_EXIT_RETURN, 0xf);
+		slot = pinw_builder_slot(&b, id, PINW_SLOT_EXITED, 0xf);
+		slot->create_site = SITE_CREATE;
+		snprintf(slot->name, sizeof(slot->name), "number-%u", id);
+	}
+	pinw_builder_end(&b, PINW_END_EXIT, 0, 6 * SECOND);
+}
+
+static bool has_leak(const struct pinw_process *process, enum pinw_leak_kind kind, const char *text)
+{
+	struct pinw_filter f = parsed(text);
+	bool has = false;
+
+	for (size_t i = 0; i < process->leak_count; i++)
+		has = has || (process->leaks[i].kind == kind &&
+		              pinw_filter_has_leak(&f, process, &process->leaks[i]));
+	pinw_filter_done(&f);
+	return has;
+}
+
+Test(filter, finds_leaks_by_threads_that_are_not_named_in_them)
+{
+	end();
+	make_folder();
+	tell_of_many_leaks(9);
+	m = model_of(&b);
+	p = only(m);
+	cr_assert_eq(pinw_stacks_open(&stacks), 0);
+	cr_expect(has_leak(p, PINW_LEAK_EXIT_WHILE_PINNED, "thread:number-2"));
+	cr_expect(has_leak(p, PINW_LEAK_EXIT_WHILE_PINNED, "thread:number-9"));
+	cr_expect(has_leak(p, PINW_LEAK_EXIT_WHILE_PINNED, "thread:number-10"));
+	cr_expect(!has_leak(p, PINW_LEAK_EXIT_WHILE_PINNED, "thread:number-11"));
+	cr_expect(has_leak(p, PINW_LEAK_UNJOINED, "thread:number-20"));
+	cr_expect(has_leak(p, PINW_LEAK_UNJOINED, "thread:number-28"), "by its creation");
+	cr_expect(!has_leak(p, PINW_LEAK_UNJOINED, "thread:number-29"));
 }
 
 Test(filter, finds_threads_and_where_they_were_created)
@@ -118,8 +180,10 @@ Test(filter, finds_threads_and_where_they_were_created)
 	cr_expect(pinw_filter_has_thread(&f, p, pinw_process_thread(p, 3)));
 	cr_expect(!pinw_filter_has_thread(&f, p, pinw_process_thread(p, 2)));
 	cr_expect(pinw_filter_has_creations(&f, p, &c));
+	pinw_filter_done(&f);
 	f = parsed("nobody");
 	cr_expect(!pinw_filter_has_creations(&f, p, &c));
+	pinw_filter_done(&f);
 }
 
 Test(filter, takes_a_double_colon_for_a_name)
