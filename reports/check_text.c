@@ -85,7 +85,7 @@ int pinw_check_text(const struct pinw_check *c, const struct pinw_check_text_opt
 	pinw_trial_limits(&c->now, print_limit, &t);
 	for (size_t i = 0; i < rows; i++)
 		print_finding(&t, c, c->findings[i]);
-	pinw_text_cut(&t, rows, count, "findings");
+	pinw_text_cut(&t, rows, count, "finding", "findings");
 	pinw_table_done(&t.shown);
 	return pinw_term_done(&t.term);
 }

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reports/text_private.h"
+
 static void add(struct pinw_creations *c, const struct pinw_thread *t)
 {
 	c->site = t->create_site;
@@ -74,7 +76,7 @@ void pinw_creations_rate(const struct pinw_process *p, const struct pinw_creatio
 	if (!p->duration_ns)
 		ret[0] = '\0';
 	else if (a_second >= 100)
-		snprintf(ret, PINW_CREATIONS_RATE_BYTES, "%.0f", a_second);
+		snprintf(ret, PINW_CREATIONS_RATE_BYTES, "%s", pinw_text_count((uint64_t)(a_second + 0.5)));
 	else
 		snprintf(ret, PINW_CREATIONS_RATE_BYTES, "%.2g", a_second);
 }

@@ -97,7 +97,7 @@ static void print_kind(struct pinw_text *t, const struct pinw_diff *d, enum pinw
 	size_t rows = pinw_text_rows(t, count);
 	for (size_t i = 0; i < rows; i++)
 		print_row(t, d, d->sorted[first + i]);
-	pinw_text_cut(t, rows, count, "rows");
+	pinw_text_cut(t, rows, count, "row", "rows");
 }
 
 static void print_limit(void *arg, const char *text)

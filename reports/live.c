@@ -234,42 +234,10 @@ static const struct pinw_site *find_site(struct pinw_live **l, uint32_t id)
 	return NULL;
 }
 
-static void put_frame(char *text, size_t size, const struct pinw_frame *frame)
-{
-	if (frame->function)
-		snprintf(text, size, "%s", frame->function);
-	else if (frame->module)
-		snprintf(text, size, "%.200s+0x%llx", pinw_base_name(frame->module),
-		         (unsigned long long)frame->offset);
-	else
-		snprintf(text, size, "[generated code]");
-}
-
-/* Who did it and who called that: the innermost function is often one that all of a program's pins go through. */
-static void name_site(const struct pinw_process *p, struct pinw_stacks *stacks, const struct pinw_site *site,
-                      char *text, size_t size)
-{
-	static struct pinw_stack stack;
-	size_t len = 0;
-	unsigned named = 0;
-
-	pinw_stacks_read(stacks, p, site, &stack);
-	text[0] = '\0';
-	for (unsigned i = 0; i < stack.count && named < 2 && len < size; i++) {
-		const struct pinw_frame *frame = &stack.frames[i];
-		if (frame->function && strncmp(frame->function, "runtime.", 8) == 0)
-			continue;
-		if (named++)
-			len += (size_t)snprintf(text + len, size - len, " < ");
-		if (len < size)
-			put_frame(text + len, size - len, frame);
-		len = strlen(text);
-	}
-}
-
 const char *pinw_live_site(struct pinw_live *l, struct pinw_stacks *stacks, uint32_t site)
 {
 	static char unknown[32];
+	static struct pinw_stack stack;
 	char text[400] = "", escaped[600];
 	struct pinw_live *owner = l;
 
@@ -279,8 +247,10 @@ const char *pinw_live_site(struct pinw_live *l, struct pinw_stacks *stacks, uint
 	if (row && row->name)
 		return row->name;
 	const struct pinw_site *s = find_site(&owner, site);
-	if (s)
-		name_site(owner->process, stacks, s, text, sizeof(text));
+	if (s) {
+		pinw_stacks_read(stacks, owner->process, s, &stack);
+		pinw_stacks_label(&stack, text, sizeof(text));
+	}
 	row = text[0] ? pinw_table_get(&l->sites, site, NULL) : NULL;
 	if (row) {
 		pinw_say_escape(text, escaped, sizeof(escaped));

@@ -125,7 +125,7 @@ static void print_rule(struct pinw_text *t, const struct pinw_trial *trial, cons
 	size_t rows = pinw_text_rows(t, count);
 	for (size_t i = 0; i < rows; i++)
 		print_finding(t, trial, mine[i], rule);
-	pinw_text_cut(t, rows, count, "stacks of this rule");
+	pinw_text_cut(t, rows, count, "stack of this rule", "stacks of this rule");
 	free(mine);
 }
 

@@ -15,6 +15,8 @@ struct sums {
 	uint64_t pins;
 	uint64_t golocks;
 	uint64_t dropped;
+	uint64_t kernel, seen; /* threads, where a census was taken */
+	uint64_t uncounted; /* processes without one */
 	uint64_t running;
 	uint64_t under_policy; /* processes */
 	uint64_t blind; /* processes whose live page is not there */
@@ -40,6 +42,9 @@ static struct sums sum_up(const struct pinw_model *m)
 		s.pins += p->live.counters.pins_opened;
 		s.golocks += p->live.counters.golocks;
 		s.dropped += p->live.counters.events_dropped;
+		s.kernel += p->census ? p->kernel_threads : 0;
+		s.seen += p->census ? p->seen_threads : 0;
+		s.uncounted += !p->census;
 		s.under_policy += p->has_policy;
 		s.running += p->how == PINW_HOW_RUNNING;
 		s.blind += p->blind;
@@ -102,7 +107,24 @@ static void print_clean_verdict(struct pinw_text *t, const struct sums *s)
 	pinw_term_end(&t->term, 2, s->damaged ? PINW_STYLE_PLAIN : PINW_STYLE_GOOD);
 }
 
-static void print_verdict(struct pinw_text *t, const struct sums *s)
+/* Of many processes at once; what was not seen of each is said beside it. */
+static void print_completeness(struct pinw_text *t, const struct sums *s)
+{
+	pinw_term_put(&t->term, "Coverage: ");
+	if (s->uncounted == s->readable)
+		pinw_term_put(&t->term, "not compared with the kernel's count of threads");
+	else
+		pinw_term_put(&t->term, "%s of the kernel's %s seen", pinw_text_count(s->seen),
+		              pinw_text_counted(s->kernel, "thread", "threads"));
+	if (s->uncounted && s->uncounted < s->readable)
+		pinw_term_put(&t->term, " (no count in %s)",
+		              pinw_text_counted(s->uncounted, "process", "processes"));
+	pinw_term_put(&t->term, "; %s dropped", s->dropped ? "events were" : "nothing was");
+	pinw_term_end(&t->term, 2, PINW_STYLE_PLAIN);
+}
+
+/* Returns whether something is wrong. */
+static bool print_verdict(struct pinw_text *t, const struct sums *s)
 {
 	if (s->dropped)
 		pinw_term_line(
@@ -115,17 +137,18 @@ static void print_verdict(struct pinw_text *t, const struct sums *s)
 		               "%s damaged or unreadable: what could be read is shown",
 		               pinw_text_counted(s->damaged, "trace is", "traces are"));
 	if (s->readable == 0)
-		return;
+		return true;
 	if (s->blind)
 		print_blind_verdict(t, s);
 	if (s->leaks_all)
 		print_leak_verdict(t, s);
 	else if (s->blind == 0)
 		print_clean_verdict(t, s);
-	pinw_text_requests_verdict(t);
+	bool per_request = pinw_text_requests_verdict(t) > 0;
 	pinw_text_policy_verdict(t);
 	if (s->one_cpu == s->readable)
 		pinw_term_line(&t->term, 2, PINW_STYLE_PLAIN, "On a baseline of one CPU nothing is a pin.");
+	return s->dropped || s->damaged || s->blind || s->leaks_all || t->breaches.count || per_request;
 }
 
 static void print_unreadable(struct pinw_text *t)
@@ -209,7 +232,7 @@ static void print_tree(struct pinw_text *t, const struct sums *s)
 		print_tree_line(t, &tree, p);
 		listed++;
 	}
-	pinw_text_cut(t, listed, (size_t)s->readable, "processes");
+	pinw_text_cut(t, listed, (size_t)s->readable, "process", "processes");
 }
 
 /* ---- all of it ------------------------------------------------------------------------ */
@@ -273,8 +296,9 @@ static void print_processes(struct pinw_text *t, const struct sums *s)
 	if (n.full + n.brief == s->readable)
 		return;
 	pinw_term_end(&t->term, 0, PINW_STYLE_PLAIN);
-	pinw_text_cut(t, 0, n.full_cut, "processes in full");
-	pinw_text_cut(t, 0, n.brief_cut, "processes with notes on coverage");
+	pinw_text_cut(t, 0, n.full_cut, "process in full", "processes in full");
+	pinw_text_cut(t, 0, n.brief_cut, "process with notes on coverage",
+	              "processes with notes on coverage");
 	if (told < s->readable)
 		pinw_term_line(
 		    &t->term, 2, PINW_STYLE_DIM,
@@ -326,6 +350,8 @@ int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
 
 	if (error == 0) {
 		print_verdict(&t, &s);
+		if (s.readable > 1)
+			print_completeness(&t, &s);
 		print_unreadable(&t);
 		if (t.filter)
 			pinw_term_line(&t.term, 2, PINW_STYLE_DIM,
@@ -341,15 +367,21 @@ int pinw_report_text(const struct pinw_model *m, struct pinw_stacks *stacks,
 	return end(&t, error);
 }
 
+/* For a page, which breaks lines itself. */
+#define PAGE_COLUMNS 100000u
+
 int pinw_report_verdict(const struct pinw_model *m, struct pinw_stacks *stacks, FILE *out, bool *ret_bad)
 {
 	struct pinw_text t = {.stacks = stacks, .model = m, .top = SIZE_MAX};
 	struct sums s = sum_up(m);
 	int error = begin(&t, out, false);
 
-	if (error == 0)
-		print_verdict(&t, &s);
-	*ret_bad = s.dropped || s.damaged || s.blind || s.leaks_all || t.breaches.count;
+	t.term.columns = PAGE_COLUMNS;
+	if (error == 0) {
+		*ret_bad = print_verdict(&t, &s);
+		if (s.readable)
+			print_completeness(&t, &s);
+	}
 	return end(&t, error);
 }
 
@@ -359,6 +391,7 @@ int pinw_report_facts(const struct pinw_model *m, struct pinw_stacks *stacks, co
 	struct pinw_text t = {.stacks = stacks, .model = m, .top = SIZE_MAX};
 	int error = begin(&t, out, false);
 
+	t.term.columns = PAGE_COLUMNS;
 	if (error == 0)
 		pinw_text_facts(&t, p);
 	return end(&t, error);

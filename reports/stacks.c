@@ -2,11 +2,14 @@
 #include "reports/stacks.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "reports/jitmap.h"
 #include "reports/kept_names.h"
+#include "reports/report.h"
 #include "reports/symbols.h"
 
 #define INLINED_MAX 16u /* calls inlined into one another at one address */
@@ -176,6 +179,57 @@ void pinw_stacks_read(struct pinw_stacks *s, const struct pinw_process *p, const
 		ret_stack->count--;
 	while (ret_stack->count > 1 && is_run_up(&ret_stack->frames[ret_stack->count - 1]))
 		ret_stack->count--;
+}
+
+/* ---- in short ------------------------------------------------------------------------------- */
+
+static bool begins(const struct pinw_frame *f, const char *with)
+{
+	return f->function && strncmp(f->function, with, strlen(with)) == 0;
+}
+
+/* What says nothing: how a Go program gets into C to create a thread, a method value's way to its method. */
+static bool is_go_glue(const struct pinw_frame *f)
+{
+	size_t len = f->function ? strlen(f->function) : 0;
+
+	return begins(f, "_cgo_") || begins(f, "runtime.asmcgocall") ||
+	       (len > 3 && strcmp(f->function + len - 3, "-fm") == 0);
+}
+
+static void put_label(char *text, size_t size, const struct pinw_frame *f)
+{
+	if (f->function)
+		snprintf(text, size, "%s", f->function);
+	else if (f->module)
+		snprintf(text, size, "%.200s+0x%" PRIx64, pinw_base_name(f->module), f->offset);
+	else
+		snprintf(text, size, "[generated code]");
+}
+
+/* Returns how many functions it named. */
+static unsigned label(const struct pinw_stack *stack, bool of_runtime, char *text, size_t size)
+{
+	size_t len = 0;
+	unsigned named = 0;
+
+	text[0] = '\0';
+	for (unsigned i = 0; i < stack->count && named < 2 && len + 4 < size; i++) {
+		const struct pinw_frame *f = &stack->frames[i];
+		if (is_go_glue(f) || (begins(f, "runtime.") && !of_runtime))
+			continue;
+		if (named++)
+			len += (size_t)snprintf(text + len, size - len, " < ");
+		put_label(text + len, size - len, f);
+		len += strlen(text + len);
+	}
+	return named;
+}
+
+void pinw_stacks_label(const struct pinw_stack *stack, char *text, size_t size)
+{
+	if (label(stack, false, text, size) == 0 && label(stack, true, text, size) == 0 && stack->count)
+		put_label(text, size, &stack->frames[0]);
 }
 
 void pinw_stacks_address(struct pinw_stacks *s, const struct pinw_module *m, uint64_t offset,

@@ -51,6 +51,10 @@ struct pinw_stack {
 void pinw_stacks_read(struct pinw_stacks *s, const struct pinw_process *p, const struct pinw_site *site,
                       struct pinw_stack *ret_stack);
 
+/* Who did it and who called that, "setaffinity < start_worker": the innermost function is often one that all of a program's
+ * pins, or creations, go through. Go's runtime is named only where there is nothing else. */
+void pinw_stacks_label(const struct pinw_stack *stack, char *text, size_t size);
+
 /* Hands out the function of one address of a module, `offset` from its load address, in the same order. */
 void pinw_stacks_address(struct pinw_stacks *s, const struct pinw_module *m, uint64_t offset,
                          pinw_frame_fn fn, void *arg);

@@ -11,7 +11,7 @@
 
 void pinw_term_init(struct pinw_term *t, FILE *out, bool color)
 {
-	*t = (struct pinw_term){.out = out, .color = color};
+	*t = (struct pinw_term){.out = out, .color = color, .columns = PINW_TERM_COLUMNS};
 }
 
 int pinw_term_done(struct pinw_term *t)
@@ -195,7 +195,7 @@ void pinw_term_end(struct pinw_term *t, unsigned indent, enum pinw_style style)
 	if (code)
 		fputs(code, t->out);
 	do {
-		size_t n = len ? fit_line(text, len, PINW_TERM_COLUMNS - margin) : 0;
+		size_t n = len ? fit_line(text, len, t->columns - margin) : 0;
 		fprintf(t->out, "%*s", (int)margin, "");
 		if (n)
 			fwrite(text, 1, n, t->out);

@@ -24,6 +24,7 @@ enum pinw_style {
 struct pinw_term {
 	FILE *out;
 	bool color;
+	unsigned columns; /* of a line: PINW_TERM_COLUMNS, unless set to more */
 	char *line; /* being put together */
 	size_t len;
 	size_t room;

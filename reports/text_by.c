@@ -48,7 +48,10 @@ void pinw_text_churn(struct pinw_text *t, const struct pinw_process *p)
 	}
 	if (t->filter)
 		count = keep_creations(t, p, list, count);
-	size_t rows = pinw_text_rows(t, count);
+	size_t rows = pinw_text_rows(t, count), few = t->top < 8 ? 1 : t->top / 4;
+	/* Each row has a stack of its own: beside the other lists a quarter of them is enough. */
+	if (t->by == PINW_BY_ALL && !t->filter && rows > few + 1)
+		rows = few;
 	if (rows) {
 		pinw_text_heading(t, "CHURN BY CREATION SITE");
 		pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  %9s %9s %9s %11s %9s", "created", "a second",
@@ -56,7 +59,7 @@ void pinw_text_churn(struct pinw_text *t, const struct pinw_process *p)
 	}
 	for (size_t i = 0; i < rows; i++)
 		print_creations(t, p, &list[i]);
-	pinw_text_cut(t, rows, count, "sites");
+	pinw_text_cut(t, rows, count, "site", "sites");
 	free(list);
 }
 
@@ -145,7 +148,7 @@ void pinw_text_by_thread(struct pinw_text *t, const struct pinw_process *p)
 	               "pins", "pinned", "Go locks", "locked");
 	for (size_t i = 0; i < rows; i++)
 		print_held(t, &list[i]);
-	pinw_text_cut(t, rows, count, "threads");
+	pinw_text_cut(t, rows, count, "thread", "threads");
 	free(list);
 }
 
@@ -207,7 +210,7 @@ static void print_cpus(struct pinw_text *t, const struct pinw_process *p, const 
 		}
 		count += listed;
 	}
-	pinw_text_cut(t, shown, count, "CPUs");
+	pinw_text_cut(t, shown, count, "CPU", "CPUs");
 	pinw_term_line(&t->term, 2, PINW_STYLE_DIM,
 	               "  alone: pins to this CPU and no other; at once: threads with such a pin, at most");
 }

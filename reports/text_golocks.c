@@ -111,7 +111,7 @@ static void print_all_held(struct pinw_text *t, const struct pinw_process *p)
 		print_held(t, p, thread);
 		printed++;
 	}
-	pinw_text_cut(t, printed, held, "locks");
+	pinw_text_cut(t, printed, held, "lock", "locks");
 }
 
 static bool wants_site(const struct pinw_text *t, const struct pinw_process *p,
@@ -137,7 +137,7 @@ void pinw_text_golocks(struct pinw_text *t, const struct pinw_process *p)
 			print_site(t, p, &p->sorted_golock_sites[i]);
 			shown++;
 		}
-	pinw_text_cut(t, rows, wanted, "sites");
+	pinw_text_cut(t, rows, wanted, "site", "sites");
 	print_all_held(t, p);
 	pinw_term_line(&t->term, 2, PINW_STYLE_DIM,
 	               "  destroyed: the goroutine ended with it, and its thread too; open: still held %s",
@@ -246,7 +246,7 @@ void pinw_text_requests(struct pinw_text *t, const struct pinw_process *p)
 		pinw_text_heading(t, "PINNED PER REQUEST");
 		for (size_t i = 0; i < rows; i++)
 			print_request_site(t, &r.sites[i]);
-		pinw_text_cut(t, rows, r.site_count, "sites");
+		pinw_text_cut(t, rows, r.site_count, "site", "sites");
 		print_churn(t, p, &r);
 		pinw_term_line(&t->term, 6, PINW_STYLE_PLAIN, "  cure: " PINW_PER_REQUEST_CURE);
 	}
@@ -279,7 +279,7 @@ static void put_verdict(struct pinw_text *t, const struct pinw_process *p, const
 	pinw_term_end(&t->term, 2, PINW_STYLE_BAD);
 }
 
-void pinw_text_requests_verdict(struct pinw_text *t)
+size_t pinw_text_requests_verdict(struct pinw_text *t)
 {
 	size_t said = 0, more = 0;
 
@@ -291,7 +291,7 @@ void pinw_text_requests_verdict(struct pinw_text *t)
 			continue;
 		if (pinw_evidence_per_request(p, &r) < 0) {
 			t->term.out_of_memory = true;
-			return;
+			return said;
 		}
 		bool yes = r.answer == PINW_ANSWER_YES;
 		if (yes && said < VERDICTS_MAX)
@@ -303,4 +303,5 @@ void pinw_text_requests_verdict(struct pinw_text *t)
 	if (more)
 		pinw_term_line(&t->term, 2, PINW_STYLE_BAD, "%s more per request",
 		               pinw_text_counted(more, "process pins", "processes pin"));
+	return said;
 }

@@ -11,11 +11,11 @@ size_t pinw_text_rows(const struct pinw_text *t, size_t count)
 	return count < t->top ? count : t->top;
 }
 
-void pinw_text_cut(struct pinw_text *t, size_t shown, size_t count, const char *of_what)
+void pinw_text_cut(struct pinw_text *t, size_t shown, size_t count, const char *one, const char *many)
 {
 	if (count > shown)
 		pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  ... and %s more %s (--top 0 shows all)",
-		               pinw_text_count(count - shown), of_what);
+		               pinw_text_count(count - shown), count - shown == 1 ? one : many);
 }
 
 void pinw_text_heading(struct pinw_text *t, const char *text)
@@ -179,7 +179,7 @@ static void print_kind(struct pinw_text *t, const struct pinw_process *p, const 
 			print_leak(t, p, &first[i]);
 			shown++;
 		}
-	pinw_text_cut(t, rows, wanted, "stacks of this kind");
+	pinw_text_cut(t, rows, wanted, "stack of this kind", "stacks of this kind");
 	uint64_t told = 0;
 	for (size_t i = 0; i < count; i++)
 		told += first[i].count;
@@ -281,7 +281,7 @@ void pinw_text_pins(struct pinw_text *t, const struct pinw_process *p)
 			print_pin_site(t, p, &p->sorted_pin_sites[i]);
 			shown++;
 		}
-	pinw_text_cut(t, rows, wanted, "sites");
+	pinw_text_cut(t, rows, wanted, "site", "sites");
 	pinw_term_line(&t->term, 2, PINW_STYLE_DIM, "  left: the thread ended with it; open: still held %s",
 	               p->how == PINW_HOW_RUNNING ? "now" : "at the end");
 }
@@ -372,7 +372,7 @@ void pinw_text_threads(struct pinw_text *t, const struct pinw_process *p)
 			print_thread(t, p, thread);
 			printed++;
 		}
-	pinw_text_cut(t, rows, wanted, "threads");
+	pinw_text_cut(t, rows, wanted, "thread", "threads");
 }
 
 /* ---- latencies ------------------------------------------------------------------------ */

@@ -189,7 +189,7 @@ static void print_rule(struct pinw_text *t, const struct pinw_process *p, const 
 			print_group(t, p, &p->violations[first + i]);
 			shown++;
 		}
-	pinw_text_cut(t, rows, wanted, "stacks of this rule");
+	pinw_text_cut(t, rows, wanted, "stack of this rule", "stacks of this rule");
 	if (rule->violations > rule->told)
 		pinw_term_line(&t->term, 4, PINW_STYLE_DIM, "  %s more whose records were dropped or lost",
 		               pinw_text_count(rule->violations - rule->told));
@@ -240,7 +240,7 @@ void pinw_text_violations(struct pinw_text *t, const struct pinw_process *p)
 		print_rule(t, p, rule);
 		printed++;
 	}
-	pinw_text_cut(t, printed, broken, "broken rules");
+	pinw_text_cut(t, printed, broken, "broken rule", "broken rules");
 	if (all > told)
 		pinw_term_line(&t->term, 4, PINW_STYLE_BAD,
 		               "%s more, of which rule is not known: records and counts of rules are lost",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Shared by the files of the text report and by nothing else.
+ * Shared by the files of the text report; others (the page, run's summary) take their numbers and words from text_format.c.
  *
  * report_text.c  the verdict, the tree of processes, one process after the other
  * text_process.c how one process went: its figures and what was not seen of it
@@ -38,11 +38,13 @@ struct pinw_text {
 size_t pinw_text_rows(const struct pinw_text *t, size_t count);
 
 /* "... and 12 more stacks (--top 0 shows all)", nothing when nothing was cut. */
-void pinw_text_cut(struct pinw_text *t, size_t shown, size_t count, const char *of_what);
+void pinw_text_cut(struct pinw_text *t, size_t shown, size_t count, const char *one, const char *many);
 
 void pinw_text_heading(struct pinw_text *t, const char *text);
 
 void pinw_text_process(struct pinw_text *t, const struct pinw_process *p);
+
+#define PINW_TEXT_FIELD 12u /* where the text of a figure begins, after its name; the lines of a note, too */
 
 /* Its figures, and what was not seen of it. */
 void pinw_text_facts(struct pinw_text *t, const struct pinw_process *p);
@@ -61,7 +63,7 @@ void pinw_text_golocks(struct pinw_text *t, const struct pinw_process *p);
 /* Is anything pinned per request: among the figures, in full, and for all processes where it is. */
 void pinw_text_requests_field(struct pinw_text *t, const struct pinw_process *p);
 void pinw_text_requests(struct pinw_text *t, const struct pinw_process *p);
-void pinw_text_requests_verdict(struct pinw_text *t);
+size_t pinw_text_requests_verdict(struct pinw_text *t); /* returns how many do */
 /* Is it a row of the lists? */
 bool pinw_text_wants_thread(const struct pinw_text *t, const struct pinw_process *p,
                             const struct pinw_thread *thread);

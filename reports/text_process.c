@@ -8,18 +8,17 @@
 #include "reports/notes.h"
 #include "reports/text_private.h"
 
-#define FIELD_COLUMN 12u
 #define COMMAND_MAX_BYTES 480u
 
 static void begin_field(struct pinw_text *t, const char *name)
 {
 	pinw_term_put(&t->term, "  %s", name);
-	pinw_term_pad(&t->term, FIELD_COLUMN);
+	pinw_term_pad(&t->term, PINW_TEXT_FIELD);
 }
 
 static void end_field(struct pinw_text *t)
 {
-	pinw_term_end(&t->term, FIELD_COLUMN, PINW_STYLE_PLAIN);
+	pinw_term_end(&t->term, PINW_TEXT_FIELD, PINW_STYLE_PLAIN);
 }
 
 /* ---- what ran ------------------------------------------------------------------------- */
@@ -144,7 +143,7 @@ static void print_threads(struct pinw_text *t, const struct pinw_process *p)
 	end_field(t);
 	if (n->threads_created == 0)
 		return;
-	pinw_term_pad(&t->term, FIELD_COLUMN);
+	pinw_term_pad(&t->term, PINW_TEXT_FIELD);
 	pinw_term_put(&t->term, "%s joined, %s detached, %s neither", pinw_text_count(n->threads_joined),
 	              pinw_text_count(n->threads_detached), pinw_text_count(pinw_process_unjoined(p)));
 	end_field(t);
@@ -261,10 +260,10 @@ static void print_note(void *arg, const char *text)
 {
 	struct pinw_text *t = arg;
 
-	pinw_term_pad(&t->term, FIELD_COLUMN);
+	pinw_term_pad(&t->term, PINW_TEXT_FIELD);
 	pinw_term_put(&t->term, "- ");
 	pinw_term_put_foreign(&t->term, text, strlen(text));
-	pinw_term_end(&t->term, FIELD_COLUMN + 2, PINW_STYLE_PLAIN);
+	pinw_term_end(&t->term, PINW_TEXT_FIELD + 2, PINW_STYLE_PLAIN);
 }
 
 static void print_coverage(struct pinw_text *t, const struct pinw_process *p)

@@ -6,6 +6,7 @@
 
 #define TITLE_COLUMN 4u
 #define FRAME_COLUMN 6u
+#define LABEL_BYTES 400u
 #define NAME_MAX_BYTES 200u /* C++ names can be pages long: the start tells which one it is */
 
 static void put_name(struct pinw_term *term, const char *name)
@@ -91,8 +92,10 @@ void pinw_text_stack(struct pinw_text *t, const struct pinw_process *p, const ch
 	pinw_stacks_read(t->stacks, p, site, &s);
 	pinw_term_put(&t->term, "%s (site %" PRIu32 "%s):", title, id, first ? "" : ", above");
 	if (!first && s.count) {
+		char label[LABEL_BYTES];
+		pinw_stacks_label(&s, label, sizeof(label));
 		pinw_term_put(&t->term, " ");
-		put_place(&t->term, &s.frames[0]);
+		pinw_term_put_foreign(&t->term, label, strlen(label));
 	}
 	pinw_term_end(&t->term, FRAME_COLUMN, PINW_STYLE_PLAIN);
 	if (first)

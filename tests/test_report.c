@@ -352,9 +352,9 @@ Test(report, tells_go_locks_by_where_they_were_taken)
 	                 "            with their thread, 1 open at the end; 7 denied\n");
 	expect_has(text, "         4         2         1      1      250 ms         1 s  2\n"
 	                 "    held 1 s in all; 1 locked and pinned to CPUs as well, 3 not bound to a CPU\n");
-	expect_has(text, "    locked at (site 1, above): handle_request+");
+	expect_has(text, "    locked at (site 1, above): handle_request\n");
 	expect_has(text, "    1 x unlocked at (site 2):\n      #0  handle_request+");
-	expect_has(text, "    1 x unlocked at (site 3, above): somebody_calls+");
+	expect_has(text, "    1 x unlocked at (site 3, above): somebody_calls");
 	expect_has(
 	    text,
 	    "  still locked at the end:\n    goroutine 19 on thread 1 story, for 1 s, depth 2: locked and "
@@ -376,7 +376,7 @@ Test(report, tells_leaks_of_go_locks_with_both_stacks)
 	expect_has(text, "  1 x Go lock held 1 us: thread 2 story (goroutine 18)\n    locked at (site 1):\n");
 	expect_has(text, "2 unbalanced: Go locks undone in another function, or not as often as taken\n");
 	expect_has(text, "  1 x Go lock: thread 2 story (goroutine 18)\n    locked at (site 1, above): ");
-	expect_has(text, "    unlocked at (site 3, above): somebody_calls+0x3");
+	expect_has(text, "    unlocked at (site 3, above): somebody_calls");
 	expect_has(text, ", depth 2: thread 1 story (goroutine 19)\n");
 	free(text);
 }
