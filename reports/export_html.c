@@ -88,10 +88,14 @@ static int put_verdict(struct pinw_html *h)
 	if (fclose(out) != 0)
 		error = -ENOMEM;
 	if (error == 0) {
-		fprintf(h->out, "<header><h1>Pinwarden report</h1>\n<pre id=\"verdict\" class=\"%s\">",
+		fprintf(h->out, "<header><h1>Pinwarden report</h1>\n<div id=\"verdict\" class=\"%s\">",
 		        bad ? "bad" : "good");
-		pinw_html_put(h, text);
-		fputs("</pre></header>\n<p id=\"filter-box\" hidden><label>Filter rows <input id=\"filter\" "
+		for (char *next = text, *line; (line = strsep(&next, "\n")) && *line;) {
+			fputs("<p>", h->out);
+			pinw_html_put(h, line);
+			fputs("</p>\n", h->out);
+		}
+		fputs("</div></header>\n<p id=\"filter-box\" hidden><label>Filter rows <input id=\"filter\" "
 		      "type=\"search\" "
 		      "placeholder=\"function, thread, leak … (press /)\" autocomplete=\"off\"></label> "
 		      "<button id=\"unfold\" type=\"button\">Unfold all stacks</button> <span id=\"matches\" "
@@ -163,11 +167,12 @@ static void put_processes(struct pinw_html *h, const struct pinw_process **chose
 	size_t rows = 0, at = 0, readable = 0;
 	size_t most = h->top == SIZE_MAX ? SIZE_MAX : 1000;
 
-	fputs("<h2>Processes</h2>\n<table class=\"processes\"><thead><tr><th scope=\"col\">program</th><th "
-	      "scope=\"col\">pid</th><th scope=\"col\">end</th><th scope=\"col\">ran</th><th "
-	      "scope=\"col\">threads</th>"
-	      "<th scope=\"col\">pins</th><th scope=\"col\">leaks</th><th "
-	      "scope=\"col\">violations</th></tr></thead>"
+	fputs("<h2>Processes</h2>\n<div class=\"tree\" tabindex=\"0\" role=\"group\" "
+	      "aria-label=\"Processes\"><table class=\"processes\"><thead><tr><th scope=\"col\">program</th>"
+	      "<th scope=\"col\" class=\"n\">pid</th><th scope=\"col\">end</th>"
+	      "<th scope=\"col\" class=\"n\">ran</th><th scope=\"col\" class=\"n\">threads</th>"
+	      "<th scope=\"col\" class=\"n\">pins</th><th scope=\"col\" class=\"n\">leaks</th>"
+	      "<th scope=\"col\" class=\"n\">violations</th></tr></thead>"
 	      "<tbody>\n",
 	      h->out);
 	for (size_t i = 0; i < h->model->process_count; i++) {
@@ -182,7 +187,7 @@ static void put_processes(struct pinw_html *h, const struct pinw_process **chose
 		put_process_row(h, p, linked);
 		rows++;
 	}
-	fputs("</tbody></table>\n", h->out);
+	fputs("</tbody></table></div>\n", h->out);
 	if (readable > rows)
 		fprintf(h->out, "<p class=\"cut\">%s more processes are not in this list</p>\n",
 		        pinw_text_count(readable - rows));
@@ -207,6 +212,21 @@ static void put_unreadable(struct pinw_html *h)
 
 /* ---- one process ------------------------------------------------------------------------------------ */
 
+/* "  name      text", or under it more text. */
+static void put_fact(struct pinw_html *h, const char *line, bool first)
+{
+	size_t len = strnlen(line, PINW_TEXT_FIELD), name = len;
+
+	while (name && line[name - 1] == ' ')
+		name--;
+	if (name > 2)
+		fprintf(h->out, "%s<dt>%.*s</dt><dd>", first ? "" : "</dd>\n", (int)name - 2, line + 2);
+	else
+		fputs("<br>", h->out);
+	pinw_html_put(h, line + len);
+}
+
+/* The words of the text report, so that both say the same. */
 static int put_facts(struct pinw_html *h, const struct pinw_process *p)
 {
 	char *text = NULL;
@@ -218,10 +238,10 @@ static int put_facts(struct pinw_html *h, const struct pinw_process *p)
 	int error = pinw_report_facts(h->model, h->stacks, p, out);
 	if (fclose(out) != 0)
 		error = -ENOMEM;
-	fputs("<pre class=\"facts\">", h->out);
-	if (error == 0)
-		pinw_html_put(h, text);
-	fputs("</pre>\n", h->out);
+	fputs("<dl class=\"facts\">", h->out);
+	for (char *next = text, *line; error == 0 && (line = strsep(&next, "\n")) && *line;)
+		put_fact(h, line, line == text);
+	fputs("</dd></dl>\n", h->out);
 	free(text);
 	return error;
 }

@@ -26,7 +26,7 @@ struct lane {
 
 /* ---- lanes ------------------------------------------------------------------------------- */
 
-/* Those worth a look come first: leaked, then pinned, then the others; all in the order of their ids afterwards. */
+/* Those worth a look come first: leaked, then pinned, then the others. Of more than there is room for, some of the whole run. */
 static unsigned interest(const struct pinw_thread *t)
 {
 	if (t->pin.depth || t->lock->depth)
@@ -48,12 +48,19 @@ static int choose_lanes(const struct pinw_process *p, struct pinw_table *lanes)
 	const struct pinw_thread *chosen[LANES_MAX] = {NULL};
 	size_t count = 0;
 
-	for (unsigned level = 0; level < 3; level++)
-		for (size_t i = 0; i < p->threads.count && count < LANES_MAX; i++) {
+	for (unsigned level = 0; level < 3; level++) {
+		size_t room = LANES_MAX - count, of_level = 0, nth = 0, taken = 0;
+		for (size_t i = 0; i < p->threads.count; i++)
+			of_level += interest(pinw_table_at(&p->threads, i)) == level;
+		if (room > of_level)
+			room = of_level;
+		for (size_t i = 0; i < p->threads.count && taken < room; i++) {
 			const struct pinw_thread *t = pinw_table_at(&p->threads, i);
-			if (interest(t) == level)
-				chosen[count++] = t;
+			if (interest(t) == level && nth++ * room / of_level >= taken)
+				chosen[count + taken++] = t;
 		}
+		count += taken;
+	}
 	qsort(chosen, count, sizeof(void *), by_id);
 	for (size_t i = 0; i < count; i++) {
 		struct lane *lane = pinw_table_get(lanes, chosen[i]->id, NULL);

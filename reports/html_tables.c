@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "policy/mask.h"
+#include "reports/advice.h"
 #include "reports/creations.h"
 #include "reports/html_private.h"
 #include "reports/markup.h"
@@ -14,7 +15,7 @@
 /* Columns of numbers are headed "#...". */
 static void begin_table(struct pinw_html *h, const char *name, const char *title, const char *const *heads)
 {
-	fprintf(h->out, "<h3>%s</h3>\n<table class=\"%s\"><thead><tr>", title, name);
+	fprintf(h->out, "<div class=\"list\"><h3>%s</h3>\n<table class=\"%s\"><thead><tr>", title, name);
 	for (; *heads; heads++)
 		fprintf(h->out,
 		        **heads == '#' ? "<th scope=\"col\" class=\"n\">%s</th>"
@@ -31,6 +32,7 @@ static void end_table(struct pinw_html *h, size_t shown, size_t count)
 		        "<p class=\"cut\">%s more rows are not in this page (--top 0 puts all into it; -f "
 		        "json has them)</p>\n",
 		        pinw_text_count(count - shown));
+	fputs("</div>\n", h->out);
 }
 
 static void put_number(struct pinw_html *h, const char *text)
@@ -49,6 +51,8 @@ static size_t rows_of(const struct pinw_html *h, size_t count)
 {
 	return count < h->top ? count : h->top;
 }
+
+#define LABEL_BYTES 400u
 
 /* ---- stacks -------------------------------------------------------------------------------- */
 
@@ -75,7 +79,7 @@ static void put_frame(struct pinw_html *h, const struct pinw_frame *f)
 	fputs("</span></li>\n", h->out);
 }
 
-/* A stack that unfolds: its innermost function, then all. */
+/* A stack that unfolds: who did it and who called that, then all. */
 static void put_stack(struct pinw_html *h, const struct pinw_process *p, const char *title, uint32_t id)
 {
 	const struct pinw_site *site = pinw_process_site(p, id);
@@ -89,7 +93,7 @@ static void put_stack(struct pinw_html *h, const struct pinw_process *p, const c
 		        id == 0 ? "no call was seen" : "the stack is not in the trace");
 		return;
 	}
-	pinw_export_frame(&stack.frames[0], text);
+	pinw_stacks_label(&stack, text, LABEL_BYTES);
 	fprintf(h->out, "<details class=\"stack\"><summary>%s <code>", title);
 	pinw_html_put(h, text);
 	fprintf(h->out, "</code></summary><ol start=\"0\">\n");
@@ -110,6 +114,33 @@ static void put_threads(struct pinw_html *h, const struct pinw_process *p, const
 		pinw_html_thread(h, p, threads[i]);
 	}
 	fputs(count > room && threads[room - 1] ? ", …</td>" : "</td>", h->out);
+}
+
+/* ---- advice --------------------------------------------------------------------------------- */
+
+static int put_advice(struct pinw_html *h, const struct pinw_process *p)
+{
+	struct pinw_capacity capacity;
+	struct pinw_advices advices;
+	int error = pinw_capacity_of(p, &capacity);
+
+	if (error == 0)
+		error = pinw_advices_of(p, &capacity, &advices);
+	if (error < 0 || !advices.count)
+		return error;
+	fputs("<h3>Advice</h3>\n<ul class=\"advice\">\n", h->out);
+	for (unsigned i = 0; i < advices.count; i++) {
+		const struct pinw_advice *a = &advices.list[i];
+		fputs("<li><b>", h->out);
+		pinw_html_put(h, a->what);
+		fputs("</b><br>", h->out);
+		pinw_html_put(h, a->cure);
+		if (a->site)
+			put_stack(h, p, "look at", a->site->id);
+		fputs("</li>\n", h->out);
+	}
+	fputs("</ul>\n", h->out);
+	return 0;
 }
 
 /* ---- leaks ----------------------------------------------------------------------------------- */
@@ -273,8 +304,8 @@ static void put_churn(struct pinw_html *h, const struct pinw_process *p, const s
 
 	pinw_creations_rate(p, c, rate);
 	fputs("<tr>", h->out);
-	fprintf(h->out, "<td class=\"n\"><span class=\"bar\" style=\"width:%.1f%%\"></span>%s</td>",
-	        100.0 * (double)c->created / (double)most, pinw_text_count(c->created));
+	fprintf(h->out, "<td class=\"n\">%s<span class=\"bar\" style=\"width:%.1f%%\"></span></td>",
+	        pinw_text_count(c->created), 100.0 * (double)c->created / (double)most);
 	put_number(h, rate);
 	put_number(h, pinw_text_count(c->created - c->ended));
 	put_number(h, c->ended ? pinw_text_duration(c->lived_ns / c->ended) : "");
@@ -348,9 +379,11 @@ int pinw_html_tables(struct pinw_html *h, const struct pinw_process *p)
 {
 	put_leaks(h, p);
 	put_violations(h, p);
+	int error = put_advice(h, p);
 	put_pins(h, p);
 	put_golocks(h, p);
-	int error = put_creations(h, p);
+	if (error == 0)
+		error = put_creations(h, p);
 	put_thread_list(h, p);
 	return error;
 }

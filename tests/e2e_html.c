@@ -50,7 +50,8 @@ Test(html, draws_unfolds_and_filters)
 	e2e_status(0, "@@ report -f html -o %d/report.html %d/t");
 	expect_page("pin_and_forget returns",
 	            "[.errors==[],.requests==0,.drawn==.canvases,.drawn>=2,.folded,.unfolded,.folds,"
-	            ".rows>.filtered,.filtered>0,.others==0,.back==.rows]|all");
+	            ".rows>.filtered,.filtered>0,.others==0,.back==.rows,.zoomed,.unzoomed,"
+	            "(.verdict|contains(\"nothing\"))]|all");
 }
 
 Test(html, is_whole_without_a_script_and_for_every_kind_of_program)

@@ -5,7 +5,7 @@
 //   node page.js FILE [STACK-FUNCTION FILTER-WORD]
 //
 // Prints what it finds as JSON: errors, canvases with something drawn on them, whether a leak's stack unfolds to STACK-FUNCTION by
-// click and by key, and how many rows FILTER-WORD leaves. PNG=FILE in the environment takes a picture.
+// click and by key, how many rows FILTER-WORD leaves, and whether zooming into the first chart changes the lanes, too. PNG=FILE in the environment takes a picture.
 const path = require('path');
 const {chromium} = require(require.resolve('playwright-core', {paths: [process.env.PINW_CONSUMERS]}));
 
@@ -32,7 +32,7 @@ const {chromium} = require(require.resolve('playwright-core', {paths: [process.e
     found.unfolded = (await stack.locator('ol').isVisible()) && (await stack.locator('ol').textContent()).includes(wanted);
     await stack.locator('summary').press('Enter');
     found.folds = !(await stack.locator('ol').isVisible());
-    const rows = page.locator('section table:not(.u-legend) > tbody > tr:visible');
+    const rows = page.locator('.list tbody > tr:visible');
     found.rows = await rows.count();
     await page.keyboard.press('/');
     await page.keyboard.type(word);
@@ -40,6 +40,14 @@ const {chromium} = require(require.resolve('playwright-core', {paths: [process.e
     found.others = await rows.evaluateAll((all, w) => all.filter((r) => !r.textContent.includes(w)).length, word);
     await page.keyboard.press('Escape');
     found.back = await rows.count();
+  }
+  if (wanted) {
+    const lanes = () => page.evaluate(() => document.querySelector('.lanes canvas').toDataURL());
+    const whole = await lanes();
+    await page.locator('.chart.time').first().press('+');
+    found.zoomed = (await lanes()) !== whole;
+    await page.locator('.chart.time').first().press('0');
+    found.unzoomed = (await lanes()) === whole;
   }
   if (process.env.PNG) await page.screenshot({path: process.env.PNG, fullPage: true});
   const plain = await browser.newContext({javaScriptEnabled: false});
