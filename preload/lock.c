@@ -12,10 +12,19 @@
  * lock (compiler-rt, sanitizer/tsan_interface.h). NULL in any other program. */
 extern void __tsan_acquire(void *addr) __attribute__((weak));
 extern void __tsan_release(void *addr) __attribute__((weak));
+extern void *__tsan_get_current_fiber(void) __attribute__((weak));
 
 /* Go's race detector is the same library under other conventions: it has functions of these names with other arguments, and
  * does not look at C. */
 extern void __tsan_go_start(void) __attribute__((weak));
+
+/* Is there a sanitizer that knows this thread? With libtsan before the shim, a thread comes to the trampoline first: the sanitizer
+ * has nothing for it then, and does not look whether it has. */
+static bool is_watched(void)
+{
+	return __tsan_acquire && __tsan_release && !__tsan_go_start && __tsan_get_current_fiber &&
+	       __tsan_get_current_fiber();
+}
 
 static bool try_take(struct pinw_lock *lock)
 {
@@ -23,7 +32,7 @@ static bool try_take(struct pinw_lock *lock)
 
 	if (!__atomic_compare_exchange_n(&lock->held, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return false;
-	if (__tsan_acquire && !__tsan_go_start)
+	if (is_watched())
 		__tsan_acquire(lock);
 	return true;
 }
@@ -63,7 +72,7 @@ int pinw_lock_take(struct pinw_lock *lock, uint64_t wait_ns, struct pinw_lock_st
 
 void pinw_lock_give(struct pinw_lock *lock, const struct pinw_lock_state *state)
 {
-	if (__tsan_release && !__tsan_go_start)
+	if (is_watched())
 		__tsan_release(lock);
 	__atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
 	if (state->masked)
