@@ -12,7 +12,7 @@ forked() {
   holds "$parents | length == \$runs and (map(.affinity.self) | add) == \$fact.sets" "the parent's trace holds its own calls, no more"
   holds "$children | length == \$fact.children and all(.[]; .affinity.self == $2 and .end == {how: \"exit\", status: 42})" \
     "each child has its own trace"
-  holds "($parents | map(.pid)) as \$pids | all($children[]; .parent.pid as \$p | \$pids | index(\$p))" \
+  holds "($parents | map(.pid)) as \$pids | all(${children}[]; .parent.pid as \$p | \$pids | index(\$p))" \
     "each child names its parent"
   holds 'all(.processes[]; .pins.opened == .pins.released)' "no pin crosses"
 }

@@ -82,7 +82,7 @@ killed() {
   is "$(fact in-flight) records in flight, for 3 threads" test "$(fact in-flight)" -le 3
   rm -f "$scene/t/acks"
   holds '.processes | length == 1 and .[0].end.how == "violent"' "the report says the end was violent"
-  bare_text="$rounds kills" 
+  bare_text="$rounds kills"
   shows "$(fact acknowledged) acked"
 }
 fault "kill -9: torn records, lost acknowledged ones" killed

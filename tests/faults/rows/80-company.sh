@@ -93,6 +93,16 @@ fault "ASan: libasan as a shared library" sanitized address "$(gcc_library libas
 fault "ASan: linked into the program" sanitized static_address
 fault "TSan: libtsan as a shared library" sanitized thread "$(gcc_library libtsan.so)"
 fault "TSan: linked into the program" sanitized static_thread
+
+# Before the sanitizer knows a thread, locks of its start are none of its business.
+growing() {
+  bare_preload=$(gcc_library libtsan.so)
+  if [ ! -e "$bare_preload" ]; then skip "this compiler has no libtsan.so" && return; fi
+  preload=$bare_preload:$shim
+  same @ setarch -R "$targets/create_join" 1 3000
+  holds '.totals.threads.created >= 3000 and .totals.threads.joined >= 3000' "all threads are counted"
+}
+fault "TSan: before the shim, the trace grows as threads start" growing
 fault "UBSan" sanitized undefined
 
 under_valgrind() {
