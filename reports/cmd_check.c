@@ -165,11 +165,11 @@ static int write_findings(const struct pinw_check *c, const struct options *o, F
 static bool is_input(const struct pinw_check *c, const struct options *o)
 {
 	for (int i = 0; i < o->document_count; i++)
-		if (pinw_output_replaces(o->output, o->baselines[i]))
+		if (pinw_output_replaces(pinw_output_place(o->output), o->baselines[i]))
 			return true;
-	return o->output &&
-	       (pinw_output_replaces(o->output, o->policy) || pinw_model_holds(c->now.model, o->output) ||
-	        (c->has_traces && pinw_model_holds(c->before.model, o->output)));
+	const char *to = pinw_output_place(o->output);
+	return pinw_output_replaces(to, o->policy) || pinw_model_holds(c->now.model, to) ||
+	       (c->has_traces && pinw_model_holds(c->before.model, to));
 }
 
 static int write_output(const struct pinw_check *c, const struct options *o)
@@ -178,7 +178,7 @@ static int write_output(const struct pinw_check *c, const struct options *o)
 
 	if (is_input(c, o))
 		return pinw_usage("check", "-o %s: this is the policy, or one of the traces or baselines",
-		                  o->output);
+		                  pinw_output_place(o->output));
 	int error = pinw_output_open(&out, o->output);
 	if (error == 0)
 		error = pinw_output_close(&out, write_findings(c, o, out.file));

@@ -131,9 +131,10 @@ static int write_output(const struct pinw_diff *d, const struct options *o)
 {
 	struct pinw_output out;
 
-	for (size_t side = 0; o->output && side < PINW_DIFF_SIDES; side++)
-		if (pinw_model_holds(d->models[side], o->output))
-			return pinw_usage("diff", "-o %s: this is one of the traces", o->output);
+	for (size_t side = 0; side < PINW_DIFF_SIDES; side++)
+		if (pinw_model_holds(d->models[side], pinw_output_place(o->output)))
+			return pinw_usage("diff", "-o %s: this is one of the traces",
+			                  pinw_output_place(o->output));
 	int error = pinw_output_open(&out, o->output);
 	if (error == 0)
 		error = pinw_output_close(&out,

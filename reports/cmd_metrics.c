@@ -162,8 +162,9 @@ static int write_page(struct pinw_metrics *m, const struct options *o)
 {
 	struct pinw_output out;
 
-	if (o->output && pinw_metrics_hold(m, o->output))
-		return pinw_usage("metrics", "-o %s: this is one of the traces", o->output);
+	if (pinw_metrics_hold(m, pinw_output_place(o->output)))
+		return pinw_usage("metrics", "-o %s: this is one of the traces",
+		                  pinw_output_place(o->output));
 	int error = pinw_output_open(&out, o->output);
 	if (error == 0) {
 		pinw_metrics_print(m, out.file);

@@ -313,8 +313,8 @@ static int write_report(struct pinw_model *m, const struct options *o)
 {
 	struct pinw_output out;
 
-	if (o->output && pinw_model_holds(m, o->output)) {
-		pinw_usage("report", "-o %s: this is one of the traces", o->output);
+	if (pinw_model_holds(m, pinw_output_place(o->output))) {
+		pinw_usage("report", "-o %s: this is one of the traces", pinw_output_place(o->output));
 		return -EINVAL;
 	}
 	int error = pinw_output_open(&out, o->output);

@@ -174,6 +174,11 @@ int pinw_output_close(struct pinw_output *o, int error)
 	return error;
 }
 
+const char *pinw_output_place(const char *path)
+{
+	return path ? path : "/dev/stdout";
+}
+
 bool pinw_output_replaces(const char *path, const char *file)
 {
 	struct stat to, from;

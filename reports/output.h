@@ -33,6 +33,9 @@ int pinw_output_close(struct pinw_output *o, int error);
 int pinw_output_temporary(char *name);
 void pinw_output_forget(void);
 
+/* A path of where a document for `path` (NULL: standard output) goes. */
+const char *pinw_output_place(const char *path);
+
 /* Would a document for `path` (NULL: standard output) take the place of this file, by whatever name? */
 bool pinw_output_replaces(const char *path, const char *file);
 

@@ -150,6 +150,12 @@ Test(check, writes_over_nothing_that_it_reads)
 	        "the policy, or one of the traces");
 	has_err("diff %d/one.pwt %d/two.pwt -o %d/one.pwt", "one of the traces");
 	has_err("diff %d/one.pwt %d/two.pwt -o %d/two.pwt", "one of the traces");
+	e2e_write("append.sh", "to=$1 && shift && exec \"$@\" >>$to\n");
+	e2e_refuses(2, "sh %d/append.sh %d/one.pwt @@ report %d/one.pwt", "one of the traces");
+	e2e_refuses(2, "sh %d/append.sh %d/one.pwt @@ check %d/one.pwt -p %d/ci.ini", "one of the traces");
+	e2e_refuses(2, "sh %d/append.sh %d/ci.ini @@ check %d/one.pwt -p %d/ci.ini", "the policy");
+	e2e_refuses(2, "sh %d/append.sh %d/one.pwt @@ diff %d/two.pwt %d/one.pwt", "one of the traces");
+	e2e_refuses(2, "sh %d/append.sh %d/one.pwt @@ metrics %d/one.pwt", "one of the traces");
 	e2e_status(0, "sh %d/compare.sh %d");
 }
 
