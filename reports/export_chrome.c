@@ -14,6 +14,7 @@
 #include "reports/json_private.h"
 #include "reports/ranges.h"
 #include "reports/report.h"
+#include "reports/utf8.h"
 
 /* Lanes and processes have the kernel's numbers, but for the second that has the same one: those begin here, past any the
  * kernel gives out. Lanes of locks come after those. */
@@ -292,21 +293,28 @@ static void put_life(struct trace *t, const struct pinw_thread *thread)
 	end_arguments(t);
 }
 
-/* From its creator's lane to its own. */
-static void put_flow(struct trace *t, const struct pinw_thread *thread)
+/* An arrow from its creator's lane to its own. It begins at an instant of that lane: Perfetto lets an arrow begin at the slice
+ * of a lane that began last, which can be a pin that is long over. */
+static void put_creation(struct trace *t, const struct pinw_thread *thread)
 {
 	const struct pinw_thread *creator = pinw_process_thread(t->p, thread->creator);
+	uint64_t created_ns = thread->created_ns, begin_ns = life_of(t, thread).begin_ns;
 
-	if (!creator || thread->created_ns == PINW_TIME_UNKNOWN)
+	if (!creator || created_ns == PINW_TIME_UNKNOWN)
 		return;
-	char id[48];
-	snprintf(id, sizeof(id), "%llu.%u", (unsigned long long)t->pid, thread->id);
+	begin_instant(t, "create", "create", number_of(t, creator), created_ns);
+	pinw_json_number(&t->j, "thread", thread->id);
+	put_function(t, "in", thread->create_site);
+	end_arguments(t);
+	/* Perfetto reads a text as a number in hexadecimal, and drops arrows that have another. */
+	char id[32];
+	snprintf(id, sizeof(id), "0x%llx%08x", (unsigned long long)t->pid, thread->id);
 	begin(t, "s", "create", "create", number_of(t, creator));
-	put_time(t, "ts", t->start_ns + thread->created_ns);
+	put_time(t, "ts", t->start_ns + created_ns);
 	pinw_json_text(&t->j, "id", id);
 	pinw_json_end_object(&t->j);
 	begin(t, "f", "create", "create", number_of(t, thread));
-	put_time(t, "ts", t->start_ns + life_of(t, thread).begin_ns);
+	put_time(t, "ts", t->start_ns + (created_ns > begin_ns ? created_ns : begin_ns));
 	pinw_json_text(&t->j, "bp", "e");
 	pinw_json_text(&t->j, "id", id);
 	pinw_json_end_object(&t->j);
@@ -326,7 +334,7 @@ static void put_thread(struct trace *t, const struct pinw_thread *thread)
 		put_order(t, "thread_sort_index", LOCK_LANES + thread->id, UINT64_C(2) * thread->id + 1);
 	}
 	put_life(t, thread);
-	put_flow(t, thread);
+	put_creation(t, thread);
 }
 
 /* ---- pins and locks -------------------------------------------------------------------------- */
@@ -366,9 +374,12 @@ static void put_violation(struct trace *t, const struct pinw_single_violation *v
 {
 	const struct pinw_rule_row *rule = pinw_process_rule(t->p, v->rule);
 	const struct pinw_thread *thread = pinw_process_thread(t->p, v->target ? v->target : v->thread);
+	const char *name = rule && rule->label ? rule->label : "unknown rule";
+	char label[PINW_EXPORT_TEXT];
 
-	begin_instant(t, rule && rule->label ? rule->label : "unknown rule", "violation",
-	              thread ? number_of(t, thread) : t->pid, v->time_ns);
+	/* Perfetto refuses a file with an escape for half of a character, as JSON writes what is tricky and above U+FFFF. */
+	pinw_utf8_copy(label, sizeof(label), name, SIZE_MAX, true);
+	begin_instant(t, label, "violation", thread ? number_of(t, thread) : t->pid, v->time_ns);
 	pinw_json_text(&t->j, "attempt", pinw_attempt_name(v->attempt));
 	pinw_json_text(&t->j, "done", pinw_done_name(v->done));
 	put_function(t, "in", v->site);

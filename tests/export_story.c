@@ -72,7 +72,8 @@ static void tell_others(struct pinw_builder *b)
 	b->live.counters.pins_external++;
 	b->live.counters.pins_open++;
 	pinw_builder_policy(b, "/etc/\xffpolicy.ini", PINW_MODE_ENFORCE, 1);
-	violation.rule = pinw_builder_rule(b, 7, PINW_SECTION_BAN, PINW_ACTION_DENY, "ban:a;b\"\n\xff");
+	violation.rule =
+	    pinw_builder_rule(b, 7, PINW_SECTION_BAN, PINW_ACTION_DENY, "ban:a;b\"\n\xff\xf3\xa0\x80\x81");
 	pinw_builder_violation(b, &violation, 2);
 	pinw_builder_exec(b, 6000, "/bin/\xfftrue", PINW_EXEC_FAILED, ENOENT);
 	pinw_builder_note(b, PINW_NOTE_CHROOT, 0);

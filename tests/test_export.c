@@ -144,7 +144,7 @@ Test(jsonl, has_a_line_for_each_thing)
 	    "\"goroutine\": 19, \"begin_ns\": 300, \"end_ns\": 800, \"held_ns\": 500, \"depth\": 1, "
 	    "\"end\": \"released\"}\n",
 	    "{\"type\": \"violation\", \"process\": 1, \"time_ns\": 1000, \"rule\": "
-	    "\"ban:a;b\\\"\\u000a\xef\xbf\xbd\", "
+	    "\"ban:a;b\\\"\\u000a\xef\xbf\xbd\\udb40\\udc01\", "
 	    "\"action\": \"deny\", \"done\": \"denied\", \"attempt\": \"pin\", \"thread\": 2, \"target\": 2, "
 	    "\"site\": 2, "
 	    "\"mask\": \"1\", \"value\": 4, \"limit\": 3, \"errno\": 1}\n",
@@ -225,12 +225,19 @@ Test(chrome, draws_lives_pins_locks_and_what_went_wrong)
 	    "{\"ph\": \"i\", \"name\": \"unjoined\", \"cat\": \"leak\", \"pid\": 4711, \"tid\": 5004, "
 	    "\"ts\": 0.600, \"s\": \"t\", "
 	    "\"args\": {\"created in\": \"(stack not recorded)\"}}",
-	    "{\"ph\": \"i\", \"name\": \"ban:a;b\\\"\\u000a\xef\xbf\xbd\", \"cat\": \"violation\", \"pid\": "
+	    "{\"ph\": \"i\", \"name\": \"ban:a;b\\\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\", \"cat\": "
+	    "\"violation\", \"pid\": "
 	    "4711, \"tid\": 5002, "
 	    "\"ts\": 1.000,",
-	    "{\"ph\": \"s\", \"name\": \"create\", \"cat\": \"create\", \"pid\": 4711, \"tid\": 4711, "
-	    "\"ts\": 0.100, \"id\": "
-	    "\"4711.2\"}",
+	    "{\"ph\": \"i\", \"name\": \"create\", \"cat\": \"create\", \"pid\": 4711, \"tid\": 4711, "
+	    "\"ts\": 0.100, "
+	    "\"s\": \"t\", \"args\": {\"thread\": 2, \"in\": \"li;b.so+0x1111\"}},\n"
+	    "  {\"ph\": \"s\", \"name\": \"create\", \"cat\": \"create\", \"pid\": 4711, \"tid\": 4711, "
+	    "\"ts\": 0.100, "
+	    "\"id\": \"0x126700000002\"},\n"
+	    "  {\"ph\": \"f\", \"name\": \"create\", \"cat\": \"create\", \"pid\": 4711, \"tid\": 5002, "
+	    "\"ts\": 0.110, "
+	    "\"bp\": \"e\", \"id\": \"0x126700000002\"}",
 	    "{\"ph\": \"C\", \"name\": \"threads\", \"pid\": 4711, \"tid\": 4711, \"ts\": 0.600, \"args\": "
 	    "{\"alive\": 3, \"pinned\": "
 	    "1, \"locked by Go\": 1}}",
