@@ -117,7 +117,7 @@ static void report(const struct pinw_violation *v)
 	pinw_log_report_begin(&block);
 	pinw_logtext_put(block.text, "pinwarden: fatal: ");
 	pinw_violation_describe(block.text, v);
-	pinw_logtext_stack(block.text, "called at", v->site);
+	pinw_violation_stacks(block.text, v);
 	pinw_logtext_put(block.text, "\n");
 	pinw_log_report_flush(&block);
 	dump = pinw_proc_map(sizeof(*dump));

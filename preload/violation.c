@@ -204,8 +204,7 @@ void pinw_violation_describe(struct pinw_logtext *text, const struct pinw_violat
 
 /* ---- recording ------------------------------------------------------------------------------ */
 
-/* The stacks that tell the story: of the call, of the pin that was given on, or of pin and creation. */
-static void put_stacks(struct pinw_logtext *text, const struct pinw_violation *v)
+void pinw_violation_stacks(struct pinw_logtext *text, const struct pinw_violation *v)
 {
 	switch (v->attempt) {
 	case PINW_ATTEMPT_CREATE:
@@ -249,7 +248,7 @@ static void log_block(const struct pinw_violation *v)
 	pinw_logtext_put(block.text, "pinwarden: violation: ");
 	pinw_violation_describe(block.text, v);
 	put_advice(block.text, v);
-	put_stacks(block.text, v);
+	pinw_violation_stacks(block.text, v);
 	pinw_log_end(&block);
 }
 

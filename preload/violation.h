@@ -47,4 +47,7 @@ void pinw_violation_await_crash(void);
 struct pinw_logtext;
 void pinw_violation_describe(struct pinw_logtext *text, const struct pinw_violation *v);
 
+/* The stacks that tell the story: of the call, of the pin that was given on, or of pin and creation. */
+void pinw_violation_stacks(struct pinw_logtext *text, const struct pinw_violation *v);
+
 #endif

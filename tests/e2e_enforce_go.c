@@ -303,6 +303,7 @@ static void leaks(const char *program)
 	policy("[leak]\nexit_while_pinned = crash\n");
 	under("--enforce", call(program, "leak 1 1"));
 	cr_assert_eq(last.status, 134, "status %d: %s", last.status, last.err);
+	says(" is destroyed: its goroutine ended\n  locked by goroutine ");
 	says(" main.forgetful+0x");
 }
 

@@ -166,6 +166,7 @@ Test(crash, at_a_leak)
 	policy("[leak]\nexit_while_pinned = crash\n");
 	under("--enforce", "@enf_leave exit 3");
 	cr_assert_eq(last.status, 134, "status %d\n%s", last.status, last.err);
+	says(" ended\n  pinned by itself to ");
 	says("pin_and_leave");
 	violations("{\"leak:exit_while_pinned\": 1}");
 	e2e_true(".totals.threads.created == 1");
