@@ -328,9 +328,12 @@ static const char *what(const struct pinw_check_finding *f)
 	return leak ? leak->meaning : pinw_attempt_words(f->attempt);
 }
 
+#define LABEL_BYTES 400u
+
 void pinw_check_message(const struct pinw_check_finding *f, char *buf, size_t size)
 {
 	size_t len, at;
+	char where[LABEL_BYTES];
 	const char *program = pinw_text_program(f->process, &len);
 
 	at = (size_t)snprintf(buf, size, "%s: %s in %.*s", f->rule->label, what(f), (int)len, program);
@@ -342,8 +345,10 @@ void pinw_check_message(const struct pinw_check_finding *f, char *buf, size_t si
 		at += (size_t)snprintf(buf + at, size - at,
 		                       ", %" PRIu64 " counted where %" PRIu64 " is the limit", f->value,
 		                       f->limit);
-	if (at < size && f->frame_count && f->frames[0].function)
-		at += (size_t)snprintf(buf + at, size - at, ", at %s", f->frames[0].function);
+	if (at < size && f->frame_count && f->frames[0].function) {
+		pinw_stacks_label(f->frames, (unsigned)f->frame_count, where, sizeof(where));
+		at += (size_t)snprintf(buf + at, size - at, ", at %s", where);
+	}
 	if (at < size)
 		at += (size_t)snprintf(buf + at, size - at, ": %s", pinw_check_outcome(f));
 	if (at < size && f->rule->message)

@@ -93,7 +93,7 @@ static void put_stack(struct pinw_html *h, const struct pinw_process *p, const c
 		        id == 0 ? "no call was seen" : "the stack is not in the trace");
 		return;
 	}
-	pinw_stacks_label(&stack, text, LABEL_BYTES);
+	pinw_stacks_label(stack.frames, stack.count, text, LABEL_BYTES);
 	fprintf(h->out, "<details class=\"stack\"><summary>%s <code>", title);
 	pinw_html_put(h, text);
 	fprintf(h->out, "</code></summary><ol start=\"0\">\n");

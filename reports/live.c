@@ -249,7 +249,7 @@ const char *pinw_live_site(struct pinw_live *l, struct pinw_stacks *stacks, uint
 	const struct pinw_site *s = find_site(&owner, site);
 	if (s) {
 		pinw_stacks_read(stacks, owner->process, s, &stack);
-		pinw_stacks_label(&stack, text, sizeof(text));
+		pinw_stacks_label(stack.frames, stack.count, text, sizeof(text));
 	}
 	row = text[0] ? pinw_table_get(&l->sites, site, NULL) : NULL;
 	if (row) {

@@ -208,14 +208,15 @@ static void put_label(char *text, size_t size, const struct pinw_frame *f)
 }
 
 /* Returns how many functions it named. */
-static unsigned label(const struct pinw_stack *stack, bool of_runtime, char *text, size_t size)
+static unsigned label(const struct pinw_frame *frames, unsigned count, bool of_runtime, char *text,
+                      size_t size)
 {
 	size_t len = 0;
 	unsigned named = 0;
 
 	text[0] = '\0';
-	for (unsigned i = 0; i < stack->count && named < 2 && len + 4 < size; i++) {
-		const struct pinw_frame *f = &stack->frames[i];
+	for (unsigned i = 0; i < count && named < 2 && len + 4 < size; i++) {
+		const struct pinw_frame *f = &frames[i];
 		if (is_go_glue(f) || (begins(f, "runtime.") && !of_runtime))
 			continue;
 		if (named++)
@@ -226,10 +227,11 @@ static unsigned label(const struct pinw_stack *stack, bool of_runtime, char *tex
 	return named;
 }
 
-void pinw_stacks_label(const struct pinw_stack *stack, char *text, size_t size)
+void pinw_stacks_label(const struct pinw_frame *frames, unsigned count, char *text, size_t size)
 {
-	if (label(stack, false, text, size) == 0 && label(stack, true, text, size) == 0 && stack->count)
-		put_label(text, size, &stack->frames[0]);
+	if (label(frames, count, false, text, size) == 0 && label(frames, count, true, text, size) == 0 &&
+	    count)
+		put_label(text, size, &frames[0]);
 }
 
 void pinw_stacks_address(struct pinw_stacks *s, const struct pinw_module *m, uint64_t offset,

@@ -93,7 +93,7 @@ void pinw_text_stack(struct pinw_text *t, const struct pinw_process *p, const ch
 	pinw_term_put(&t->term, "%s (site %" PRIu32 "%s):", title, id, first ? "" : ", above");
 	if (!first && s.count) {
 		char label[LABEL_BYTES];
-		pinw_stacks_label(&s, label, sizeof(label));
+		pinw_stacks_label(s.frames, s.count, label, sizeof(label));
 		pinw_term_put(&t->term, " ");
 		pinw_term_put_foreign(&t->term, label, strlen(label));
 	}
