@@ -34,7 +34,7 @@ static uint64_t most(const uint32_t counts[PINW_TIMELINE_POINTS])
 	return most;
 }
 
-/* CPUs of the baseline in the masks that pins began with. `ret_all`: every mask is known. */
+/* CPUs of the baseline in the masks of pins. `ret_all`: every mask is known. */
 static int count_taken(const struct pinw_process *p, uint64_t *ret_taken, bool *ret_all)
 {
 	uint32_t words = p->header.mask_words;
@@ -43,12 +43,11 @@ static int count_taken(const struct pinw_process *p, uint64_t *ret_taken, bool *
 	*ret_all = true;
 	if (!all)
 		return -ENOMEM;
-	for (size_t i = 0; i < p->history->span_count; i++) {
-		const struct pinw_span *span = &p->history->spans[i];
-		const uint64_t *mask = pinw_process_mask(p, span->mask);
-
-		if (span->origin == PINW_ORIGIN_GOLOCK)
+	for (size_t i = 0; i < pinw_history_places(p->history); i++) {
+		const struct pinw_span *span = pinw_history_place(p->history, i);
+		if (!span)
 			continue;
+		const uint64_t *mask = pinw_process_mask(p, span->mask);
 		*ret_all &= mask != NULL;
 		for (uint32_t w = 0; mask && w < words; w++)
 			all[w] |= mask[w] & p->header.baseline[w];

@@ -181,9 +181,17 @@ static bool has_cpu(const struct pinw_process *p, uint32_t number, unsigned cpu)
 static bool span_has(const struct pinw_process *p, const struct pinw_span *s,
                      const struct pinw_filter_term *t)
 {
-	if (t->field == PINW_FILTER_CPU)
-		return s->origin != PINW_ORIGIN_GOLOCK && has_cpu(p, s->mask, t->cpu);
-	return is_named(t, pinw_process_thread(p, s->thread));
+	size_t count = 0;
+
+	if (t->field != PINW_FILTER_CPU)
+		return is_named(t, pinw_process_thread(p, s->thread));
+	if (s->origin == PINW_ORIGIN_GOLOCK)
+		return false;
+	const struct pinw_span *stays = s->moved ? pinw_history_stays(p->history, s, &count) : NULL;
+	for (size_t i = 0; i < count; i++)
+		if (has_cpu(p, stays[i].mask, t->cpu))
+			return true;
+	return has_cpu(p, s->mask, t->cpu);
 }
 
 static bool is_kind(const struct pinw_filter_term *t, unsigned origins)

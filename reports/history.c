@@ -19,12 +19,19 @@ struct open_lock {
 	bool in_slot; /* the live slot says so too */
 };
 
+/* A pin that has another mask than it began with. */
+struct moved_pin {
+	uint64_t since_ns;
+	uint32_t mask; /* 0: it is over */
+};
+
 int pinw_history_new(struct pinw_process *p)
 {
 	p->history = calloc(1, sizeof(*p->history));
 	if (!p->history)
 		return -ENOMEM;
 	pinw_table_init(&p->history->locks, sizeof(struct open_lock));
+	pinw_table_init(&p->history->moved, sizeof(struct moved_pin));
 	return 0;
 }
 
@@ -33,8 +40,10 @@ void pinw_history_free(struct pinw_process *p)
 	if (!p->history)
 		return;
 	free(p->history->spans);
+	free(p->history->stays);
 	free(p->history->violations);
 	pinw_table_done(&p->history->locks);
+	pinw_table_done(&p->history->moved);
 	free(p->history);
 }
 
@@ -48,19 +57,106 @@ static void add_span(struct pinw_history *h, struct pinw_span span)
 
 /* ---- pins of CPUs --------------------------------------------------------------------- */
 
+static void add_stay(struct pinw_history *h, struct pinw_span stay)
+{
+	if (pinw_grow((void **)&h->stays, h->stay_count, &h->stay_room, sizeof(*h->stays)) < 0)
+		h->out_of_memory = true;
+	else
+		h->stays[h->stay_count++] = stay;
+}
+
+static struct moved_pin *moved_pin(struct pinw_history *h, const struct pinw_thread *t)
+{
+	struct moved_pin *m = h->moved.count ? pinw_table_find(&h->moved, t->id) : NULL;
+
+	return m && m->mask ? m : NULL;
+}
+
+static struct pinw_span span_of(const struct pinw_thread *t, enum pinw_span_end end, uint64_t end_ns)
+{
+	return (struct pinw_span){.begin_ns = t->pin.since_ns,
+	                          .end_ns = end_ns,
+	                          .thread = t->id,
+	                          .site = t->pin.site,
+	                          .by = t->pin.by,
+	                          .mask = t->pin.mask,
+	                          .depth = t->pin.depth,
+	                          .origin = t->pin.origin,
+	                          .end = (uint8_t)end};
+}
+
+/* From here on it is at another mask. */
+static struct pinw_span stay_of(struct pinw_span pin, const struct moved_pin *m)
+{
+	if (m) {
+		pin.begin_ns = m->since_ns;
+		pin.mask = m->mask;
+	}
+	return pin;
+}
+
+void pinw_history_move(struct pinw_process *p, const struct pinw_thread *t, uint64_t now_ns)
+{
+	struct pinw_history *h = p->history;
+	struct moved_pin *m = h && t->pin.depth ? moved_pin(h, t) : NULL;
+
+	if (!h || !t->pin.depth || t->mask == (m ? m->mask : t->pin.mask))
+		return;
+	add_stay(h, stay_of(span_of(t, PINW_SPAN_RELEASED, now_ns), m));
+	m = pinw_table_get(&h->moved, t->id, NULL);
+	if (m)
+		*m = (struct moved_pin){.since_ns = now_ns, .mask = t->mask};
+	else
+		h->out_of_memory = true;
+}
+
 void pinw_history_pin(struct pinw_process *p, const struct pinw_thread *t, enum pinw_span_end end,
                       uint64_t end_ns)
 {
-	if (p->history && t->pin.depth)
-		add_span(p->history, (struct pinw_span){.begin_ns = t->pin.since_ns,
-		                                        .end_ns = end_ns,
-		                                        .thread = t->id,
-		                                        .site = t->pin.site,
-		                                        .by = t->pin.by,
-		                                        .mask = t->pin.mask,
-		                                        .depth = t->pin.depth,
-		                                        .origin = t->pin.origin,
-		                                        .end = (uint8_t)end});
+	struct pinw_history *h = p->history;
+
+	if (!h || !t->pin.depth)
+		return;
+	struct moved_pin *m = moved_pin(h, t);
+	struct pinw_span span = span_of(t, end, end_ns);
+	if (m)
+		add_stay(h, stay_of(span, m));
+	span.moved = m != NULL;
+	add_span(h, span);
+	if (m)
+		m->mask = 0;
+}
+
+size_t pinw_history_places(const struct pinw_history *h)
+{
+	return h->span_count + h->stay_count;
+}
+
+const struct pinw_span *pinw_history_place(const struct pinw_history *h, size_t at)
+{
+	if (at >= h->span_count)
+		return &h->stays[at - h->span_count];
+	return h->spans[at].moved || h->spans[at].origin == PINW_ORIGIN_GOLOCK ? NULL : &h->spans[at];
+}
+
+const struct pinw_span *pinw_history_stays(const struct pinw_history *h, const struct pinw_span *pin,
+                                           size_t *ret_count)
+{
+	size_t lo = 0, hi = h->stay_count, end;
+
+	while (lo < hi) {
+		size_t middle = lo + (hi - lo) / 2;
+		const struct pinw_span *s = &h->stays[middle];
+		if (s->thread < pin->thread || (s->thread == pin->thread && s->begin_ns < pin->begin_ns))
+			lo = middle + 1;
+		else
+			hi = middle;
+	}
+	for (end = lo; end < h->stay_count && h->stays[end].thread == pin->thread &&
+	               h->stays[end].begin_ns <= pin->end_ns;)
+		end++;
+	*ret_count = end - lo;
+	return &h->stays[lo];
 }
 
 /* ---- Go locks -------------------------------------------------------------------------- */
@@ -196,6 +292,15 @@ static int by_begin(const void *x, const void *y)
 	return (a->end_ns > b->end_ns) - (a->end_ns < b->end_ns);
 }
 
+static int by_thread(const void *x, const void *y)
+{
+	const struct pinw_span *a = x, *b = y;
+
+	if (a->thread != b->thread)
+		return a->thread < b->thread ? -1 : 1;
+	return by_begin(x, y);
+}
+
 static int by_time(const void *x, const void *y)
 {
 	const struct pinw_single_violation *a = x, *b = y;
@@ -249,6 +354,10 @@ int pinw_history_settle(struct pinw_process *p)
 	pinw_table_init(&h->locks, sizeof(struct open_lock));
 	if (h->span_count)
 		qsort(h->spans, h->span_count, sizeof(*h->spans), by_begin);
+	if (h->stay_count)
+		qsort(h->stays, h->stay_count, sizeof(*h->stays), by_thread);
+	pinw_table_done(&h->moved);
+	pinw_table_init(&h->moved, sizeof(struct moved_pin));
 	if (h->violation_count)
 		qsort(h->violations, h->violation_count, sizeof(*h->violations), by_time);
 	return h->out_of_memory ? -ENOMEM : 0;

@@ -30,7 +30,8 @@ struct pinw_span {
 	uint32_t mask; /* it began with, for pinw_process_mask(), 0 unknown */
 	uint16_t depth; /* at its end; of a lock the most */
 	uint8_t origin; /* enum pinw_origin; PINW_ORIGIN_GOLOCK: a Go lock, not a pin of CPUs */
-	uint8_t end; /* enum pinw_span_end */
+	uint8_t end : 7; /* enum pinw_span_end */
+	uint8_t moved : 1; /* its mask became another: where it was when is among the stays */
 };
 
 /* One violation, as recorded. */
@@ -53,11 +54,23 @@ struct pinw_single_violation {
 struct pinw_history {
 	struct pinw_span *spans; /* by begin, then by thread */
 	size_t span_count, span_room;
+	struct pinw_span
+	    *stays; /* of pins that moved: a part of the pin at each mask; by thread, then by begin */
+	size_t stay_count, stay_room;
+	struct pinw_table moved; /* pins that have moved and are open, while the model is built */
 	struct pinw_single_violation *violations; /* by time */
 	size_t violation_count, violation_room;
 	struct pinw_table locks; /* locks without an end so far, while the model is built */
 	bool out_of_memory;
 };
+
+/* Pins of CPUs at each mask they had, `at` from 0 to pinw_history_places(): NULL where there is none. */
+size_t pinw_history_places(const struct pinw_history *h);
+const struct pinw_span *pinw_history_place(const struct pinw_history *h, size_t at);
+
+/* The stays of a pin that moved. */
+const struct pinw_span *pinw_history_stays(const struct pinw_history *h, const struct pinw_span *pin,
+                                           size_t *ret_count);
 
 /* How long a span was held, as far as that is known; else 0. */
 uint64_t pinw_span_held_ns(const struct pinw_span *s);

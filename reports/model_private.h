@@ -103,6 +103,7 @@ int pinw_history_new(struct pinw_process *p);
 void pinw_history_free(struct pinw_process *p);
 void pinw_history_pin(struct pinw_process *p, const struct pinw_thread *t, enum pinw_span_end end,
                       uint64_t end_ns);
+void pinw_history_move(struct pinw_process *p, const struct pinw_thread *t, uint64_t now_ns);
 void pinw_history_golock(struct pinw_process *p, const struct pinw_rec_golock *rec);
 void pinw_history_slot(struct pinw_process *p, const struct pinw_slot *slot);
 void pinw_history_violation(struct pinw_process *p, const struct pinw_rec_violation *rec, uint32_t mask);

@@ -159,6 +159,7 @@ void pinw_replay_effect(struct pinw_replay *c, struct pinw_thread *t, unsigned e
 			pinw_replay_open_pin(c, t, pin); /* its opening was not recorded */
 		else if (pin.depth)
 			t->pin.depth = pin.depth;
+		pinw_history_move(c->p, t, pin.since_ns);
 		break;
 	case PINW_EFFECT_RELEASE:
 		pinw_replay_release_pin(c, t, pin.since_ns);

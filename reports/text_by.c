@@ -163,10 +163,10 @@ static struct cpu *count_cpus(const struct pinw_process *p)
 {
 	struct cpu *cpus = calloc(p->header.mask_words * 64u + 1, sizeof(*cpus));
 
-	for (size_t i = 0; cpus && i < p->history->span_count; i++) {
-		const struct pinw_span *s = &p->history->spans[i];
-		const uint64_t *mask = pinw_process_mask(p, s->mask);
-		if (!mask || s->origin == PINW_ORIGIN_GOLOCK)
+	for (size_t i = 0; cpus && i < pinw_history_places(p->history); i++) {
+		const struct pinw_span *s = pinw_history_place(p->history, i);
+		const uint64_t *mask = s ? pinw_process_mask(p, s->mask) : NULL;
+		if (!mask)
 			continue;
 		bool alone = pinw_mask_single(mask, p->header.mask_words) != 0;
 		for (uint32_t w = 0; w < p->header.mask_words; w++)

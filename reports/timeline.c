@@ -154,12 +154,10 @@ static size_t leave_golocks_out(const struct pinw_span **spans, size_t count)
 
 static void add_cpus(struct steps *s, const struct pinw_process *p, const struct pinw_timeline *t)
 {
-	for (size_t i = 0; i < p->history->span_count; i++) {
-		const struct pinw_span *span = &p->history->spans[i];
-		const uint64_t *mask = span->mask ? pinw_process_mask(p, span->mask) : NULL;
-		uint32_t cpu = mask && span->origin != PINW_ORIGIN_GOLOCK
-		                   ? pinw_mask_single(mask, p->header.mask_words)
-		                   : 0;
+	for (size_t i = 0; i < pinw_history_places(p->history); i++) {
+		const struct pinw_span *span = pinw_history_place(p->history, i);
+		const uint64_t *mask = span && span->mask ? pinw_process_mask(p, span->mask) : NULL;
+		uint32_t cpu = mask ? pinw_mask_single(mask, p->header.mask_words) : 0;
 		if (cpu)
 			add(s, begin_of(span), end_of_span(span, t), cpu - 1);
 	}
@@ -195,7 +193,8 @@ static int count_cpus(struct pinw_timeline *t, struct steps *s)
 
 int pinw_timeline_make(const struct pinw_process *p, struct pinw_timeline *t)
 {
-	size_t most = p->threads.count > p->history->span_count ? p->threads.count : p->history->span_count;
+	size_t places = pinw_history_places(p->history);
+	size_t most = p->threads.count > places ? p->threads.count : places;
 	struct steps s = {.step = calloc(2 * most + 1, sizeof(*s.step))};
 	const struct pinw_span **sorted = spans_by_thread(p->history);
 	int error = s.step && sorted ? 0 : -ENOMEM;
@@ -286,26 +285,35 @@ static size_t merge(const struct pinw_process *p, const struct pinw_span **sorte
 	return count;
 }
 
-static size_t keep_lanes(const struct pinw_span **spans, size_t count, const struct pinw_table *lanes)
+/* Pins at each mask they had, and Go locks. The caller frees; NULL when out of memory. */
+static const struct pinw_span **spans_of_lanes(const struct pinw_history *h, const struct pinw_table *lanes,
+                                               size_t *ret_count)
 {
-	size_t kept = 0;
+	const struct pinw_span **spans = calloc(pinw_history_places(h) + 1, sizeof(void *));
+	size_t count = 0;
 
-	for (size_t i = 0; i < count; i++)
-		if (pinw_table_find(lanes, spans[i]->thread))
-			spans[kept++] = spans[i];
-	return kept;
+	for (size_t i = 0; spans && i < pinw_history_places(h); i++) {
+		const struct pinw_span *s = pinw_history_place(h, i);
+		if (!s && is_golock(&h->spans[i]))
+			s = &h->spans[i];
+		if (s && pinw_table_find(lanes, s->thread))
+			spans[count++] = s;
+	}
+	if (spans)
+		qsort(spans, count, sizeof(void *), by_lane);
+	*ret_count = count;
+	return spans;
 }
 
 int pinw_blocks_make(const struct pinw_process *p, const struct pinw_table *lanes, size_t most,
                      struct pinw_blocks *ret)
 {
-	const struct pinw_span **spans = spans_by_thread(p->history);
+	size_t count;
+	const struct pinw_span **spans = spans_of_lanes(p->history, lanes, &count);
 
 	*ret = (struct pinw_blocks){0};
 	if (!spans)
 		return -ENOMEM;
-	size_t count = keep_lanes(spans, p->history->span_count, lanes);
-	qsort(spans, count, sizeof(void *), by_lane);
 	ret->count = merge(p, spans, count, 0, NULL);
 	/* A two-thousandth of the whole is less than a point of the screen; from there on it becomes coarser until it fits. */
 	for (uint64_t apart = p->duration_ns / 2000 + 1;

@@ -13,7 +13,7 @@ static struct pinw_model *m;
 static struct pinw_stacks *stacks;
 static const struct pinw_process *p;
 
-/* Thread 2 "reader" pins itself to CPU 0, thread 3 "writer" is pinned to CPU 2 by main and ends so, and locked. */
+/* Thread 2 "reader" pins itself to CPU 0, then 3, thread 3 "writer" is pinned to CPU 2 by main and ends so, and locked. */
 static void start(void)
 {
 	static const uint64_t offsets[] = {0x1111};
@@ -30,6 +30,7 @@ static void start(void)
 		pinw_builder_name(&b, SECOND, id, id, id == 2 ? "reader" : "writer");
 	}
 	pinw_builder_pin(&b, 2 * SECOND, 2, 2, SITE_SELF, PINW_EFFECT_OPEN, 0x1);
+	pinw_builder_pin(&b, 2 * SECOND + 1, 2, 2, SITE_SELF, PINW_EFFECT_MOVE, 0x8);
 	pinw_builder_pin(&b, 3 * SECOND, 2, 2, SITE_SELF, PINW_EFFECT_RELEASE, 0xf);
 	pinw_builder_pin(&b, 2 * SECOND, 1, 3, SITE_CROSS, PINW_EFFECT_OPEN, 0x4);
 	pinw_builder_golock(&b, 2 * SECOND, 3, 20, SITE_LOCK);
@@ -79,6 +80,7 @@ Test(filter, finds_pins_by_thread_cpu_kind_and_module)
 	expect_pins("writ", false, true, true);
 	expect_pins("cpu:0", true, false, false);
 	expect_pins("cpu:2", false, true, false);
+	expect_pins("cpu:3", true, false, false);
 	expect_pins("cpu:77", false, false, false);
 	expect_pins("kind:go", false, false, true);
 	expect_pins("kind:cpu", true, true, false);

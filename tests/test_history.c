@@ -47,6 +47,47 @@ Test(history, has_each_pin_and_lock_with_its_time_and_end)
 	pinw_model_free(m);
 }
 
+/* Each mask of a pin for as long as it was there: a thread that left a CPU is not on it any more. */
+Test(history, follows_a_pin_from_mask_to_mask)
+{
+	struct pinw_builder b;
+	size_t count;
+
+	pinw_builder_init(&b, 1);
+	pinw_builder_pin(&b, 1000, 2, 2, 1, PINW_EFFECT_OPEN, 1);
+	pinw_builder_pin(&b, 2000, 2, 2, 2, PINW_EFFECT_MOVE, 2);
+	pinw_builder_pin(&b, 2500, 2, 2, 2, PINW_EFFECT_MOVE, 2);
+	pinw_builder_pin(&b, 3000, 3, 3, 1, PINW_EFFECT_OPEN, 6);
+	pinw_builder_pin(&b, 4000, 3, 3, 1, PINW_EFFECT_NARROW, 4);
+	pinw_builder_pin(&b, 5000, 2, 2, 1, PINW_EFFECT_RELEASE, 0xf);
+	pinw_builder_pin(&b, 6000, 2, 2, 1, PINW_EFFECT_OPEN, 8);
+	pinw_builder_exit_pinned(&b, 7000, 3, PINW_ORIGIN_SELF, 1, 3, 4000);
+	pinw_builder_exit_pinned(&b, 8000, 2, PINW_ORIGIN_SELF, 1, 2, 2000);
+	pinw_builder_end(&b, PINW_END_EXIT, 0, 9000);
+	struct pinw_model *m = model_of(&b);
+	const struct pinw_history *h = only(m)->history;
+
+	cr_assert_eq(h->span_count, 3);
+	expect_span(&h->spans[0], 1000, 5000, 2, 1, PINW_ORIGIN_SELF, PINW_SPAN_RELEASED);
+	expect_span(&h->spans[1], 3000, 7000, 3, 1, PINW_ORIGIN_SELF, PINW_SPAN_THREAD_ENDED);
+	expect_span(&h->spans[2], 6000, 8000, 2, 1, PINW_ORIGIN_SELF, PINW_SPAN_THREAD_ENDED);
+	const struct pinw_span *stays = pinw_history_stays(h, &h->spans[0], &count);
+	cr_assert_eq(count, 2u);
+	expect_span(&stays[0], 1000, 2000, 2, 1, PINW_ORIGIN_SELF, PINW_SPAN_RELEASED);
+	expect_span(&stays[1], 2000, 5000, 2, 1, PINW_ORIGIN_SELF, PINW_SPAN_RELEASED);
+	cr_expect_eq(*pinw_process_mask(only(m), stays[0].mask), 1);
+	cr_expect_eq(*pinw_process_mask(only(m), stays[1].mask), 2);
+	stays = pinw_history_stays(h, &h->spans[1], &count);
+	cr_assert_eq(count, 2u);
+	expect_span(&stays[1], 4000, 7000, 3, 1, PINW_ORIGIN_SELF, PINW_SPAN_THREAD_ENDED);
+	cr_expect_eq(*pinw_process_mask(only(m), stays[1].mask), 4);
+	cr_expect(!h->spans[2].moved);
+	cr_assert_eq(pinw_history_places(h), 7u);
+	cr_expect_null(pinw_history_place(h, 0));
+	cr_expect_eq(pinw_history_place(h, 2), &h->spans[2]);
+	pinw_model_free(m);
+}
+
 /* Records can be dropped. A pin whose end nobody saw is one span of its own, and not the beginning of the next. */
 Test(history, does_not_guess_an_end_that_was_dropped)
 {

@@ -333,6 +333,36 @@ Test(scorecard, two_threads_alone_on_a_cpu_are_double_booked)
 	cr_expect_eq(advices.count, 1u);
 }
 
+/* As where a thread is created by one that is pinned, and then takes a CPU of its own. */
+Test(scorecard, a_thread_that_moved_to_another_cpu_books_the_first_one_no_more)
+{
+	begin_thread(SECOND, 2);
+	pinw_builder_pin(&b, 2 * SECOND, 2, 2, SITE_PIN, PINW_EFFECT_OPEN, 0x4);
+	pinw_builder_pin(&b, 3 * SECOND, 2, 2, SITE_PIN, PINW_EFFECT_MOVE, 0x2);
+	pinned(3, 4 * SECOND, 5 * SECOND, 0x4);
+	pinw_builder_pin(&b, 10 * SECOND, 2, 2, SITE_PIN, PINW_EFFECT_RELEASE, 0xf);
+	end_thread(99 * SECOND, 2);
+	end_and_tell();
+	cr_expect_eq(capacity.doubled, 1u);
+	cr_expect_eq(capacity.taken, 2u);
+	cr_expect_eq(capacity.used, 2u);
+	cr_expect_null(advice_of(PINW_ADVICE_DOUBLE_BOOKED));
+}
+
+Test(scorecard, two_threads_that_meet_on_a_cpu_are_double_booked)
+{
+	begin_thread(SECOND, 2);
+	pinw_builder_pin(&b, 2 * SECOND, 2, 2, SITE_PIN, PINW_EFFECT_OPEN, 0x4);
+	pinw_builder_pin(&b, 3 * SECOND, 2, 2, SITE_PIN, PINW_EFFECT_MOVE, 0x2);
+	pinned(3, 4 * SECOND, 5 * SECOND, 0x2);
+	pinw_builder_pin(&b, 10 * SECOND, 2, 2, SITE_PIN, PINW_EFFECT_RELEASE, 0xf);
+	end_thread(99 * SECOND, 2);
+	end_and_tell();
+	cr_expect_eq(capacity.doubled, 2u);
+	cr_expect_eq(capacity.doubled_cpu, 1u);
+	cr_assert_not_null(advice_of(PINW_ADVICE_DOUBLE_BOOKED));
+}
+
 Test(scorecard, an_inherited_mask_is_named_with_the_pin_it_came_from)
 {
 	pinw_builder_pin(&b, SECOND, 1, 1, SITE_PIN, PINW_EFFECT_OPEN, 0x1);

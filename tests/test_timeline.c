@@ -98,3 +98,27 @@ Test(timeline, times_at_the_end_of_the_clock_become_few_blocks)
 	pinw_table_done(&lanes);
 	pinw_model_free(m);
 }
+
+Test(timeline, a_pin_that_moves_is_a_block_at_each_mask)
+{
+	struct pinw_builder b;
+	struct pinw_blocks blocks;
+	struct pinw_table lanes;
+
+	begin_story(&b, 10000);
+	pinw_builder_pin(&b, 1000, 1, 1, 1, PINW_EFFECT_OPEN, 1);
+	pinw_builder_pin(&b, 4000, 1, 1, 1, PINW_EFFECT_MOVE, 2);
+	pinw_builder_pin(&b, 9000, 1, 1, 1, PINW_EFFECT_RELEASE, 0xf);
+	struct pinw_model *m = read_story(&b);
+	pinw_table_init(&lanes, 1);
+	cr_assert_not_null(pinw_table_get(&lanes, 1, NULL));
+	cr_assert_eq(pinw_blocks_make(only(m), &lanes, 100, &blocks), 0);
+	cr_assert_eq(blocks.count, 2u);
+	cr_expect_eq(blocks.blocks[0].end_ns, 4000u);
+	cr_expect_eq(*pinw_process_mask(only(m), blocks.blocks[0].mask), 1u);
+	cr_expect_eq(blocks.blocks[1].end_ns, 9000u);
+	cr_expect_eq(*pinw_process_mask(only(m), blocks.blocks[1].mask), 2u);
+	free(blocks.blocks);
+	pinw_table_done(&lanes);
+	pinw_model_free(m);
+}
