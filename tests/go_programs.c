@@ -46,7 +46,8 @@ struct go_said run_go_audited(const char *program, const char *arguments)
 	return said;
 }
 
-/* RUNS runs, each of which says the same, and each of which is counted so. */
+/* RUNS runs, each of which says the same, and each of which is counted so. The lists lack what is counted as dropped: a hook
+ * does not wait for ever for a file that somebody else makes grow, on a machine that has no time for either. */
 void expect_exact_golocks(const char *program, const char *arguments)
 {
 	struct go_said said = run_go_audited(program, arguments);
@@ -57,15 +58,16 @@ void expect_exact_golocks(const char *program, const char *arguments)
 		cr_assert_eq(memcmp(&said, &again, sizeof(said)), 0,
 		             "the program does not do the same twice");
 	}
-	snprintf(
-	    expression, sizeof(expression),
-	    "[.processes[] | select(.golocks.covered and .golocks.locks > 0)] | length == %d and all("
-	    ".golocks.locks == %u and .golocks.nested == %u and .golocks.unlocks == %u and "
-	    ".golocks.destroyed == %u and .golocks.open == %u and .dropped == 0 and .end.how == \"exit\" and "
-	    "([.golock_list[].locks] | add) == %u and ([.golock_list[].unlocks] | add) == %u and "
-	    "([.golock_list[].destroyed] | add) == %u and .leaks[\"exit-while-pinned\"] == %u)",
-	    RUNS, said.locks, said.nested, said.unlocks, said.lost, said.locks - said.unlocks - said.lost,
-	    said.locks, said.unlocks, said.lost, said.lost);
+	snprintf(expression, sizeof(expression),
+	         "[.processes[] | select(.golocks.covered and .golocks.locks > 0)] | length == %d and all("
+	         ".golocks.locks == %u and .golocks.nested == %u and .golocks.unlocks == %u and "
+	         ".golocks.destroyed == %u and .golocks.open == %u and .end.how == \"exit\" and "
+	         "([.golock_list[].locks] | add) <= %u and ([.golock_list[].unlocks] | add) <= %u and "
+	         "([.golock_list[].destroyed] | add) <= %u and .leaks[\"exit-while-pinned\"] == %u and "
+	         "([.golock_list[] | .locks, .unlocks, .destroyed] | add) + .dropped >= %u)",
+	         RUNS, said.locks, said.nested, said.unlocks, said.lost,
+	         said.locks - said.unlocks - said.lost, said.locks, said.unlocks, said.lost, said.lost,
+	         said.locks + said.unlocks + said.lost);
 	e2e_reread();
 	e2e_true(expression);
 }
