@@ -262,6 +262,7 @@ TEST_SRC := \
   tests/rig.c \
   tests/rig_enforce.c \
   tests/run_rig.c \
+  tests/site_rig.c \
   tests/test_arena.c \
   tests/test_baseline.c \
   tests/test_cmd_report.c \
@@ -325,6 +326,8 @@ TEST_SRC := \
   tests/test_run.c \
   tests/test_run_policy.c \
   tests/test_site.c \
+  tests/test_site_objects.c \
+  tests/test_site_stacks.c \
   tests/test_spell.c \
   tests/test_stackrules.c \
   tests/test_symbols.c \
@@ -332,10 +335,12 @@ TEST_SRC := \
   tests/test_table.c \
   tests/test_timeline.c \
   tests/test_trace.c \
+  tests/test_trace_growth.c \
   tests/test_unwind.c \
   tests/test_violation.c \
   tests/test_watch.c \
-  tests/trace_builder.c
+  tests/trace_builder.c \
+  tests/trace_rig.c
 
 # Tests that run programs as children, bare and audited.
 E2E_SRC := \

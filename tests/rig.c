@@ -281,6 +281,11 @@ void pinw_rig_read(pinw_record_fn on_record, pinw_slot_fn on_slot, void *arg, st
 	pinw_rig_read_from(trace_path, on_record, on_slot, arg, ret_seen);
 }
 
+const struct pinw_counters *counters(void)
+{
+	return &pinw_shim.live->counters;
+}
+
 void pinw_rig_balance(void)
 {
 	const struct pinw_counters *c = &pinw_shim.live->counters;

@@ -88,6 +88,9 @@ unsigned pinw_rig_descriptors(void);
 /* Copies a file, mode 0600. */
 void pinw_rig_copy(const char *from, const char *to);
 
+/* The counters of the trace that is being written. */
+const struct pinw_counters *counters(void);
+
 /* Fails the test unless the pin counters balance: opened = released + open + lost. */
 void pinw_rig_balance(void);
 

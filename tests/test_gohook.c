@@ -126,11 +126,6 @@ static void start(const char *max_size)
 	make_stack(0);
 }
 
-static const struct pinw_counters *counters(void)
-{
-	return &pinw_shim.live->counters;
-}
-
 /* ---- registers ----------------------------------------------------------------------------------- */
 
 #define FLAGS UINT64_C(0xad5) /* carry, parity, adjust, zero, sign, overflow, and interrupts as they are */

@@ -29,11 +29,6 @@ static void setup(void)
 
 TestSuite(life_image, .init = setup, .fini = pinw_rig_done);
 
-static const struct pinw_counters *counters(void)
-{
-	return &pinw_shim.live->counters;
-}
-
 /* The records of one type, and the last of them. */
 struct found {
 	uint8_t type;
