@@ -58,6 +58,19 @@ static uint64_t pins_left(const struct pinw_process *p)
 	return sum;
 }
 
+/* Threads that ended on an inherited mask after calls had set another: whether these are to be undone is not to be seen. */
+static uint64_t repinned(const struct pinw_process *p)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < p->threads.count; i++) {
+		const struct pinw_thread *t = pinw_table_at(&p->threads, i);
+		count +=
+		    t->exited && t->pin.depth && t->pin.origin == PINW_ORIGIN_INHERITED && t->affinity_calls;
+	}
+	return count;
+}
+
 static void judge_paired(const struct facts *f, struct pinw_evidence *ret)
 {
 	uint64_t left = pins_left(f->p), pins = f->p->live.counters.pins_opened;
@@ -93,6 +106,10 @@ static void judge_balanced(const struct facts *f, struct pinw_evidence *ret)
 		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN,
 		                  "%" PRIu64 " of %" PRIu64 " pins and Go locks %s still held", held,
 		                  pins_and_locks(f), held == 1 ? "was" : "were");
+	else if (repinned(f->p))
+		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN,
+		                  "threads that changed the mask they inherited, and ended so: %" PRIu64,
+		                  repinned(f->p));
 	else if (!pins && !n->golocks)
 		pinw_evidence_say(ret, PINW_ANSWER_UNKNOWN, "all pins were inherited, none was made");
 	else

@@ -213,6 +213,17 @@ Test(scorecard, a_pin_that_was_only_inherited_is_not_undone)
 	expect_item("balanced", UNSEEN, "none was made");
 }
 
+Test(scorecard, a_pin_over_an_inherited_one_is_not_passed_as_undone)
+{
+	pinned(2, 2 * SECOND, 3 * SECOND, 0x1);
+	pinw_builder_create(&b, SECOND, 1, 0, 3, 0);
+	pinw_builder_start(&b, SECOND, 3, PINW_ORIGIN_INHERITED, SITE_PIN, 1, 0x1);
+	pinw_builder_pin(&b, 2 * SECOND, 3, 3, SITE_PIN, PINW_EFFECT_MOVE, 0x2);
+	pinw_builder_exit_pinned(&b, 9 * SECOND, 3, PINW_ORIGIN_INHERITED, SITE_PIN, 1, 8 * SECOND);
+	end_and_tell();
+	expect_item("balanced", UNSEEN, "changed the mask they inherited, and ended so: 1");
+}
+
 Test(scorecard, locks_that_end_with_their_threads_fail)
 {
 	worker(2);
