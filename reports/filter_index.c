@@ -44,12 +44,19 @@ static void add_threads(struct pinw_filter_index *index, const struct pinw_proce
 	}
 }
 
+static void drop(struct pinw_filter_list *list)
+{
+	free(list->entries);
+	list->entries = NULL;
+	list->count = 0;
+}
+
 void pinw_filter_index_done(struct pinw_filter_index *index)
 {
-	free(index->spans.entries);
-	free(index->held.entries);
-	free(index->created.entries);
-	*index = (struct pinw_filter_index){0};
+	drop(&index->spans);
+	drop(&index->held);
+	drop(&index->created);
+	index->of = NULL;
 }
 
 int pinw_filter_index(struct pinw_filter_index *index, const struct pinw_process *p)

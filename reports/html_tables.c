@@ -126,7 +126,7 @@ static int put_advice(struct pinw_html *h, const struct pinw_process *p)
 
 	if (error == 0)
 		error = pinw_advices_of(p, &capacity, &advices);
-	if (error < 0 || !advices.count)
+	if (error || !advices.count)
 		return error;
 	fputs("<h3>Advice</h3>\n<ul class=\"advice\">\n", h->out);
 	for (unsigned i = 0; i < advices.count; i++) {
