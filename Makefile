@@ -253,6 +253,7 @@ REPORTS_ASM := reports/html/assets.S
 UNIT_SRC := $(POLICY_SRC) $(filter-out preload/wrap_% preload/go/raw.c,$(PRELOAD_SRC)) $(GO_SRC) $(PRELOAD_ASM) $(filter-out reports/main.c,$(REPORTS_SRC)) $(REPORTS_ASM)
 
 TEST_SRC := \
+  tests/elfsym_rig.c \
   tests/export_story.c \
   tests/gotab_rig.c \
   tests/policy_rig.c \
@@ -269,6 +270,7 @@ TEST_SRC := \
   tests/test_detect.c \
   tests/test_alerts.c \
   tests/test_elfsym.c \
+  tests/test_elfsym_builds.c \
   tests/test_enforce.c \
   tests/test_enforce_life.c \
   tests/test_evidence.c \

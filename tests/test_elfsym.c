@@ -7,69 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "preload/elfsym.h"
+#include "tests/elfsym_rig.h"
 #include "tests/rig.h"
 
 TestSuite(elfsym, .fini = pinw_rig_done);
-
-/* The library the cases are made of, changed and put back. */
-static unsigned char *file;
-static size_t file_bytes;
-static uint64_t known_offset; /* of host_call in it */
-
-static void load_library(void)
-{
-	FILE *in = fopen(pinw_rig_host_path("libhost"), "rb");
-	struct link_map *map = NULL;
-	void *call = pinw_rig_host("libhost", "host_call"),
-	     *handle = dlopen(pinw_rig_host_path("libhost"), RTLD_NOW);
-
-	file = malloc(1 << 20);
-	cr_assert(in && file && handle);
-	file_bytes = fread(file, 1, 1 << 20, in);
-	fclose(in);
-	cr_assert_eq(dlinfo(handle, RTLD_DI_LINKMAP, &map), 0);
-	known_offset = (uint64_t)(uintptr_t)call - map->l_addr;
-}
-
-/* In memory: there are thousands of cases. */
-static const char *write_case(const void *bytes, size_t size)
-{
-	static char path[64];
-	static int fd = -1;
-
-	if (fd < 0)
-		fd = memfd_create("case", MFD_CLOEXEC);
-	cr_assert_geq(fd, 0);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	cr_assert_eq(ftruncate(fd, (off_t)size), 0);
-	cr_assert_eq(pwrite(fd, bytes, size, 0), (ssize_t)size);
-	return path;
-}
-
-/* Looks a case up: found, or refused with an errno, and the buffer holds a string either way. */
-static int look_up(const char *path, uint64_t address)
-{
-	char name[48];
-	uint64_t offset = 42;
-
-	memset(name, 'x', sizeof(name));
-	int r = pinw_elfsym_name(path, address, name, sizeof(name) - 8, &offset);
-	cr_assert_leq(r, 0);
-	for (size_t i = sizeof(name) - 8; i < sizeof(name); i++)
-		cr_assert_eq(name[i], 'x', "written past the end");
-	if (r == 0) {
-		cr_assert_not_null(memchr(name, '\0', sizeof(name) - 8));
-	} else {
-		cr_assert_eq(name[0], 'x', "untouched on failure");
-		cr_assert_eq(offset, 42);
-	}
-	return r;
-}
 
 /* ---- what it finds ------------------------------------------------------------------------ */
 
@@ -114,21 +58,6 @@ Test(elfsym, names_a_function_of_a_library)
 	cr_expect_eq(offset, 1);
 }
 
-/* Changes every section of one type; returns how many there were. */
-static unsigned retype_sections(uint32_t from, uint32_t to)
-{
-	Elf64_Ehdr *ehdr = (Elf64_Ehdr *)file;
-	Elf64_Shdr *sections = (Elf64_Shdr *)(file + ehdr->e_shoff);
-	unsigned found = 0;
-
-	for (unsigned i = 0; i < ehdr->e_shnum; i++)
-		if (sections[i].sh_type == from) {
-			sections[i].sh_type = to;
-			found++;
-		}
-	return found;
-}
-
 Test(elfsym, uses_exported_symbols_of_a_stripped_library)
 {
 	char name[64];
@@ -137,10 +66,11 @@ Test(elfsym, uses_exported_symbols_of_a_stripped_library)
 	load_library();
 	cr_assert_eq(retype_sections(SHT_SYMTAB, SHT_PROGBITS), 1);
 	cr_assert_eq(
-	    pinw_elfsym_name(write_case(file, file_bytes), known_offset, name, sizeof(name), &offset), 0);
+	    pinw_elfsym_name(write_case(library, library_bytes), known_offset, name, sizeof(name), &offset),
+	    0);
 	cr_expect_str_eq(name, "host_call");
 	cr_assert_eq(retype_sections(SHT_DYNSYM, SHT_PROGBITS), 1);
-	cr_expect_eq(look_up(write_case(file, file_bytes), known_offset), -ENOENT);
+	cr_expect_eq(look_up(write_case(library, library_bytes), known_offset), -ENOENT);
 }
 
 Test(elfsym, cuts_names_to_the_buffer)
@@ -164,7 +94,7 @@ Test(elfsym, names_nothing_where_no_function_is)
 	const char *path = pinw_rig_host_path("libhost");
 
 	cr_expect_eq(look_up(path, 0), -ENOENT);
-	cr_expect_eq(look_up(path, file_bytes), -ENOENT);
+	cr_expect_eq(look_up(path, library_bytes), -ENOENT);
 	cr_expect_eq(look_up(path, UINT64_MAX), -ENOENT);
 }
 
@@ -216,33 +146,33 @@ Test(elfsym, refuses_what_is_no_elf_file)
 Test(elfsym, survives_a_cut_at_any_place)
 {
 	load_library();
-	for (size_t size = 0; size < file_bytes; size += size < 256 ? 1 : 97)
-		look_up(write_case(file, size), known_offset);
-	cr_expect_eq(look_up(write_case(file, file_bytes), known_offset), 0);
+	for (size_t size = 0; size < library_bytes; size += size < 256 ? 1 : 97)
+		look_up(write_case(library, size), known_offset);
+	cr_expect_eq(look_up(write_case(library, library_bytes), known_offset), 0);
 }
 
 /* Changes one place, looks up, changes it back. */
 static void with_byte(size_t at, unsigned char value)
 {
-	unsigned char was = file[at];
+	unsigned char was = library[at];
 
-	file[at] = value;
-	look_up(write_case(file, file_bytes), known_offset);
-	file[at] = was;
+	library[at] = value;
+	look_up(write_case(library, library_bytes), known_offset);
+	library[at] = was;
 }
 
 Test(elfsym, survives_any_bit_of_its_headers)
 {
 	load_library();
-	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)file;
+	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)library;
 	size_t sections = ehdr->e_shoff, end = sections + (size_t)ehdr->e_shnum * sizeof(Elf64_Shdr);
 
-	cr_assert_leq(end, file_bytes);
+	cr_assert_leq(end, library_bytes);
 	for (size_t at = 0; at < sizeof(Elf64_Ehdr); at++)
 		for (unsigned bit = 0; bit < 8; bit++)
-			with_byte(at, (unsigned char)(file[at] ^ 1u << bit));
+			with_byte(at, (unsigned char)(library[at] ^ 1u << bit));
 	for (size_t at = sections; at < end; at++) {
-		with_byte(at, (unsigned char)(file[at] ^ 1u << at % 8));
+		with_byte(at, (unsigned char)(library[at] ^ 1u << at % 8));
 		with_byte(at, 0xff);
 		with_byte(at, 0);
 	}
@@ -253,15 +183,15 @@ Test(elfsym, survives_random_damage)
 	unsigned seed = 1;
 
 	load_library();
-	unsigned char *whole = malloc(file_bytes);
+	unsigned char *whole = malloc(library_bytes);
 	cr_assert_not_null(whole);
-	memcpy(whole, file, file_bytes);
+	memcpy(whole, library, library_bytes);
 	for (unsigned round = 0; round < 1500; round++) {
 		for (unsigned i = 0; i < 1u << round % 10; i++)
-			file[(size_t)rand_r(&seed) % file_bytes] = (unsigned char)rand_r(&seed);
-		memcpy(file, whole, round % 2 ? EI_NIDENT : 0); /* else most are no ELF file any more */
-		look_up(write_case(file, file_bytes), known_offset);
-		memcpy(file, whole, file_bytes);
+			library[(size_t)rand_r(&seed) % library_bytes] = (unsigned char)rand_r(&seed);
+		memcpy(library, whole, round % 2 ? EI_NIDENT : 0); /* else most are no ELF file any more */
+		look_up(write_case(library, library_bytes), known_offset);
+		memcpy(library, whole, library_bytes);
 	}
 	free(whole);
 }
@@ -399,34 +329,6 @@ Test(elfsym, takes_only_functions_that_cover_the_address)
 
 /* ---- many addresses, every name ------------------------------------------------------------------------ */
 
-struct heard {
-	char names[64][48];
-	uint32_t keys[64];
-	uint64_t starts[64];
-	unsigned count;
-};
-
-static void hear(void *arg, const struct pinw_elfsym_ask *ask, const char *name, size_t len, bool is_global)
-{
-	struct heard *heard = arg;
-
-	(void)is_global;
-	cr_assert_lt(heard->count, 64);
-	cr_assert(ask->found);
-	snprintf(heard->names[heard->count], sizeof(heard->names[0]), "%.*s", (int)len, name);
-	heard->keys[heard->count] = ask->key;
-	heard->starts[heard->count++] = ask->start;
-}
-
-static unsigned times_heard(const struct heard *heard, uint32_t key, const char *name)
-{
-	unsigned times = 0;
-
-	for (unsigned i = 0; i < heard->count; i++)
-		times += heard->keys[i] == key && strcmp(heard->names[i], name) == 0;
-	return times;
-}
-
 static struct heard ask_one(const char *path, uint64_t address)
 {
 	struct pinw_elfsym_object object = {.path = path};
@@ -556,194 +458,4 @@ Test(elfsym, leaves_versions_out_of_names)
 	e.symbols[0].st_name = 29;
 	heard = ask_one(write_case(&e, sizeof(e)), 0x100);
 	cr_expect_eq(times_heard(&heard, 7, "@odd"), 1, "no name is empty");
-}
-
-/* ---- builds, and debug files ------------------------------------------------------------------------------ */
-
-/* The build id in the loaded case. */
-static uint8_t *case_build_id(unsigned *ret_len)
-{
-	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)file;
-	const Elf64_Shdr *sections = (const Elf64_Shdr *)(file + ehdr->e_shoff);
-
-	for (unsigned i = 0; i < ehdr->e_shnum; i++) {
-		uint8_t id[PINW_BUILD_ID_MAX];
-		unsigned char *notes = file + sections[i].sh_offset;
-
-		if (sections[i].sh_type != SHT_NOTE)
-			continue;
-		*ret_len = pinw_elfsym_build_id((const char *)notes, sections[i].sh_size, id);
-		for (size_t at = 0; *ret_len && at + *ret_len <= sections[i].sh_size; at++)
-			if (memcmp(notes + at, id, *ret_len) == 0)
-				return notes + at;
-	}
-	cr_assert_fail("libhost.so has no build id");
-	return NULL;
-}
-
-Test(elfsym, refuses_a_file_of_another_build)
-{
-	struct pinw_elfsym_object object = {.path = pinw_rig_host_path("libhost")};
-	struct heard heard = {.count = 0};
-
-	load_library();
-	struct pinw_elfsym_ask ask = {.address = known_offset};
-	object.build_id = case_build_id(&object.build_id_len);
-	cr_assert_eq(object.build_id_len, 20);
-	cr_expect_eq(pinw_elfsym_each(&object, &ask, 1, hear, &heard), 0);
-	cr_expect_eq(times_heard(&heard, 0, "host_call"), 2, "in both tables");
-	heard.count = 0;
-	case_build_id(&object.build_id_len)[19] ^= 1;
-	cr_expect_eq(pinw_elfsym_each(&object, &ask, 1, hear, &heard), -ESTALE);
-	object.build_id_len = 19;
-	cr_expect_eq(pinw_elfsym_each(&object, &ask, 1, hear, &heard), -ESTALE);
-	cr_expect_eq(heard.count, 0);
-}
-
-/* Makes the case's debug file in a tree of our own, and strips the case. Returns its path. */
-static const char *split(void)
-{
-	char folder[128], command[256];
-	static char path[256];
-	unsigned len;
-	const uint8_t *id = case_build_id(&len);
-
-	snprintf(folder, sizeof(folder), "%s/.build-id/%02x", pinw_rig_dir(), id[0]);
-	snprintf(command, sizeof(command), "mkdir -p '%s'", folder);
-	cr_assert_eq(system(command), 0);
-	int at = snprintf(path, sizeof(path), "%s/", folder);
-	for (unsigned i = 1; i < len; i++)
-		at += snprintf(path + at, sizeof(path) - (size_t)at, "%02x", id[i]);
-	snprintf(path + at, sizeof(path) - (size_t)at, ".debug");
-	FILE *out = fopen(path, "wb");
-	cr_assert_not_null(out);
-	cr_assert_eq(fwrite(file, 1, file_bytes, out), file_bytes);
-	cr_assert_eq(fclose(out), 0);
-	pinw_elfsym_debug_root = pinw_rig_dir();
-	cr_assert_eq(retype_sections(SHT_SYMTAB, SHT_PROGBITS), 1);
-	return path;
-}
-
-/* A static function of libhost's, which only the whole symbol table names. */
-static uint64_t hidden_function(void)
-{
-	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)file;
-	const Elf64_Shdr *sections = (const Elf64_Shdr *)(file + ehdr->e_shoff);
-
-	for (unsigned i = 0; i < ehdr->e_shnum; i++) {
-		const Elf64_Sym *symbols = (const Elf64_Sym *)(file + sections[i].sh_offset);
-		const char *text = (const char *)file + sections[sections[i].sh_link].sh_offset;
-
-		for (size_t s = 0;
-		     sections[i].sh_type == SHT_SYMTAB && s < sections[i].sh_size / sizeof(*symbols); s++)
-			if (strncmp(text + symbols[s].st_name, "turn_left", 9) == 0)
-				return symbols[s].st_value;
-	}
-	cr_assert_fail("libhost.so has no turn_left");
-	return 0;
-}
-
-Test(elfsym, takes_names_from_the_debug_file_of_the_same_build)
-{
-	char name[64];
-	uint64_t offset;
-	unsigned len;
-
-	load_library();
-	uint64_t address = hidden_function();
-	const char *path = split();
-	cr_assert_eq(pinw_elfsym_name(write_case(file, file_bytes), address, name, sizeof(name), &offset), 0);
-	cr_expect_eq(strncmp(name, "turn_left", 9), 0);
-	cr_expect_eq(look_up(write_case(file, file_bytes), known_offset), 0, "an exported one, too");
-	/* The same name, but of another build. */
-	case_build_id(&len)[7] ^= 1;
-	char other[256];
-	int at = snprintf(other, sizeof(other), "%.*s/", (int)(strrchr(path, '/') - path), path);
-	for (unsigned i = 1; i < len; i++)
-		at += snprintf(other + at, sizeof(other) - (size_t)at, "%02x", case_build_id(&len)[i]);
-	snprintf(other + at, sizeof(other) - (size_t)at, ".debug");
-	cr_assert_eq(rename(path, other), 0);
-	cr_expect_eq(look_up(write_case(file, file_bytes), address), -ENOENT);
-}
-
-/* Debug files are as hostile as any. */
-Test(elfsym, survives_a_damaged_debug_file)
-{
-	unsigned seed = 2, found = 0;
-
-	load_library();
-	uint64_t address = hidden_function();
-	const char *path = split();
-	unsigned char *whole = malloc(file_bytes);
-	cr_assert_not_null(whole);
-	for (unsigned round = 0; round < 300; round++) {
-		memcpy(whole, file, file_bytes);
-		Elf64_Ehdr *ehdr = (Elf64_Ehdr *)whole;
-		Elf64_Shdr *sections = (Elf64_Shdr *)(whole + ehdr->e_shoff);
-		cr_assert_gt(ehdr->e_shnum, 0);
-		for (unsigned i = 0; i < ehdr->e_shnum; i++)
-			if (sections[i].sh_type == SHT_PROGBITS &&
-			    sections[i].sh_entsize == sizeof(Elf64_Sym))
-				sections[i].sh_type = SHT_SYMTAB;
-		for (unsigned i = 0; i < round % 8; i++) {
-			size_t at =
-			    ehdr->e_shoff + (size_t)rand_r(&seed) % (ehdr->e_shnum * sizeof(*sections));
-
-			whole[at] = (unsigned char)rand_r(&seed);
-		}
-		FILE *out = fopen(path, "wb");
-		cr_assert_not_null(out);
-		fwrite(whole, 1, round % 5 ? file_bytes : (size_t)rand_r(&seed) % file_bytes, out);
-		cr_assert_eq(fclose(out), 0);
-		found += look_up(write_case(file, file_bytes), address) == 0;
-	}
-	cr_expect_gt(found, 10, "some were whole enough");
-	cr_expect_lt(found, 300);
-	free(whole);
-}
-
-/* Reads notes that end where their page does. */
-static unsigned build_id_at_the_edge(const void *notes, size_t bytes)
-{
-	uint8_t id[PINW_BUILD_ID_MAX + 1] = {[PINW_BUILD_ID_MAX] = 0xaa};
-	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	cr_assert_neq(pages, MAP_FAILED);
-	cr_assert_eq(mprotect(pages + 4096, 4096, PROT_NONE), 0);
-	memcpy(pages + 4096 - bytes, notes, bytes);
-	unsigned len = pinw_elfsym_build_id(pages + 4096 - bytes, bytes, id);
-	cr_assert_leq(len, PINW_BUILD_ID_MAX);
-	cr_assert_eq(id[PINW_BUILD_ID_MAX], 0xaa);
-	cr_assert_eq(munmap(pages, 8192), 0);
-	return len;
-}
-
-Test(elfsym, believes_no_length_in_a_note)
-{
-	static const uint32_t lies[] = {
-	    1, 3, 4, 5, 20, 21, 100, INT32_MAX, UINT32_MAX - 4, UINT32_MAX - 2, UINT32_MAX};
-	struct {
-		Elf64_Nhdr other;
-		char other_name[4], other_text[8];
-		Elf64_Nhdr note;
-		char name[4];
-		uint8_t id[40];
-	} good = {.other = {4, 8, 1}, .other_name = "GNU", .note = {4, 20, NT_GNU_BUILD_ID}, .name = "GNU"},
-	  bad;
-
-	cr_expect_eq(build_id_at_the_edge(&good, offsetof(__typeof__(good), id) + 20), 20);
-	cr_expect_eq(build_id_at_the_edge(&good, offsetof(__typeof__(good), id) + 19), 0, "cut");
-	cr_expect_eq(build_id_at_the_edge(&good, 0), 0);
-	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
-		for (unsigned field = 0; field < 4; field++) {
-			bad = good;
-			*(field == 0   ? &bad.other.n_namesz
-			  : field == 1 ? &bad.other.n_descsz
-			  : field == 2 ? &bad.note.n_namesz
-			               : &bad.note.n_descsz) = lies[i];
-			for (size_t bytes = 0; bytes <= sizeof(bad); bytes++)
-				build_id_at_the_edge(&bad, bytes);
-		}
-	good.note.n_descsz = 40;
-	cr_expect_eq(build_id_at_the_edge(&good, sizeof(good)), PINW_BUILD_ID_MAX, "cut to what is kept");
 }
