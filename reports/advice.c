@@ -8,6 +8,7 @@
 
 #include "reports/history.h"
 #include "reports/notes.h"
+#include "reports/text_private.h"
 
 static const struct {
 	const char *name, *cure;
@@ -61,15 +62,16 @@ static int add_per_request(struct pinw_advices *a, const struct pinw_process *p)
 	for (size_t i = 0; i < r.site_count; i++)
 		*(r.sites[i].golock ? &locks : &pins) += r.sites[i].site->rate.count;
 	if (r.answer == PINW_ANSWER_YES && r.site_count)
-		add(a, PINW_ADVICE_PER_REQUEST, r.sites[0].site,
-		    "%" PRIu64 " %s for requests, at %zu place%s", pins + locks,
+		add(a, PINW_ADVICE_PER_REQUEST, r.sites[0].site, "%s %s for requests, at %zu place%s",
+		    pinw_text_count(pins + locks),
 		    !locks  ? "pins were made"
 		    : !pins ? "Go locks were taken"
 		            : "pins and Go locks were made",
 		    r.site_count, r.site_count == 1 ? "" : "s");
 	else if (r.answer == PINW_ANSWER_YES)
 		add(a, PINW_ADVICE_PER_REQUEST, NULL,
-		    "%" PRIu64 " threads were pinned and ended within 1 s of their start", p->churn.count);
+		    "%s threads were pinned and ended within 1 s of their start",
+		    pinw_text_count(p->churn.count));
 	pinw_per_request_done(&r);
 	return 0;
 }

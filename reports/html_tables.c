@@ -121,7 +121,7 @@ static void put_threads(struct pinw_html *h, const struct pinw_process *p, const
 static int put_advice(struct pinw_html *h, const struct pinw_process *p)
 {
 	struct pinw_capacity capacity;
-	struct pinw_advices advices;
+	struct pinw_advices advices = {.count = 0};
 	int error = pinw_capacity_of(p, &capacity);
 
 	if (error == 0)
