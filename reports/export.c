@@ -141,7 +141,7 @@ static void leaked_thread(const struct pinw_process *p, const struct pinw_thread
 		                              .origin = PINW_ORIGIN_INHERITED,
 		                              .site = t->inherited_site,
 		                              .time_ns = t->started_ns});
-	if (pinw_thread_unjoined(t)) {
+	if (pinw_thread_unjoined(p, t)) {
 		leaked.kind = PINW_LEAK_UNJOINED;
 		leaked.time_ns = t->ended_ns;
 		fn(arg, &leaked);

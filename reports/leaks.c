@@ -120,9 +120,9 @@ static int deep_lock_leak(struct pinw_process *p, struct pinw_table *groups, con
 	return 0;
 }
 
-bool pinw_thread_unjoined(const struct pinw_thread *t)
+bool pinw_thread_unjoined(const struct pinw_process *p, const struct pinw_thread *t)
 {
-	return t->exited && t->slot && !t->joined && !(t->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN));
+	return p->how != PINW_HOW_RUNNING && t->exited && t->slot && !t->joined && !(t->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN));
 }
 
 bool pinw_thread_in_growth(const struct pinw_process *p, const struct pinw_thread *t)
@@ -144,7 +144,7 @@ static int thread_leaks(struct pinw_process *p, struct pinw_table *groups, const
 		error = add_leak(p, groups, PINW_LEAK_PINNED_AT_END, &t->pin, t);
 	if (error == 0 && t->lock->depth > 1 && !t->lock->destroyed && pinw_process_ended_for_good(p))
 		error = deep_lock_leak(p, groups, t);
-	if (error == 0 && pinw_thread_unjoined(t))
+	if (error == 0 && pinw_thread_unjoined(p, t))
 		error = add_leak(p, groups, PINW_LEAK_UNJOINED, NULL, t);
 	if (error == 0 && pinw_thread_in_growth(p, t))
 		error = add_leak(p, groups, PINW_LEAK_GROWTH, NULL, t);

@@ -395,7 +395,7 @@ bool pinw_process_ended_for_good(const struct pinw_process *p);
 
 /* Leaks that are threads, of a finished model: it ended and was neither joined nor detached; it lives and came while
  * their number grew. */
-bool pinw_thread_unjoined(const struct pinw_thread *t);
+bool pinw_thread_unjoined(const struct pinw_process *p, const struct pinw_thread *t);
 bool pinw_thread_in_growth(const struct pinw_process *p, const struct pinw_thread *t);
 
 /* Leaks of every kind. */

@@ -78,6 +78,21 @@ static void tell_of(struct pinw_builder *b, pid_t pid)
 	pinw_builder_slot(b, 1, PINW_SLOT_RUNNING, 0xf)->tid = (uint32_t)pid;
 }
 
+Test(model_tree, a_thread_that_may_still_be_joined_is_no_leak)
+{
+	struct pinw_builder b;
+
+	tell_of(&b, getpid());
+	pinw_builder_create(&b, 1, 1, 1, 2, 0);
+	pinw_builder_exit(&b, 2, 2, PINW_EXIT_RETURN, 0xf);
+	pinw_builder_slot(&b, 2, PINW_SLOT_EXITED, 0xf)->exit_ns = 2;
+	struct pinw_model *m = model_of(&b);
+	cr_assert_eq(only(m)->how, PINW_HOW_RUNNING);
+	cr_expect_eq(only(m)->leaks_of[PINW_LEAK_UNJOINED], 0u);
+	cr_expect_eq(pinw_process_unjoined(only(m)), 1u);
+	pinw_model_free(m);
+}
+
 static void *wait_for_it(void *arg)
 {
 	pthread_mutex_lock(arg);
