@@ -79,18 +79,38 @@ Test(html, takes_hostile_names_for_text)
 	expect_page("", ".errors==[]and.requests==0and(.title|contains(\"<img\"))");
 }
 
+/* The page of a trace that tests/bench/make_trace makes. */
+static void make_page(const char *what)
+{
+	char path[PATH_MAX], command[2 * PATH_MAX], *build = getenv("PINW_BUILD");
+
+	snprintf(path, sizeof(path), "%s/bench/make_trace", build ? build : "build");
+	e2e_needs(access(path, X_OK) == 0, "make_trace is not built");
+	snprintf(command, sizeof(command), "%s %s %%d/made.pwt", path, what);
+	e2e_status(0, command);
+	e2e_status(0, "@@ report -f html -o %d/report.html %d/made.pwt");
+}
+
+/* 10,000 threads, of which every tenth leaks its pin: lanes are of the whole run, and of leaks alone. */
+Test(html, has_lanes_of_the_whole_run_and_says_what_is_left_out)
+{
+	make_page("threads 40000");
+	e2e_write("lanes.sh",
+	          "sed -n '/class=\"data\"/,/<.script>/p' $1/report.html | sed '1d;$d' | jq -e \"$2\"\n");
+	e2e_status(0, "bash %d/lanes.sh %d .lanes|length==500");
+	e2e_status(0, "bash %d/lanes.sh %d .left_out==9501");
+	e2e_status(0, "bash %d/lanes.sh %d [.lanes[][0]]|first<100and(last>9900)and(map(.%10==2)|all)");
+	e2e_status(0, "grep -q Coverage:.not.compared %d/report.html");
+	e2e_status(0, "grep -q <h3>Advice</h3> %d/report.html");
+}
+
 /* 500 threads and 20,000 pins of theirs: a page stays small, however long the trace. */
 Test(html, stays_small)
 {
 	struct stat st;
-	char path[PATH_MAX], *build = getenv("PINW_BUILD");
+	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/bench/make_trace", build ? build : "build");
-	e2e_needs(access(path, X_OK) == 0, "make_trace is not built");
-	char command[2 * PATH_MAX];
-	snprintf(command, sizeof(command), "%s lanes 200000 %%d/lanes.pwt", path);
-	e2e_status(0, command);
-	e2e_status(0, "@@ report -f html -o %d/report.html %d/lanes.pwt");
+	make_page("lanes 200000");
 	snprintf(path, sizeof(path), "%s/report.html", e2e_dir());
 	cr_assert_eq(stat(path, &st), 0);
 	cr_expect_lt(st.st_size, 5 << 20);
