@@ -20,6 +20,22 @@ static bool judges_golocks(const struct pinw_policy *policy)
 	return false;
 }
 
+/* Does a rule speak about Go locks whatever their stack is? */
+static bool has_loose_golocks(const struct pinw_policy *policy)
+{
+	for (unsigned c = 0; c < PINW_LOOSE_INITIALS; c++)
+		if ((policy->index.loose_calls[0][c] | policy->index.loose_calls[1][c]) & PINW_CALLS_GOLOCK)
+			return true;
+	return false;
+}
+
+/* Is there something to do at each Go lock or unlock? */
+static bool asks_each_golock(const struct pinw_policy *policy)
+{
+	return policy->needs_require || pinw_enforce.times_idle || pinw_enforce.holds ||
+	       pinw_enforce.caps_golocks || policy->leaks[PINW_PLEAK_UNBALANCED] || has_loose_golocks(policy);
+}
+
 void pinw_enforce_use(const struct pinw_policy *policy)
 {
 	if (policy) {
@@ -31,6 +47,7 @@ void pinw_enforce_use(const struct pinw_policy *policy)
 		    policy->caps[PINW_CAP_MAX_PINNED] || policy->warns[PINW_CAP_MAX_PINNED];
 		pinw_enforce.asks_golocks = policy->needs_require || pinw_enforce.times_idle ||
 		                            policy->leaks[PINW_PLEAK_UNBALANCED] || judges_golocks(policy);
+		pinw_enforce.asks_each_golock = asks_each_golock(policy);
 		memcpy(pinw_enforce.loose_calls, policy->index.loose_calls, sizeof(pinw_enforce.loose_calls));
 	}
 	pinw_enforce.policy = policy;

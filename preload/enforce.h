@@ -31,6 +31,7 @@ struct pinw_enforce {
 	bool holds; /* what a pin holds of the counters matters */
 	bool times_idle; /* so does the CPU time at which it opened */
 	bool asks_golocks; /* some rule is about Go locks */
+	bool asks_each_golock; /* and not only about those whose stack satisfies it */
 	bool caps_golocks; /* one limits their number */
 	uint8_t loose_calls[2][PINW_LOOSE_INITIALS]; /* the policy's, of policy->index */
 	bool enforcing; /* the policy's mode, PINWARDEN_MODE heeded */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "preload/intern.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "preload/arch.h"
@@ -116,6 +115,14 @@ const struct pinw_stack_match *pinw_intern_match_so_far(const struct pinw_intern
 	const struct pinw_stack_match *match = __atomic_load_n(&site->match, __ATOMIC_ACQUIRE);
 
 	return match ? match : __atomic_load_n(&site->so_far, __ATOMIC_ACQUIRE);
+}
+
+bool pinw_intern_is_free(uint32_t id)
+{
+	const struct pinw_interned *site = pinw_interned_by_id(id);
+	const struct pinw_stack_match *match = site ? __atomic_load_n(&site->match, __ATOMIC_ACQUIRE) : NULL;
+
+	return match && match->rule_count == 0;
 }
 
 void pinw_intern_emit(struct pinw_interned *site)

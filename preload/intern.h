@@ -9,6 +9,7 @@
 #ifndef PINW_INTERN_H
 #define PINW_INTERN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "preload/trace_format.h"
@@ -43,6 +44,9 @@ void pinw_intern_match(struct pinw_interned *site);
 
 /* What is known of that by now; NULL: nothing. */
 const struct pinw_stack_match *pinw_intern_match_so_far(const struct pinw_interned *site);
+
+/* Is it known for good that no [allow] and no [ban] on functions or objects, and no rate of a site, speaks about this site? */
+bool pinw_intern_is_free(uint32_t id);
 
 /* NULL: no site has this number. */
 struct pinw_interned *pinw_interned_by_id(uint32_t id);

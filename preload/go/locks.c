@@ -4,7 +4,7 @@
  * slot needs no mark; counters are atomic.
  *
  * Most locks come by pinw_go_quick: one not nested, of a known thread, from a stack that came by before, with room in the file and
- * no rule about Go locks. Everything else is for pinw_go_hook. This file is compiled for general registers alone, and what pinw_go_quick calls is no
+ * no rule that may speak about it. Everything else is for pinw_go_hook. This file is compiled for general registers alone, and what pinw_go_quick calls is no
  * more than tests/shim_shape lets it: hook_x86_64.S says why.
  */
 #include <errno.h>
@@ -234,7 +234,7 @@ int pinw_go_quick(const struct pinw_go_frame *frame, uintptr_t rbp, uintptr_t g)
 	struct pinw_go_regs regs = {.rbp = rbp, .g = g};
 	struct pinw_thread *self = pinw_enter_known();
 
-	if (pinw_unlikely(!self) || pinw_enforce.asks_golocks || pinw_unlikely(pinw_go_area->missed))
+	if (pinw_unlikely(!self) || pinw_enforce.asks_each_golock || pinw_unlikely(pinw_go_area->missed))
 		return PINW_GO_LONG;
 	switch (patch->kind) {
 	case PINW_GO_LOCK:

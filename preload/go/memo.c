@@ -11,6 +11,7 @@
 #include "preload/arena.h"
 #include "preload/enforce.h"
 #include "preload/go/go.h"
+#include "preload/intern.h"
 #include "preload/module.h"
 
 #define BUCKETS 1024u
@@ -171,7 +172,9 @@ struct pinw_site_ref pinw_go_learn_site(const struct pinw_go_runtime *runtime,
 	struct pinw_lock_state state;
 	unsigned same;
 
-	if (!ref.id || pinw_enforce.asks_golocks) /* then every hook goes the long way */
+	/* What a policy has a word in goes the long way, each time. */
+	if (!ref.id || pinw_enforce.asks_each_golock ||
+	    (pinw_enforce.asks_golocks && !pinw_intern_is_free(ref.id)))
 		return ref;
 	if (pinw_go_known_site(regs) == ref.id || !can_be_learnt(regs, ref.id) ||
 	    (!find(regs, &same) && same >= CHAIN_MAX) || pinw_site_try_lock(&state) < 0)
