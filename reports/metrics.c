@@ -218,9 +218,11 @@ static int look_at_file(struct pinw_metrics *m, const char *path)
 		return 0;
 	}
 	error = add_live(m, live, &p);
-	if (error == 0)
-		p->seen = true;
-	return error;
+	if (error < 0)
+		return error;
+	p->seen = true;
+	/* One that has ended gives its descriptor back at once: there can be more of those than may be open. */
+	return pinw_metered_look(p, m->stacks) == -ENOMEM ? -ENOMEM : 0;
 }
 
 static int look_at_folder(struct pinw_metrics *m, const char *folder)

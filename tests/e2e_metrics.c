@@ -413,6 +413,14 @@ Test(metrics, of_a_folder_come_and_go_with_its_traces)
 }
 
 /* A pinned thread that spins uses its CPU and nothing else; one that sleeps uses none. */
+Test(metrics, of_many_that_ended_need_few_descriptors)
+{
+	e2e_status(0, "@@ run -q -o %d/t/ -- true");
+	e2e_write("many.sh", "set -e; cd $1/t; for i in 1 2 3 4 5 6 7 8 9; do cp *e.*.pwt $i.pwt; done\n"
+	                     "ulimit -n 8; exec $2 metrics .\n");
+	e2e_has(e2e_status(0, "sh %d/many.sh %d @@")->out, "pinwarden_unreadable_traces 0\n");
+}
+
 Test(metrics, tell_the_cpu_time_of_pinned_threads)
 {
 	live_start("", 1, 1);
