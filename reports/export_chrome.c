@@ -224,7 +224,9 @@ static struct life life_of(struct trace *t, const struct pinw_thread *thread)
 	const struct lane *lane = lane_of(t, thread->id);
 	struct life life = lane ? lane->life : recorded_life(t, thread);
 
-	return life.begin_ns == PINW_TIME_UNKNOWN ? (struct life){0} : life;
+	if (life.begin_ns == PINW_TIME_UNKNOWN)
+		return (struct life){0};
+	return life;
 }
 
 /* Of the thread that has the span; NULL when it is not known. */

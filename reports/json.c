@@ -43,6 +43,15 @@ static void put_char(struct pinw_json *j, char c)
 	j->block[j->used++] = c;
 }
 
+/* As \u and four digits, or two of these. Returns how long it is. */
+static size_t escape_of(uint32_t code, char escape[16])
+{
+	if (code < 0x10000)
+		return (size_t)snprintf(escape, 16, "\\u%04x", code);
+	code -= 0x10000;
+	return (size_t)snprintf(escape, 16, "\\u%04x\\u%04x", 0xd800 + (code >> 10), 0xdc00 + (code & 0x3ff));
+}
+
 static void put_character(struct pinw_json *j, uint32_t code, const char *text, size_t len)
 {
 	char escape[16];
@@ -52,13 +61,9 @@ static void put_character(struct pinw_json *j, uint32_t code, const char *text, 
 		put_char(j, (char)code);
 	} else if (pinw_utf8_plain(code) && (code != '<' || !j->in_markup)) {
 		put(j, text, len);
-	} else if (code < 0x10000) {
-		put(j, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", code));
 	} else {
-		code -= 0x10000;
-		put(j, escape,
-		    (size_t)snprintf(escape, sizeof(escape), "\\u%04x\\u%04x", 0xd800 + (code >> 10),
-		                     0xdc00 + (code & 0x3ff)));
+		len = escape_of(code, escape);
+		put(j, escape, len);
 	}
 }
 
