@@ -122,7 +122,8 @@ static int deep_lock_leak(struct pinw_process *p, struct pinw_table *groups, con
 
 bool pinw_thread_unjoined(const struct pinw_process *p, const struct pinw_thread *t)
 {
-	return p->how != PINW_HOW_RUNNING && t->exited && t->slot && !t->joined && !(t->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN));
+	return p->how != PINW_HOW_RUNNING && t->exited && t->slot && !t->joined &&
+	       !(t->flags & (PINW_THREAD_DETACHED | PINW_THREAD_MAIN));
 }
 
 bool pinw_thread_in_growth(const struct pinw_process *p, const struct pinw_thread *t)

@@ -290,10 +290,11 @@ Test(idle, loses_no_signal)
 	int status, taken = 0;
 	while (waitpid(sender, &status, WNOHANG) == 0) {
 		int r = pinw_idle_stack_take(pid, shared->tid, &stack);
-		cr_assert(r == 0 || r == -ENODATA, "%d", r);
+		cr_assert(r == 0 || r == -ENODATA || r == -EBUSY, "%d",
+		          r); /* busy: a machine is, and let it go */
 		if (r == 0)
 			pinw_idle_stack_done(&stack);
-		taken++;
+		taken += r != -EBUSY;
 	}
 	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "a signal got lost");
 	cr_expect_eq(shared->signals, 3000);
