@@ -42,6 +42,14 @@ static unsigned count(const char *text, const char *part)
 	return n;
 }
 
+/* A screen can be captured half drawn: how often the text is there, once it is there so often, or after 5 s. */
+static unsigned await_count(const char *part, unsigned wanted)
+{
+	for (int i = 0; i < 100 && count(live_screen(), part) != wanted; i++)
+		usleep(50000);
+	return count(live_screen(), part);
+}
+
 static const char *batch(int status, const char *arguments)
 {
 	char command[2048];
@@ -174,10 +182,11 @@ Test(top, follows_the_size_of_the_terminal)
 	live_type("@@ top -d 0.3 %p");
 	live_await("idler");
 	live_resize(120, 40);
-	cr_expect_eq(count(live_await("live_pin < idle"), "idler"), 30);
+	live_await("live_pin < idle");
+	cr_expect_eq(await_count("idler", 30), 30);
 	live_resize(38, 10);
 	live_await_gone("live_pin");
-	const char *screen = live_screen();
+	const char *screen = live_await("RUN%");
 	cr_expect_leq(widest(screen), 38u);
 	cr_expect_leq(count(screen, "\n"), 10u);
 	e2e_has(live_await("RUN%"), "idler");
