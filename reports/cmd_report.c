@@ -230,7 +230,7 @@ static int parse_options(struct options *o, int argc, char **argv)
 	if (error == 0 && !o->help && optind == argc)
 		error =
 		    pinw_usage("report", "%s",
-		               "name a trace, or a directory with traces in it; type: pinwarden report .");
+		               "name a trace, or a directory with traces in it; type: pinwarden report traces/");
 	return error;
 }
 

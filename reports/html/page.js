@@ -137,6 +137,8 @@
     const doubled = d.cpus.filter(([, points]) => points.some((p) => p > 1)).map(([cpu]) => cpu);
     note(doubled.length ? 'doubly booked: CPU ' + doubled.join(', ') : 'none is doubly booked');
     const height = d.cpus.length * LANE, n = d.live.length, {canvas, pen} = canvasIn(chart, width, height);
+    canvas.setAttribute('role', 'img');
+    canvas.setAttribute('aria-label', 'CPUs over time' + (doubled.length ? '; doubly booked: CPU ' + doubled.join(', ') : ''));
     const one = color('cpu'), more = color('leak'), ink = color('ink'), on = color('on'), bed = color('band');
     let from = 0, scale = 1;
     hinted(chart, canvas, (x, y) => {
