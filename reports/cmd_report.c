@@ -228,9 +228,9 @@ static int parse_options(struct options *o, int argc, char **argv)
 	if (error == 0 && o->filter.count && (o->format != FORMAT_TEXT || o->scorecard))
 		error = pinw_usage("report", "%s", "--filter is for the lists of text; in json use jq");
 	if (error == 0 && !o->help && optind == argc)
-		error =
-		    pinw_usage("report", "%s",
-		               "name a trace, or a directory with traces in it; type: pinwarden report traces/");
+		error = pinw_usage(
+		    "report", "%s",
+		    "name a trace, or a directory with traces in it; type: pinwarden report traces/");
 	return error;
 }
 
