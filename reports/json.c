@@ -67,17 +67,16 @@ static void put_character(struct pinw_json *j, uint32_t code, const char *text, 
 	}
 }
 
-static bool needs_no_escape(unsigned char c)
-{
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '<';
-}
+/* Printable ASCII but for the quote, the backslash and "<". */
+static const bool needs_no_escape[256] = {
+    [' ' ... '!'] = true, ['#' ... ';'] = true, ['=' ... '['] = true, [']' ... '~'] = true};
 
 static void put_string(struct pinw_json *j, const char *text, size_t len)
 {
 	put_char(j, '"');
 	while (len) {
 		size_t n = 0;
-		while (n < len && needs_no_escape((unsigned char)text[n]))
+		while (n < len && needs_no_escape[(unsigned char)text[n]])
 			n++;
 		put(j, text, n);
 		text += n;
