@@ -91,6 +91,9 @@ int pinw_sqlite_open(const char *path, const char *schema, const char *const *ta
 
 	if (!db)
 		return -ENOMEM;
+	/* One thread, and nobody asks what memory it takes. Too late for the second database, and as good. */
+	sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	db->inserts = calloc(count, sizeof(sqlite3_stmt *));
 	db->count = db->inserts ? count : 0;
 	db->error = db->inserts ? 0 : -ENOMEM;
