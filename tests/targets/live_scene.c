@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Shows: a process to be watched while it runs. live_scene FIFO [IDLERS [SPINNERS]]
- * IDLERS threads pinned to the first CPU sleep until the end; SPINNERS pinned to the second one never do. Says "ready PID",
- * then does what it is told through FIFO, one word a line, and says "done":
+ * Shows: a process to be watched while it runs. live_scene FIFO [IDLERS [SPINNERS [FREE]]]
+ * IDLERS threads pinned to the first CPU sleep until the end; SPINNERS pinned to the second one never do; FREE ones sleep and
+ * are not pinned. Says "ready PID", then does what it is told through FIFO, one word a line, and says "done":
  *   churn  creates and joins 100 threads
  *   leak   a thread ends with its pin
  *   drop   a thread is left unjoined
@@ -44,15 +44,26 @@ static void settle(void)
 	pthread_mutex_unlock(&lock);
 }
 
-static void *idle(void *arg)
+static void sleep_until_the_end(void)
 {
-	pthread_setname_np(pthread_self(), "idler");
-	live_pin(0);
 	settle();
 	pthread_mutex_lock(&lock);
 	while (!atomic_load(&over))
 		pthread_cond_wait(&changed, &lock);
 	pthread_mutex_unlock(&lock);
+}
+
+static void *rest(void *arg)
+{
+	sleep_until_the_end();
+	return arg;
+}
+
+static void *idle(void *arg)
+{
+	pthread_setname_np(pthread_self(), "idler");
+	live_pin(0);
+	sleep_until_the_end();
 	live_pin(0);
 	CHECK(pthread_setaffinity_np(pthread_self(), sizeof(cpu_set_t), target_all_cpus()) == 0);
 	return arg;
@@ -145,6 +156,7 @@ int main(int argc, char **argv)
 	target_cpu(1);
 	start(idle, target_arg(argc, argv, 2, 3));
 	start(spin, target_arg(argc, argv, 3, 0));
+	start(rest, target_arg(argc, argv, 4, 0));
 	await_all();
 	printf("ready %d\n", (int)getpid());
 	fflush(stdout);
