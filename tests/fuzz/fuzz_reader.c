@@ -5,14 +5,14 @@
  *
  *   clang -g -O1 -std=gnu11 -D_GNU_SOURCE -I. -DPINW_VERSION='"fuzz"' -DPINW_LIBDIR='"/"' \
  *     -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o fuzz_reader tests/fuzz/fuzz_reader.c \
- *     policy/[!.]*.c $(ls reports/[!.]*.c | grep -v -E '/(main|cmd_|symbols|procfs|policy_[elt]|live_find|metrics\.)') \
+ *     policy/[!.]*.c $(ls reports/[!.]*.c | grep -v -E '/(main|cmd_|symbols|jitmap|procfs|policy_[elt]|live_find|metrics\.)') \
  *     preload/go/{goelf,pclntab}.c reports/html/assets.S \
  *     -ldw -lelf -liberty -l:libinih.a -lz -lsqlite3
  *   ./fuzz_reader -max_len=131072 CORPUS      seeds: any traces
  *
  * A random change almost never has the right sums, and the reader would look no further. So the sums of header,
  * segments and records are put right first, unless a bit of the input's last byte says to leave them wrong.
- * Symbols and /proc are left out: nothing here opens a file that the input names.
+ * Symbols, maps of generated code and /proc are left out: nothing here opens a file that the input names.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -24,6 +24,7 @@
 
 #include "reports/export.h"
 #include "reports/filter.h"
+#include "reports/jitmap.h"
 #include "reports/live_find.h"
 #include "reports/metrics.h"
 #include "reports/procfs.h"
@@ -54,6 +55,24 @@ int pinw_symbols_open(struct pinw_symbols **ret)
 void pinw_symbols_free(struct pinw_symbols *s)
 {
 	(void)s;
+}
+
+int pinw_jitmap_open(const struct pinw_process *p, struct pinw_jitmap **ret_map)
+{
+	(void)p;
+	*ret_map = NULL;
+	return 0;
+}
+
+void pinw_jitmap_free(struct pinw_jitmap *m)
+{
+	(void)m;
+}
+
+const char *pinw_jitmap_find(const struct pinw_jitmap *m, uint64_t address, uint64_t *ret_offset)
+{
+	(void)m, (void)address, (void)ret_offset;
+	return NULL;
 }
 
 /* Every answer a lookup can give, by address. */
