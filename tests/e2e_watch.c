@@ -99,6 +99,7 @@ Test(watch, an_idle_thread_is_told_once_for_each_pin)
 	e2e_status(0, "@@ run -q --idle-stacks -p %d/p.ini --log %d/log -o %d/t/ -- @watch_idle %d/log "
 	              "created 3500");
 	logged_stack();
+	not_logged("pinned_idle: thread \"busy\"");
 	e2e_true("[.processes[].violations] == [{\"leak:pinned_idle\": 1}]");
 }
 
