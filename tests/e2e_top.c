@@ -535,12 +535,3 @@ Test(top, refuses_wrong_usage)
 	e2e_refuses(2, "@@ top --wide", "--wide is no option here");
 	e2e_refuses(2, "@@ top 1 2", "2 is one too many");
 }
-
-Test(top, has_help_that_fits_a_screen)
-{
-	const char *out = e2e_status(0, "@@ top --help")->out;
-
-	cr_expect_leq(count(out, "\n"), 24u);
-	cr_expect_leq(widest(out), 80u);
-	e2e_has(out, "pinwarden top -b -n 2 ");
-}
