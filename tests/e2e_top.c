@@ -483,7 +483,7 @@ Test(top, shows_a_packaged_server)
 	    e2e_start("@@ run -q -o %d/t/ -- redis-server --port 0 --unixsocket %d/s --save --io-threads 2 "
 	              "--server_cpulist 0 --bio_cpulist 1",
 	              &out);
-	for (unsigned i = 0; i < 500 && !strstr(text, "io_thd_1"); i++) {
+	for (unsigned i = 0; i < 500 && !(strstr(text, "io_thd_1") && strstr(text, "bio_close_file")); i++) {
 		usleep(20000);
 		if (e2e_trace_count() == 0)
 			continue;
