@@ -182,6 +182,15 @@ static bool can_judge_idle(struct judgement *j)
 	return false;
 }
 
+/* Waits for a CPU: it has work, and none of it is done. */
+static bool is_runnable(const struct judgement *j, const struct pinw_slot *slot)
+{
+	struct pinw_sleep sleep;
+
+	pinw_task_sleep(j->p->task, slot->tid, &sleep);
+	return sleep.state == 'R';
+}
+
 static void judge_idle(struct judgement *j, struct pinw_watch_thread *t, uint64_t index,
                        const struct pinw_slot *slot, const uint64_t *mask)
 {
@@ -194,6 +203,10 @@ static void judge_idle(struct judgement *j, struct pinw_watch_thread *t, uint64_
 	    pinw_task_cpu(j->p->task, slot->tid, &cpu) < 0 ||
 	    !pinw_idle_look(&t->idle, since_ns, cpu, j->p->now_ns, rule->time_ns))
 		return;
+	if (is_runnable(j, slot)) {
+		t->idle = (struct pinw_idle_state){.known = false};
+		return;
+	}
 	t->mark.idle_pin = 1 + since_ns;
 	if (!claim(j, index, t, PINW_TOLD_IDLE))
 		return;

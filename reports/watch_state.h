@@ -24,9 +24,10 @@ struct pinw_idle_state {
 	bool told; /* idleness is news once, until the thread has worked again */
 };
 
-/* So much CPU time is no work, once a thread was told to be idle: to be stopped for its stack costs some, and so does a
- * wake-up for nothing. Before it is told, any is: nobody is called idle that ran. */
-#define PINW_STIR_NS UINT64_C(1000000)
+/* So much CPU time is no work, once a thread was told to be idle: to be stopped for its stack costs some, a wake-up for
+ * nothing too, and a virtual machine charges for what another one took meanwhile. Before it is told, any is: nobody is
+ * called idle that ran. */
+#define PINW_STIR_NS UINT64_C(10000000)
 
 /* Is it time to look at the thread's CPU time? A look costs system calls; a longer idle_after needs fewer. */
 bool pinw_idle_is_due(const struct pinw_idle_state *s, uint64_t pin_ns, uint64_t now_ns);
