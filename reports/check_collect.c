@@ -328,12 +328,10 @@ static const char *what(const struct pinw_check_finding *f)
 	return leak ? leak->meaning : pinw_attempt_words(f->attempt);
 }
 
-#define LABEL_BYTES 400u
-
 void pinw_check_message(const struct pinw_check_finding *f, char *buf, size_t size)
 {
 	size_t len, at;
-	char where[LABEL_BYTES];
+	char where[PINW_STACK_LABEL_BYTES];
 	const char *program = pinw_text_program(f->process, &len);
 
 	at = (size_t)snprintf(buf, size, "%s: %s in %.*s", f->rule->label, what(f), (int)len, program);

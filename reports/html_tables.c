@@ -52,8 +52,6 @@ static size_t rows_of(const struct pinw_html *h, size_t count)
 	return count < h->top ? count : h->top;
 }
 
-#define LABEL_BYTES 400u
-
 /* ---- stacks -------------------------------------------------------------------------------- */
 
 static void put_frame(struct pinw_html *h, const struct pinw_frame *f)
@@ -93,7 +91,7 @@ static void put_stack(struct pinw_html *h, const struct pinw_process *p, const c
 		        id == 0 ? "no call was seen" : "the stack is not in the trace");
 		return;
 	}
-	pinw_stacks_label(stack.frames, stack.count, text, LABEL_BYTES);
+	pinw_stacks_label(stack.frames, stack.count, text, PINW_STACK_LABEL_BYTES);
 	fprintf(h->out, "<details class=\"stack\"><summary>%s <code>", title);
 	pinw_html_put(h, text);
 	fprintf(h->out, "</code></summary><ol start=\"0\">\n");

@@ -53,6 +53,7 @@ void pinw_stacks_read(struct pinw_stacks *s, const struct pinw_process *p, const
 
 /* Who did it and who called that, "setaffinity < start_worker": the innermost function is often one that all of a program's
  * pins, or creations, go through. Go's runtime is named only where there is nothing else. */
+#define PINW_STACK_LABEL_BYTES 400u /* room enough for most */
 void pinw_stacks_label(const struct pinw_frame *frames, unsigned count, char *text, size_t size);
 
 /* Hands out the function of one address of a module, `offset` from its load address, in the same order. */

@@ -4,6 +4,7 @@
 
 #include "reports/advice.h"
 #include "reports/scorecard.h"
+#include "reports/stacks.h"
 #include "reports/text_private.h"
 
 #define ANSWER_COLUMN 18u
@@ -110,7 +111,18 @@ void pinw_text_scorecard(struct pinw_text *t, const struct pinw_process *p)
 
 /* ---- advice ------------------------------------------------------------------------------------- */
 
-static void print_advice(struct pinw_text *t, const struct pinw_advice *a)
+/* By its names on the stack, where nobody is known to have done it: the pin may be another process's. */
+static void put_stack(struct pinw_text *t, const struct pinw_process *p, const struct pinw_site *site)
+{
+	char label[PINW_STACK_LABEL_BYTES];
+	struct pinw_stack s;
+
+	pinw_stacks_read(t->stacks, p, site, &s);
+	pinw_stacks_label(s.frames, s.count, label, sizeof(label));
+	pinw_term_put_foreign(&t->term, label, strlen(label));
+}
+
+static void print_advice(struct pinw_text *t, const struct pinw_process *p, const struct pinw_advice *a)
 {
 	const struct pinw_site_names *n = a->site ? a->site->names : NULL;
 
@@ -123,7 +135,7 @@ static void print_advice(struct pinw_text *t, const struct pinw_advice *a)
 	if (n && n->function)
 		pinw_term_put_foreign(&t->term, n->function, strlen(n->function));
 	else
-		pinw_term_put(&t->term, "the stack");
+		put_stack(t, p, a->site);
 	if (n && n->handler && (!n->function || strcmp(n->function, n->handler) != 0)) {
 		pinw_term_put(&t->term, ", called for ");
 		pinw_term_put_foreign(&t->term, n->handler, strlen(n->handler));
@@ -150,6 +162,6 @@ void pinw_text_advice(struct pinw_text *t, const struct pinw_process *p)
 		if (!heading)
 			pinw_text_heading(t, "ADVICE");
 		heading = true;
-		print_advice(t, &advices.list[i]);
+		print_advice(t, p, &advices.list[i]);
 	}
 }

@@ -6,7 +6,6 @@
 
 #define TITLE_COLUMN 4u
 #define FRAME_COLUMN 6u
-#define LABEL_BYTES 400u
 #define NAME_MAX_BYTES 200u /* C++ names can be pages long: the start tells which one it is */
 
 static void put_name(struct pinw_term *term, const char *name)
@@ -92,7 +91,7 @@ void pinw_text_stack(struct pinw_text *t, const struct pinw_process *p, const ch
 	pinw_stacks_read(t->stacks, p, site, &s);
 	pinw_term_put(&t->term, "%s (site %" PRIu32 "%s):", title, id, first ? "" : ", above");
 	if (!first && s.count) {
-		char label[LABEL_BYTES];
+		char label[PINW_STACK_LABEL_BYTES];
 		pinw_stacks_label(s.frames, s.count, label, sizeof(label));
 		pinw_term_put(&t->term, " ");
 		pinw_term_put_foreign(&t->term, label, strlen(label));
