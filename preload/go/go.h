@@ -157,6 +157,9 @@ int pinw_go_find_library(const void *routine, struct pinw_go_runtime *ret_runtim
 /* Are these PINW_GO_FIRST_BYTES bytes the function that a runtime's first thread in a library begins with? */
 bool pinw_go_is_first(const unsigned char *code);
 
+/* The runtime whose code is at `address`; NULL: none. */
+const struct pinw_go_runtime *pinw_go_runtime_at(uintptr_t address);
+
 /* Is this return address in a function of package runtime? */
 bool pinw_go_is_runtime_code(const struct pinw_go_runtime *runtime, uintptr_t pc);
 

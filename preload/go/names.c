@@ -56,17 +56,6 @@ static bool is_fresh(const struct pinw_rec_frame *frame)
 
 /* ---- names ------------------------------------------------------------------------------------- */
 
-static const struct pinw_go_runtime *runtime_of(uintptr_t call)
-{
-	uint32_t count = __atomic_load_n(&pinw_go.runtime_count, __ATOMIC_ACQUIRE);
-
-	for (uint32_t i = 0; i < count; i++)
-		if (call >= (uintptr_t)pinw_go.runtimes[i].text &&
-		    call < (uintptr_t)pinw_go.runtimes[i].etext)
-			return &pinw_go.runtimes[i];
-	return NULL;
-}
-
 /* The innermost call inlined at an instruction, as pinw_goelf_inlined finds it in a file. */
 static bool find_inlined(const struct pinw_go_runtime *r, uint64_t i, uint64_t distance,
                          struct pinw_pclntab_call *ret)
@@ -136,7 +125,7 @@ static void run(void *arg)
 
 	for (unsigned i = 0; i < job->count; i++) {
 		uintptr_t pc = pinw_module_address(job->frames[i].module, pinw_frame_offset(&job->frames[i]));
-		const struct pinw_go_runtime *r = pc ? runtime_of(pc - 1) : NULL;
+		const struct pinw_go_runtime *r = pc ? pinw_go_runtime_at(pc - 1) : NULL;
 
 		if (r && is_fresh(&job->frames[i]))
 			name_frame(r, &job->frames[i], pc - 1);

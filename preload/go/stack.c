@@ -21,14 +21,19 @@ static bool is_text(const struct pinw_go_runtime *runtime, uintptr_t pc)
 	return pc > (uintptr_t)runtime->text && pc <= (uintptr_t)runtime->etext;
 }
 
+const struct pinw_go_runtime *pinw_go_runtime_at(uintptr_t address)
+{
+	uint32_t count = __atomic_load_n(&pinw_go.runtime_count, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 0; i < count; i++)
+		if (is_text(&pinw_go.runtimes[i], address + 1))
+			return &pinw_go.runtimes[i];
+	return NULL;
+}
+
 bool pinw_go_is_code(uintptr_t pc)
 {
-	if (pinw_likely(!__atomic_load_n(&pinw_go.on, __ATOMIC_ACQUIRE)))
-		return false;
-	for (uint32_t i = 0; i < pinw_go.runtime_count; i++)
-		if (is_text(&pinw_go.runtimes[i], pc))
-			return true;
-	return false;
+	return pinw_unlikely(__atomic_load_n(&pinw_go.on, __ATOMIC_ACQUIRE)) && pinw_go_runtime_at(pc - 1);
 }
 
 /* ---- a goroutine's stack, seen from C ---------------------------------------------------- */

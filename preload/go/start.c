@@ -59,19 +59,11 @@ void pinw_go_start(void)
 
 /* ---- libraries --------------------------------------------------------------------------- */
 
-static bool is_known(const unsigned char *code)
-{
-	for (uint32_t i = 0; i < pinw_go.runtime_count; i++)
-		if (code >= pinw_go.runtimes[i].text && code < pinw_go.runtimes[i].etext)
-			return true;
-	return false;
-}
-
 static void take_library(const void *routine)
 {
 	struct pinw_go_runtime *runtime = &pinw_go.runtimes[pinw_go.runtime_count];
 
-	if (is_known(routine))
+	if (pinw_go_runtime_at((uintptr_t)routine))
 		return; /* a thread that could not be created is tried again */
 	if (pinw_go.runtime_count == PINW_GO_RUNTIMES_MAX) {
 		pinw_trace_note(pinw_tls.seq, PINW_NOTE_GO_LIBRARY, PINW_GO_RUNTIMES_MAX);
