@@ -55,7 +55,9 @@ void pinw_stacks_free(struct pinw_stacks *s)
 /* A frame in no module. */
 static void resolve_generated(struct pinw_stacks *s, const struct pinw_process *p, struct pinw_frame *frame)
 {
-	struct generated *g = pinw_table_get(&s->generated, (uintptr_t)p, NULL);
+	const struct pinw_trace_header *h = &p->header;
+	const uint64_t who[] = {h->self.pid, h->start_real_ns}; /* where it is kept may be another's later */
+	struct generated *g = pinw_table_get(&s->generated, pinw_table_hash(who, sizeof(who)), NULL);
 
 	if (!g)
 		return;
